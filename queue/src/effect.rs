@@ -1,0 +1,387 @@
+//! The vocabulary of change: what replicas, the AOF and snapshots are made of.
+//!
+//! Every value is an absolute fact (ids, attempt numbers, deadlines, drawn jitter), so whoever applies effects needs no clock, no
+//! settings and no dice. Variants and fields are appended, never changed: stored bytes of each version must still load.
+
+use crate::error::Mismatch;
+use crate::id::{MadeId, TaskId};
+use crate::options::{Options, Start};
+use crate::state::{LastClaim, State};
+use crate::time::{Ms, UnixMs};
+use serde::{Deserialize, Serialize};
+
+/// One fact about a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Effect<'a> {
+    /// A task was added.
+    #[serde(borrow)]
+    Pushed(Pushed<'a>),
+    /// Something happened to a task.
+    Changed(#[serde(borrow)] TaskId<'a>, #[serde(borrow)] Change<'a>),
+    /// The queue's own numbers; a snapshot begins with it.
+    Restarted(Head),
+    /// A task as it is, from a snapshot.
+    #[serde(borrow)]
+    Restored(Image<'a>),
+}
+
+/// A task was added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pushed<'a> {
+    /// Its id.
+    #[serde(borrow)]
+    pub id: TaskId<'a>,
+    /// The id was made by the queue: later ones are larger.
+    pub made: bool,
+    /// When it was pushed.
+    pub at: UnixMs,
+    /// What was pushed.
+    #[serde(borrow)]
+    pub order: Order<'a>,
+}
+
+/// What a push asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order<'a> {
+    /// Any bytes.
+    #[serde(borrow, with = "serde_bytes")]
+    pub payload: &'a [u8],
+    /// Higher is sooner.
+    pub priority: u8,
+    /// When it can be claimed.
+    pub start: Start,
+    /// When it expires unless a worker has claimed it.
+    pub ttl_at: Option<UnixMs>,
+    /// What it sets for itself; most set nothing.
+    pub options: Option<Options>,
+}
+
+/// What happened to a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Change<'a> {
+    /// Its time has come: ready, at this place in line.
+    Ripened {
+        /// Its place in line.
+        order: u64,
+        /// When.
+        at: UnixMs,
+    },
+    /// A worker holds it, as its `attempt`-th claim, until `deadline`.
+    Claimed {
+        /// The claim's number.
+        attempt: u32,
+        /// Who claimed it.
+        worker: &'a str,
+        /// What EXTEND renews.
+        lease: Ms,
+        /// When.
+        at: UnixMs,
+        /// When the claim lapses.
+        deadline: UnixMs,
+        /// When it lapses however often it is extended.
+        timeout_at: Option<UnixMs>,
+    },
+    /// The worker holds it until `deadline`.
+    Extended {
+        /// When the claim lapses.
+        deadline: UnixMs,
+        /// What the worker wants kept, if it said so.
+        #[serde(borrow, with = "serde_bytes")]
+        checkpoint: Option<&'a [u8]>,
+    },
+    /// It ended with a result.
+    Completed {
+        /// Any bytes.
+        #[serde(borrow, with = "serde_bytes")]
+        result: &'a [u8],
+        /// When.
+        at: UnixMs,
+        /// Kept until then.
+        drop_at: UnixMs,
+    },
+    /// A try failed; the next one may begin at `due`.
+    BackedOff {
+        /// Why.
+        #[serde(borrow, with = "serde_bytes")]
+        error: &'a [u8],
+        /// When it becomes ready.
+        due: UnixMs,
+    },
+    /// A try failed; the next one may begin at once, from the end of the line.
+    Requeued {
+        /// Why.
+        #[serde(borrow, with = "serde_bytes")]
+        error: &'a [u8],
+        /// Its place in line.
+        order: u64,
+        /// When.
+        at: UnixMs,
+    },
+    /// It failed for good.
+    Failed {
+        /// Why.
+        #[serde(borrow, with = "serde_bytes")]
+        error: &'a [u8],
+        /// Its last claim lapsed, rather than being answered.
+        lapsed: bool,
+        /// When.
+        at: UnixMs,
+        /// Kept until then.
+        drop_at: UnixMs,
+    },
+    /// The worker gave it back; it is ready in its old place. The try does not count.
+    Released {
+        /// When.
+        at: UnixMs,
+    },
+    /// The worker gave it back for later. The try does not count.
+    Deferred {
+        /// When it becomes ready.
+        due: UnixMs,
+    },
+    /// Its lease or timeout ended; it is ready in its old place.
+    Lapsed {
+        /// When.
+        at: UnixMs,
+    },
+    /// It was canceled.
+    Canceled {
+        /// When.
+        at: UnixMs,
+        /// Kept until then.
+        drop_at: UnixMs,
+    },
+    /// Its TTL ended before any worker claimed it.
+    Expired {
+        /// When.
+        at: UnixMs,
+        /// Kept until then.
+        drop_at: UnixMs,
+    },
+    /// RETRY made it ready, with all its tries.
+    Revived {
+        /// Its place in line.
+        order: u64,
+        /// When.
+        at: UnixMs,
+    },
+    /// A push with RENEW began it again.
+    Renewed {
+        /// When.
+        at: UnixMs,
+        /// What was pushed.
+        #[serde(borrow)]
+        order: Order<'a>,
+    },
+    /// It left the queue.
+    Dropped,
+}
+
+/// The numbers of a queue that its tasks do not tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// The last id made.
+    pub last_id: MadeId,
+    /// The last place in line given.
+    pub last_order: u64,
+    /// What happened since the queue was made.
+    pub totals: Totals,
+}
+
+/// What happened since the queue was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Tasks added.
+    pub pushed: u64,
+    /// Claims.
+    pub claimed: u64,
+    /// Results.
+    pub completed: u64,
+    /// Tasks that became failed.
+    pub failed: u64,
+    /// Failed tries that were scheduled again.
+    pub retried: u64,
+    /// Claims that lapsed.
+    pub lapsed: u64,
+    /// Claims given back.
+    pub released: u64,
+    /// Tasks canceled.
+    pub canceled: u64,
+    /// Tasks whose TTL ended.
+    pub expired: u64,
+    /// Tasks that left the queue.
+    pub dropped: u64,
+}
+
+/// A task as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image<'a> {
+    /// Its id.
+    #[serde(borrow)]
+    pub id: TaskId<'a>,
+    /// Its state.
+    pub state: State,
+    /// How its last claim ended.
+    pub last_claim: LastClaim,
+    /// Payload, or result.
+    #[serde(borrow, with = "serde_bytes")]
+    pub data: &'a [u8],
+    /// See the table at `Task`.
+    pub at: UnixMs,
+    /// See the table at `Task`.
+    pub order: u64,
+    /// Number of its last claim.
+    pub attempt: u32,
+    /// Higher is sooner.
+    pub priority: u8,
+    /// Who holds or held it, and the lease.
+    #[serde(borrow)]
+    pub worker: Option<(&'a str, Ms)>,
+    /// What few tasks have.
+    #[serde(borrow)]
+    pub extra: Option<ExtraImage<'a>>,
+}
+
+/// What few tasks have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExtraImage<'a> {
+    /// When it was pushed, if the id does not tell.
+    pub created: Option<UnixMs>,
+    /// What it sets for itself.
+    pub options: Option<Options>,
+    /// When it expires unless a worker has claimed it.
+    pub ttl_at: Option<UnixMs>,
+    /// Claims that do not count as tries.
+    pub uncounted: u32,
+    /// When its claim began, if the deadline and the lease do not tell.
+    pub claimed_at: Option<UnixMs>,
+    /// When its claim lapses however often it is extended.
+    pub timeout_at: Option<UnixMs>,
+    /// Why the last try failed.
+    #[serde(borrow, with = "serde_bytes")]
+    pub error: Option<&'a [u8]>,
+    /// What its worker wanted kept.
+    #[serde(borrow, with = "serde_bytes")]
+    pub checkpoint: Option<&'a [u8]>,
+}
+
+/// A change of state as the outside hears of it. Named like the notifications, without `task.`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are the meaning; PROTOCOL section 7")]
+pub enum Event {
+    Push,
+    Ready,
+    Claim,
+    Extend,
+    Complete,
+    Fail,
+    Retry,
+    Lapse,
+    Release,
+    Cancel,
+    Expire,
+    Drop,
+    /// From a snapshot: nothing happened.
+    Restore,
+}
+
+impl Event {
+    /// Whether the task has ended by it.
+    #[must_use]
+    pub const fn is_end(self) -> bool {
+        matches!(self, Self::Complete | Self::Fail | Self::Cancel | Self::Expire)
+    }
+}
+
+impl Change<'_> {
+    /// What the outside hears of it.
+    #[must_use]
+    pub const fn event(&self) -> Event {
+        match self {
+            Self::Ripened { .. } | Self::Revived { .. } => Event::Ready,
+            Self::Claimed { .. } => Event::Claim,
+            Self::Extended { .. } => Event::Extend,
+            Self::Completed { .. } => Event::Complete,
+            Self::BackedOff { .. } | Self::Requeued { .. } => Event::Retry,
+            Self::Failed { .. } => Event::Fail,
+            Self::Released { .. } | Self::Deferred { .. } => Event::Release,
+            Self::Lapsed { .. } => Event::Lapse,
+            Self::Canceled { .. } => Event::Cancel,
+            Self::Expired { .. } => Event::Expire,
+            Self::Renewed { .. } => Event::Push,
+            Self::Dropped => Event::Drop,
+        }
+    }
+}
+
+/// The version that packed effects begin with. A newer one is refused, not guessed at.
+pub const VERSION: u8 = 1;
+
+/// Effects packed for replication, the AOF or a snapshot: a version byte, then each in [postcard's wire format].
+///
+/// [postcard's wire format]: https://postcard.jamesmunns.com/wire-format
+#[derive(Clone, Debug)]
+pub struct Packed(Vec<u8>);
+
+impl Default for Packed {
+    fn default() -> Self {
+        Self(vec![VERSION])
+    }
+}
+
+impl Packed {
+    /// Adds an effect at the end.
+    pub fn push(&mut self, effect: &Effect<'_>) {
+        // A Vec always takes more, so this cannot fail; were it to, the effect would be missing and replicas would report it.
+        if let Ok(bytes) = postcard::to_extend(effect, std::mem::take(&mut self.0)) {
+            self.0 = bytes;
+        }
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.len() <= 1
+    }
+
+    /// The bytes to send or store.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Makes it empty, keeping its memory for the next ones unless that is much.
+    pub fn clear(&mut self) {
+        const KEEP: usize = 64 * 1024;
+        self.0.truncate(1);
+        self.0.shrink_to(KEEP);
+    }
+}
+
+/// Reads packed effects one by one.
+///
+/// # Errors
+/// Each item is an error from the first byte on that is no effect; it is then the last.
+pub fn unpack(bytes: &[u8]) -> impl Iterator<Item = Result<Effect<'_>, Mismatch>> {
+    let mut rest = match bytes.split_first() {
+        Some((&VERSION, rest)) => Ok(rest),
+        _ => Err(Mismatch::Undecodable),
+    };
+    std::iter::from_fn(move || match rest {
+        Ok([]) => None,
+        Ok(bytes) => match postcard::take_from_bytes(bytes) {
+            Ok((effect, after)) => {
+                rest = Ok(after);
+                Some(Ok(effect))
+            }
+            Err(_) => {
+                rest = Ok(&[]);
+                Some(Err(Mismatch::Undecodable))
+            }
+        },
+        Err(error) => {
+            rest = Ok(&[]);
+            Some(Err(error))
+        }
+    })
+}

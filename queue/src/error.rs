@@ -1,0 +1,71 @@
+//! Why an operation was refused. A refused operation has changed nothing.
+
+use crate::state::State;
+use std::fmt;
+
+/// Why an operation was refused; shown as `CODE sentence`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// No task of that id is in the queue.
+    NoTask,
+    /// The task was canceled: the claim is void.
+    Canceled,
+    /// The attempt is not the task's last claim, or that claim was voided.
+    Stale,
+    /// The task is not claimed.
+    NotClaimed(State),
+    /// An id or name breaks the rules of [`crate::id::parse_name`].
+    BadName {
+        /// The argument.
+        what: &'static str,
+    },
+    /// A delay as long as the TTL: the task could never run.
+    DelayPastTtl,
+    /// The queue holds as many tasks as it can number.
+    QueueFull,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoTask => out.write_str("NOTASK no such task in the queue"),
+            Self::Canceled => out.write_str("CANCELED the task was canceled: the claim is void"),
+            Self::Stale => out.write_str("STALE ATTEMPT is not the task's last claim, or that claim was voided: it was lost"),
+            Self::NotClaimed(state) => write!(out, "NOTCLAIMED the task is not claimed: it is {}", state.name()),
+            Self::BadName { what } => write!(
+                out,
+                "ERR {what} must be 1 to 255 bytes of UTF-8 without white space or control characters, and not ALL or BATCH"
+            ),
+            Self::DelayPastTtl => out.write_str("ERR DELAY or AT must be shorter than TTL: the task could never be claimed"),
+            Self::QueueFull => out.write_str("QUEUEFULL the queue holds 4,294,967,295 tasks, which is all it can"),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// Why an effect could not be applied: it is of another history, or the bytes are damaged. Nothing was changed by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mismatch {
+    /// The bytes are no effect of any version known here.
+    Undecodable,
+    /// The effect names a task that is not in the queue.
+    UnknownTask,
+    /// The effect adds a task that is in the queue already.
+    KnownTask,
+    /// A value in it breaks a limit or a rule.
+    Invalid,
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Undecodable => "the bytes are not effects of a known version",
+            Self::UnknownTask => "an effect names a task that is not in the queue",
+            Self::KnownTask => "an effect adds a task that is in the queue already",
+            Self::Invalid => "an effect holds a value out of its limits",
+        })
+    }
+}
+
+impl std::error::Error for Mismatch {}

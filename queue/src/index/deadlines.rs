@@ -1,0 +1,70 @@
+//! Tasks by the instant at which something happens to them.
+//!
+//! One map entry a millisecond, holding a line through the tasks: a storm of deadlines in one millisecond is one entry, leaves in
+//! the order in which it came, and costs nothing beside the links. The instant itself is the task's `at`.
+
+use crate::index::line::Line;
+use crate::index::segments::{Segments, Slot};
+use crate::task::Task;
+use crate::time::UnixMs;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::mem;
+use std::ops::Bound;
+
+/// Tasks in order of their `at`, first come first within a millisecond.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Deadlines {
+    instants: BTreeMap<UnixMs, Line>,
+    len: usize,
+}
+
+impl Deadlines {
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Bytes of the map, estimated at its usual fill of two thirds.
+    pub(crate) fn bytes(&self) -> usize {
+        self.instants.len() * mem::size_of::<(UnixMs, Line)>() * 3 / 2
+    }
+
+    pub(crate) fn insert(&mut self, tasks: &mut Segments<Task>, slot: Slot) {
+        self.instants.entry(tasks[slot].at).or_insert(Line::EMPTY).push_back(tasks, slot);
+        self.len += 1;
+    }
+
+    pub(crate) fn remove(&mut self, tasks: &mut Segments<Task>, slot: Slot) {
+        if let Entry::Occupied(mut entry) = self.instants.entry(tasks[slot].at) {
+            entry.get_mut().unlink(tasks, slot);
+            if entry.get().is_empty() {
+                entry.remove();
+            }
+            self.len -= 1;
+        }
+    }
+
+    /// The task whose instant comes first, and the instant.
+    pub(crate) fn first(&self) -> Option<(UnixMs, Slot)> {
+        self.instants.first_key_value().map(|(&at, line)| (at, line.head))
+    }
+
+    /// The first task at or after an instant.
+    pub(crate) fn first_from(&self, at: UnixMs) -> Option<Slot> {
+        self.instants.range(at..).next().map(|(_, line)| line.head)
+    }
+
+    /// All tasks in order.
+    pub(crate) fn iter<'a>(&'a self, tasks: &'a Segments<Task>) -> impl Iterator<Item = Slot> + 'a {
+        self.range(tasks, Bound::Unbounded)
+    }
+
+    /// All tasks in order from `slot` on, which must be among them.
+    pub(crate) fn iter_from<'a>(&'a self, tasks: &'a Segments<Task>, slot: Slot) -> impl Iterator<Item = Slot> + 'a {
+        Line::from(tasks, slot).chain(self.range(tasks, Bound::Excluded(tasks[slot].at)))
+    }
+
+    fn range<'a>(&'a self, tasks: &'a Segments<Task>, start: Bound<UnixMs>) -> impl Iterator<Item = Slot> + 'a {
+        self.instants.range((start, Bound::Unbounded)).flat_map(|(_, line)| Line::from(tasks, line.head))
+    }
+}

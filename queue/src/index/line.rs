@@ -1,0 +1,50 @@
+//! First-in-first-out lines whose links lie inside the tasks.
+
+use crate::index::segments::{Segments, Slot};
+use crate::task::Task;
+
+/// A doubly linked line of tasks. A task is in at most one line at a time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Line {
+    pub(crate) head: Slot,
+    pub(crate) tail: Slot,
+}
+
+impl Line {
+    pub(crate) const EMPTY: Self = Self { head: Slot::NIL, tail: Slot::NIL };
+
+    pub(crate) const fn is_empty(self) -> bool {
+        self.head.is_nil()
+    }
+
+    pub(crate) fn push_back(&mut self, tasks: &mut Segments<Task>, slot: Slot) {
+        let task = &mut tasks[slot];
+        task.prev = self.tail;
+        task.next = Slot::NIL;
+        match self.tail.get() {
+            Some(tail) => tasks[tail].next = slot,
+            None => self.head = slot,
+        }
+        self.tail = slot;
+    }
+
+    pub(crate) fn unlink(&mut self, tasks: &mut Segments<Task>, slot: Slot) {
+        let task = &mut tasks[slot];
+        let (prev, next) = (task.prev, task.next);
+        task.prev = Slot::NIL;
+        task.next = Slot::NIL;
+        match prev.get() {
+            Some(prev) => tasks[prev].next = next,
+            None => self.head = next,
+        }
+        match next.get() {
+            Some(next) => tasks[next].prev = prev,
+            None => self.tail = prev,
+        }
+    }
+
+    /// The tasks from `start` on.
+    pub(crate) fn from(tasks: &Segments<Task>, start: Slot) -> impl Iterator<Item = Slot> {
+        std::iter::successors(start.get(), |&slot| tasks[slot].next.get())
+    }
+}

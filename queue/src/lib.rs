@@ -1,0 +1,58 @@
+//! A task queue as a pure state machine: no Redis, no clock, no randomness, no I/O.
+//!
+//! A [`Queue`] is changed by one function, [`Queue::apply`], which takes [`effect`]s: absolute facts that replicas, an append-only
+//! file and snapshots hold as well. The operations in [`op`] decide which effects a command has: they check first, then record
+//! them in a [`Txn`], which applies each at once and packs it for sending. Time comes in as an argument, as do settings.
+//!
+//! ```
+//! use taskqueue::{op, Defaults, Journal, MadeId, Queue, Txn, UnixMs};
+//! use taskqueue::op::{Claim, Delay, Push};
+//!
+//! let (mut queue, mut journal, settings) = (Queue::default(), Journal::default(), Defaults::default());
+//! let mut txn = Txn::new(&mut queue, &mut journal, UnixMs(1_700_000_000_000));
+//! let task = Push {
+//!     payload: b"hello", id: None, renew: false, priority: 0, delay: Delay::For(Default::default()), ttl: None,
+//!     options: Default::default(),
+//! };
+//! op::push(&mut txn, &task, MadeId::default())?;
+//! let slot = op::claim(&mut txn, &Claim { worker: "w1", lease: None }, &settings).expect("a task is ready");
+//! assert_eq!(txn.queue().view(slot, &settings).id.to_string(), "1700000000000-0");
+//!
+//! // A replica that applies the packed effects holds the same queue.
+//! let mut replica = Queue::default();
+//! for effect in taskqueue::effect::unpack(journal.packed.bytes()) {
+//!     replica.apply(&effect?)?;
+//! }
+//! assert_eq!(replica.snapshot(), queue.snapshot());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+pub mod backoff;
+pub mod effect;
+pub mod error;
+pub mod id;
+pub mod op;
+
+mod apply;
+mod index;
+mod list;
+mod options;
+mod queue;
+mod snapshot;
+mod state;
+mod task;
+mod time;
+mod txn;
+mod view;
+
+pub use effect::{Effect, Event, Packed};
+pub use error::{Mismatch, Refusal};
+pub use id::{MadeId, TaskId};
+pub use index::segments::Slot;
+pub use list::{Cursor, Page};
+pub use options::{Defaults, Options, Start};
+pub use queue::Queue;
+pub use state::{LastClaim, State};
+pub use time::{Ms, Retention, UnixMs};
+pub use txn::{Journal, Txn};
+pub use view::TaskView;

@@ -1,0 +1,31 @@
+//! `TASK.FORGET`: finished tasks that are not to be kept any longer.
+
+use crate::effect::Change;
+use crate::id::TaskId;
+use crate::txn::Txn;
+
+/// Drops the task if it has ended. Answers whether it did so.
+pub fn forget(txn: &mut Txn<'_>, id: TaskId<'_>) -> bool {
+    match txn.queue().find(id).filter(|&slot| txn.state(slot).is_terminal()) {
+        Some(slot) => {
+            txn.record(slot, &Change::Dropped);
+            true
+        }
+        None => false,
+    }
+}
+
+/// Drops at most `count` ended tasks. Of the next to go of each state, the one that finished first goes first. Answers how many.
+pub fn forget_all(txn: &mut Txn<'_>, count: usize) -> usize {
+    (0..count)
+        .take_while(|_| {
+            let queue = txn.queue();
+            let heads = queue.finished.iter().filter_map(|deadlines| deadlines.first()).map(|(_, slot)| slot);
+            let next = heads.min_by_key(|&slot| queue.tasks[slot].order);
+            next.is_some_and(|slot| {
+                txn.record(slot, &Change::Dropped);
+                true
+            })
+        })
+        .count()
+}

@@ -1,0 +1,24 @@
+//! The operations: each checks, then records effects. A refused one has recorded nothing.
+
+mod cancel;
+mod claim;
+mod complete;
+mod extend;
+mod fail;
+mod forget;
+mod push;
+mod release;
+mod retry;
+mod standing;
+mod tick;
+
+pub use cancel::{cancel, cancel_all};
+pub use claim::{Claim, claim};
+pub use complete::{Completion, complete};
+pub use extend::{CHECKPOINT_BYTES_MAX, extend};
+pub use fail::{Next, fail};
+pub use forget::{forget, forget_all};
+pub use push::{Delay, Push, PushOutcome, push};
+pub use release::release;
+pub use retry::{retry, retry_all};
+pub use tick::{LEASE_EXPIRED, TIMEOUT, tick};

@@ -1,0 +1,70 @@
+//! What time does by itself: delays end, TTLs end, claims lapse, finished tasks go.
+
+use crate::effect::Change;
+use crate::index::deadlines::Deadlines;
+use crate::index::segments::Slot;
+use crate::options::Defaults;
+use crate::queue::Queue;
+use crate::time::UnixMs;
+use crate::txn::Txn;
+
+/// Why a task failed whose last claim ended without an answer.
+pub const LEASE_EXPIRED: &[u8] = b"lease expired";
+/// Why a task failed whose last claim ran into its TIMEOUT.
+pub const TIMEOUT: &[u8] = b"timeout";
+
+/// Does what has fallen due, at most `count` of each kind, so that no kind starves another. Answers whether something is left;
+/// if not, [`Queue::soonest`] is exact.
+///
+/// What ended earlier is dropped first: what ends in this very tick still has its waiters to tell.
+pub fn tick(txn: &mut Txn<'_>, count: usize, defaults: &Defaults) -> bool {
+    let kinds: [(fn(&Queue) -> Option<(UnixMs, Slot)>, fn(&mut Txn<'_>, Slot, &Defaults)); 4] = [
+        (Queue::next_drop, |txn, slot, _| txn.record(slot, &Change::Dropped)),
+        (|queue| queue.due.first(), |txn, slot, _| ripen(txn, slot)),
+        (|queue| queue.ttls.first().copied(), expire),
+        (|queue| queue.leases.first(), lapse),
+    ];
+    let now = txn.now();
+    let is_due = |(at, _): &(UnixMs, Slot)| *at <= now;
+    for (next, happen) in kinds {
+        for _ in 0..count {
+            let Some((_, slot)) = next(txn.queue()).filter(is_due) else { break };
+            happen(txn, slot, defaults);
+        }
+    }
+    let soonest = kinds.iter().filter_map(|(next, _)| next(txn.queue())).map(|(at, _)| at).min();
+    let soonest = soonest.unwrap_or(UnixMs::NEVER);
+    txn.set_soonest(soonest);
+    soonest <= now
+}
+
+fn ripen(txn: &mut Txn<'_>, slot: Slot) {
+    let change = Change::Ripened { order: txn.next_order(), at: txn.now() };
+    txn.record(slot, &change);
+}
+
+pub(crate) fn expire(txn: &mut Txn<'_>, slot: Slot, defaults: &Defaults) {
+    let at = txn.now();
+    let drop_at = txn.queue().options(slot, defaults).retain.drop_at(at);
+    txn.record(slot, &Change::Expired { at, drop_at });
+}
+
+fn lapse(txn: &mut Txn<'_>, slot: Slot, defaults: &Defaults) {
+    let (at, queue) = (txn.now(), txn.queue());
+    let change = if queue.has_tries_left(slot, defaults) {
+        Change::Lapsed { at }
+    } else {
+        let timed_out = queue.timeout_at(slot).is_some_and(|timeout_at| timeout_at <= at);
+        let error = if timed_out { TIMEOUT } else { LEASE_EXPIRED };
+        let drop_at = queue.options(slot, defaults).retain_failed.drop_at(at);
+        Change::Failed { error, lapsed: true, at, drop_at }
+    };
+    txn.record(slot, &change);
+}
+
+impl Queue {
+    /// The finished task that goes next.
+    fn next_drop(&self) -> Option<(UnixMs, Slot)> {
+        self.finished.iter().filter_map(Deadlines::first).min()
+    }
+}

@@ -1,0 +1,167 @@
+//! The queue: its state, and how to read it. [`crate::apply`] is what changes it.
+
+use crate::effect::{Head, Totals};
+use crate::id::{MadeId, TaskId};
+use crate::index::deadlines::Deadlines;
+use crate::index::ids::IdIndex;
+use crate::index::ready::Ready;
+use crate::index::segments::{Segments, Slot};
+use crate::index::workers::Workers;
+use crate::state::State;
+use crate::task::{Extra, NO_EXTRA, Task};
+use crate::time::{Ms, UnixMs};
+use std::collections::BTreeSet;
+use std::mem;
+
+/// Most tasks a queue can hold: what a slot can number.
+pub(crate) const TASKS_MAX: usize = u32::MAX as usize;
+
+/// A queue of tasks: the value of one key.
+///
+/// Each task is in the index of its state, and in `ids`; in `ttls` while its TTL runs.
+#[derive(Clone, Debug)]
+pub struct Queue {
+    pub(crate) tasks: Segments<Task>,
+    pub(crate) extras: Segments<Extra>,
+    pub(crate) ids: IdIndex,
+    pub(crate) workers: Workers,
+    pub(crate) ready: Ready,
+    /// Scheduled tasks by due time.
+    pub(crate) due: Deadlines,
+    /// Claimed tasks by the end of their claim.
+    pub(crate) leases: Deadlines,
+    /// Finished tasks by when they are dropped: completed, failed, canceled, expired.
+    pub(crate) finished: [Deadlines; 4],
+    /// Never claimed tasks with a TTL, by its end.
+    pub(crate) ttls: BTreeSet<(UnixMs, Slot)>,
+    pub(crate) head: Head,
+    /// Nothing falls due before this. Never late; early where a deadline was moved away.
+    pub(crate) soonest: UnixMs,
+    /// Bytes of payloads, results and what else tasks own outside their slots.
+    pub(crate) owned_bytes: usize,
+    /// How often a task moved to an earlier place in its state's index: a listing that sees this change starts afresh.
+    pub(crate) rewinds: u64,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self {
+            tasks: Segments::default(),
+            extras: Segments::default(),
+            ids: IdIndex::default(),
+            workers: Workers::default(),
+            ready: Ready::default(),
+            due: Deadlines::default(),
+            leases: Deadlines::default(),
+            finished: Default::default(),
+            ttls: BTreeSet::new(),
+            head: Head::default(),
+            soonest: UnixMs::NEVER,
+            owned_bytes: 0,
+            rewinds: 0,
+        }
+    }
+}
+
+impl Queue {
+    /// How many tasks it holds, finished ones included.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Whether it holds no task.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many tasks are in `state`.
+    #[must_use]
+    pub fn count(&self, state: State) -> usize {
+        match state {
+            State::Waiting => 0,
+            State::Ready => self.ready.len(),
+            _ => self.deadlines(state).map_or(0, Deadlines::len),
+        }
+    }
+
+    /// What happened since the queue was made.
+    #[must_use]
+    pub const fn totals(&self) -> &Totals {
+        &self.head.totals
+    }
+
+    /// The last id the queue made.
+    #[must_use]
+    pub const fn last_id(&self) -> MadeId {
+        self.head.last_id
+    }
+
+    /// How long the oldest ready task has been ready.
+    #[must_use]
+    pub fn oldest_ready_age(&self, now: UnixMs) -> Option<Ms> {
+        self.ready.oldest(&self.tasks).map(|slot| now.since(self.tasks[slot].at))
+    }
+
+    /// Whether a claim would find a task, expired ones aside.
+    #[must_use]
+    pub const fn has_ready(&self) -> bool {
+        self.ready.len() > 0
+    }
+
+    /// An instant before which nothing falls due: when to look at the queue next.
+    #[must_use]
+    pub const fn soonest(&self) -> UnixMs {
+        self.soonest
+    }
+
+    /// The task of that id.
+    #[must_use]
+    pub fn find(&self, id: TaskId<'_>) -> Option<Slot> {
+        let key = self.ids.key(id);
+        match id {
+            TaskId::Made(_) => self.ids.find(&self.tasks, key, false, |_| true),
+            TaskId::Named(name) => {
+                let is_it = |task: &Task| self.extra(task).name.as_deref() == Some(name);
+                self.ids.find(&self.tasks, key, true, is_it)
+            }
+        }
+    }
+
+    /// Bytes of memory it uses, to a few per cent.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        /// A node of a `BTreeSet`, shared by the entries in it at its usual fill.
+        const TTL_BYTES: usize = mem::size_of::<(UnixMs, Slot)>() * 3 / 2;
+        let slabs = self.tasks.bytes() + self.extras.bytes() + self.ids.bytes() + self.workers.bytes();
+        let deadlines: usize = [&self.due, &self.leases].into_iter().chain(&self.finished).map(Deadlines::bytes).sum();
+        mem::size_of::<Self>() + slabs + self.ready.bytes() + deadlines + self.ttls.len() * TTL_BYTES + self.owned_bytes
+    }
+
+    pub(crate) fn extra(&self, task: &Task) -> &Extra {
+        self.extras.get(task.extra).unwrap_or(&NO_EXTRA)
+    }
+
+    pub(crate) fn id_of(&self, slot: Slot) -> TaskId<'_> {
+        let task = &self.tasks[slot];
+        match &self.extra(task).name {
+            Some(name) => TaskId::Named(name),
+            None => TaskId::Made(MadeId(task.key)),
+        }
+    }
+
+    /// The index of a state whose tasks are ordered by an instant.
+    pub(crate) const fn deadlines(&self, state: State) -> Option<&Deadlines> {
+        let [completed, failed, canceled, expired] = &self.finished;
+        match state {
+            State::Waiting | State::Ready => None,
+            State::Scheduled => Some(&self.due),
+            State::Claimed => Some(&self.leases),
+            State::Completed => Some(completed),
+            State::Failed => Some(failed),
+            State::Canceled => Some(canceled),
+            State::Expired => Some(expired),
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! A queue as effects: what RDB, DUMP, an AOF rewrite and a digest are made of.
+//!
+//! The order is canonical: equal queues give equal bytes, whatever slots their tasks have and however they came to be.
+
+use crate::effect::{Effect, ExtraImage, Image, Packed};
+use crate::index::deadlines::Deadlines;
+use crate::index::segments::Slot;
+use crate::queue::Queue;
+use std::mem;
+
+/// Packed effects of a snapshot are given in pieces of at least this many bytes, but the last.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+impl Queue {
+    /// Gives the queue to `sink` as packed effects, in pieces of about 64 KiB and whole tasks. Applied in order to an empty queue they
+    /// make it anew.
+    pub fn for_each_chunk(&self, mut sink: impl FnMut(&[u8])) {
+        let mut packed = Packed::default();
+        packed.push(&Effect::Restarted(self.head));
+        for slot in self.in_order() {
+            packed.push(&Effect::Restored(self.image(slot)));
+            if packed.bytes().len() >= CHUNK_BYTES {
+                sink(packed.bytes());
+                packed.clear();
+            }
+        }
+        if !packed.is_empty() {
+            sink(packed.bytes());
+        }
+    }
+
+    /// The whole snapshot.
+    #[must_use]
+    pub fn snapshot(&self) -> Vec<Vec<u8>> {
+        let mut chunks = Vec::new();
+        self.for_each_chunk(|chunk| chunks.push(chunk.to_vec()));
+        chunks
+    }
+
+    fn in_order(&self) -> impl Iterator<Item = Slot> + '_ {
+        let deadlines = [&self.due, &self.leases].into_iter().chain(&self.finished);
+        self.ready.iter(&self.tasks).chain(deadlines.flat_map(|deadlines: &Deadlines| deadlines.iter(&self.tasks)))
+    }
+
+    fn image(&self, slot: Slot) -> Image<'_> {
+        let task = &self.tasks[slot];
+        let extra = self.extra(task);
+        let extra = ExtraImage {
+            created: extra.created,
+            options: extra.options.as_deref().copied(),
+            ttl_at: extra.ttl_at,
+            uncounted: extra.uncounted,
+            claimed_at: extra.claimed_at,
+            timeout_at: extra.timeout_at,
+            error: extra.error.as_deref(),
+            checkpoint: extra.checkpoint.as_deref(),
+        };
+        Image {
+            id: self.id_of(slot),
+            state: task.state(),
+            last_claim: task.last_claim(),
+            data: &task.data,
+            at: task.at,
+            order: task.order,
+            attempt: task.attempt,
+            priority: task.priority,
+            worker: self.worker(slot),
+            extra: (extra != ExtraImage::default()).then_some(extra),
+        }
+    }
+}
+
+const _: () = assert!(mem::size_of::<Image<'_>>() <= 512, "an image is passed by value");

@@ -1,0 +1,146 @@
+//! A task as the queue keeps it: 64 bytes and its data; what is rare stands apart in [`Extra`].
+
+use crate::index::segments::Slot;
+use crate::index::workers::{Worker, WorkerId};
+use crate::options::Options;
+use crate::state::{LastClaim, State};
+use crate::time::UnixMs;
+
+/// A task in its slot.
+///
+/// `at` and `order` mean, in each state:
+///
+/// | state | `at` | `order` |
+/// | --- | --- | --- |
+/// | scheduled | when it becomes ready | – |
+/// | ready | since when it is ready | its place in line |
+/// | claimed | when the claim lapses | its place in line |
+/// | terminal | when it is dropped | when it finished, Unix ms |
+#[derive(Clone, Debug)]
+pub(crate) struct Task {
+    /// A made id itself, or the hash of a name (which is in [`Extra::name`]).
+    pub(crate) key: u64,
+    /// The payload; once completed, the result.
+    pub(crate) data: Box<[u8]>,
+    pub(crate) at: UnixMs,
+    pub(crate) order: u64,
+    /// Neighbours in the line of its state.
+    pub(crate) prev: Slot,
+    pub(crate) next: Slot,
+    /// Next in the chain of [`crate::index::ids`].
+    pub(crate) chain: Slot,
+    pub(crate) extra: Slot,
+    /// Number of the last claim; 0: never claimed.
+    pub(crate) attempt: u32,
+    pub(crate) worker: WorkerId,
+    pub(crate) priority: u8,
+    pub(crate) status: Status,
+}
+
+const _: () = assert!(size_of::<Task>() == 64, "a waiting task costs 64 bytes and its payload");
+
+/// State, end of the last claim, and the kind of the id, in a byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Status(u8);
+
+impl Status {
+    const LAST_CLAIM_SHIFT: u8 = 3;
+    const NAMED: u8 = 1 << 6;
+
+    pub(crate) const fn new(state: State, last_claim: LastClaim, named: bool) -> Self {
+        let named = if named { Self::NAMED } else { 0 };
+        Self(state as u8 | (last_claim as u8) << Self::LAST_CLAIM_SHIFT | named)
+    }
+
+    const fn state(self) -> State {
+        match self.0 & 7 {
+            0 => State::Waiting,
+            1 => State::Scheduled,
+            2 => State::Ready,
+            3 => State::Claimed,
+            4 => State::Completed,
+            5 => State::Failed,
+            6 => State::Canceled,
+            _ => State::Expired,
+        }
+    }
+
+    const fn last_claim(self) -> LastClaim {
+        match self.0 >> Self::LAST_CLAIM_SHIFT & 7 {
+            0 => LastClaim::Open,
+            1 => LastClaim::Completed,
+            2 => LastClaim::FailedToScheduled,
+            3 => LastClaim::FailedToReady,
+            4 => LastClaim::FailedForGood,
+            5 => LastClaim::Released,
+            6 => LastClaim::Lapsed,
+            _ => LastClaim::Voided,
+        }
+    }
+}
+
+impl Task {
+    pub(crate) const fn state(&self) -> State {
+        self.status.state()
+    }
+
+    pub(crate) const fn last_claim(&self) -> LastClaim {
+        self.status.last_claim()
+    }
+
+    /// Whether the client chose an id that is not of the made form.
+    pub(crate) const fn is_named(&self) -> bool {
+        self.status.0 & Status::NAMED != 0
+    }
+
+    pub(crate) const fn set_state(&mut self, state: State) {
+        self.status = Status::new(state, self.last_claim(), self.is_named());
+    }
+
+    pub(crate) const fn set_last_claim(&mut self, last_claim: LastClaim) {
+        self.status = Status::new(self.state(), last_claim, self.is_named());
+    }
+}
+
+/// What few tasks have. Dropped when it says nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Extra {
+    /// The id, if it is not of the made form.
+    pub(crate) name: Option<Box<str>>,
+    /// When it was pushed, if the id does not tell.
+    pub(crate) created: Option<UnixMs>,
+    pub(crate) options: Option<Box<Options>>,
+    /// When it expires, if no worker has claimed it.
+    pub(crate) ttl_at: Option<UnixMs>,
+    /// Claims that do not count as tries: released ones, and all before a RETRY.
+    pub(crate) uncounted: u32,
+    /// Who holds or held it, if the table of workers was full.
+    pub(crate) worker: Option<Box<Worker>>,
+    /// When its claim began, if the deadline and the lease do not tell.
+    pub(crate) claimed_at: Option<UnixMs>,
+    /// When its claim lapses however often it is extended.
+    pub(crate) timeout_at: Option<UnixMs>,
+    /// Why the last try failed.
+    pub(crate) error: Option<Box<[u8]>>,
+    pub(crate) checkpoint: Option<Box<[u8]>>,
+}
+
+/// What a task without [`Extra`] has.
+pub(crate) static NO_EXTRA: Extra = Extra {
+    name: None,
+    created: None,
+    options: None,
+    ttl_at: None,
+    uncounted: 0,
+    worker: None,
+    claimed_at: None,
+    timeout_at: None,
+    error: None,
+    checkpoint: None,
+};
+
+impl Extra {
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == NO_EXTRA
+    }
+}

@@ -1,0 +1,97 @@
+//! One unit of change to a queue: what was done, and what is to be sent, as one.
+
+use crate::effect::{Change, Effect, Event, Packed, Pushed};
+use crate::error::Mismatch;
+use crate::index::segments::Slot;
+use crate::queue::Queue;
+use crate::state::State;
+use crate::time::UnixMs;
+
+/// What a transaction leaves behind for the shell to replicate and to tell.
+#[derive(Debug, Default)]
+pub struct Journal {
+    /// The effects, in order.
+    pub packed: Packed,
+    /// What the outside hears of them, in order. The slot of a dropped task is no longer its own.
+    pub events: Vec<(Event, Slot)>,
+}
+
+impl Journal {
+    /// Makes it empty, for the next transaction.
+    pub fn clear(&mut self) {
+        self.packed.clear();
+        self.events.clear();
+    }
+}
+
+/// An operation's hold on a queue. Operations check first and then record; what is recorded is applied at once.
+#[derive(Debug)]
+pub struct Txn<'q> {
+    queue: &'q mut Queue,
+    journal: &'q mut Journal,
+    now: UnixMs,
+}
+
+impl<'q> Txn<'q> {
+    /// Begins a transaction that happens at `now`.
+    pub const fn new(queue: &'q mut Queue, journal: &'q mut Journal, now: UnixMs) -> Self {
+        Self { queue, journal, now }
+    }
+
+    /// The queue as it is by now.
+    #[must_use]
+    pub const fn queue(&self) -> &Queue {
+        self.queue
+    }
+
+    /// The instant at which all of this happens.
+    #[must_use]
+    pub const fn now(&self) -> UnixMs {
+        self.now
+    }
+
+    /// What was recorded so far.
+    #[must_use]
+    pub const fn journal(&self) -> &Journal {
+        self.journal
+    }
+
+    /// Drops the tasks that ended in this transaction and are not to be kept. To be called when whoever waits has their results.
+    pub fn drop_unkept(&mut self) {
+        let mut index = 0;
+        while let Some(&(event, slot)) = self.journal.events.get(index) {
+            index += 1;
+            let is_over = self.queue.tasks.get(slot).is_some_and(|task| task.state().is_terminal() && task.at <= self.now);
+            if event.is_end() && is_over {
+                self.record(slot, &Change::Dropped);
+            }
+        }
+    }
+
+    pub(crate) fn record(&mut self, slot: Slot, change: &Change<'_>) {
+        self.journal.packed.push(&Effect::Changed(self.queue.id_of(slot), *change));
+        self.queue.apply_change(slot, change);
+        self.journal.events.push((change.event(), slot));
+    }
+
+    pub(crate) fn record_push(&mut self, pushed: &Pushed<'_>) -> Result<Slot, Mismatch> {
+        let slot = self.queue.apply_pushed(pushed)?;
+        self.journal.packed.push(&Effect::Pushed(*pushed));
+        self.journal.events.push((Event::Push, slot));
+        Ok(slot)
+    }
+
+    /// The next place at the end of the line.
+    pub(crate) const fn next_order(&self) -> u64 {
+        self.queue.head.last_order.saturating_add(1)
+    }
+
+    /// The tick has looked at everything: nothing falls due before this.
+    pub(crate) const fn set_soonest(&mut self, soonest: UnixMs) {
+        self.queue.soonest = soonest;
+    }
+
+    pub(crate) fn state(&self, slot: Slot) -> State {
+        self.queue.tasks[slot].state()
+    }
+}

@@ -1,0 +1,140 @@
+//! What can be seen of a task.
+
+use crate::id::{MadeId, TaskId};
+use crate::index::segments::Slot;
+use crate::options::Defaults;
+use crate::queue::Queue;
+use crate::state::State;
+use crate::time::{Ms, UnixMs};
+
+/// All that can be seen of a task. Settings are those that hold for it now.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs, reason = "the names are those of TASK.GET, documented there")]
+pub struct TaskView<'a> {
+    pub id: TaskId<'a>,
+    pub state: State,
+    pub payload: Option<&'a [u8]>,
+    pub result: Option<&'a [u8]>,
+    pub error: Option<&'a [u8]>,
+    pub checkpoint: Option<&'a [u8]>,
+    pub priority: u8,
+    pub attempt: u32,
+    pub tries: u32,
+    pub worker: Option<&'a str>,
+    pub created: UnixMs,
+    pub ready_at: Option<UnixMs>,
+    pub claimed_at: Option<UnixMs>,
+    pub deadline: Option<UnixMs>,
+    pub finished: Option<UnixMs>,
+    pub drop_at: Option<UnixMs>,
+    pub expire_at: Option<UnixMs>,
+    pub settings: Defaults,
+}
+
+impl TaskView<'_> {
+    /// The instant that orders the tasks of its state: due, ready since, end of the claim, or finished.
+    #[must_use]
+    pub fn instant(&self) -> UnixMs {
+        self.deadline.or(self.ready_at).or(self.finished).unwrap_or(self.created)
+    }
+}
+
+impl Queue {
+    /// All that can be seen of the task in `slot`, which must be in use.
+    #[must_use]
+    pub fn view<'a>(&'a self, slot: Slot, defaults: &Defaults) -> TaskView<'a> {
+        let task = &self.tasks[slot];
+        let extra = self.extra(task);
+        let state = task.state();
+        let at_if = |holds: bool| holds.then_some(task.at);
+        TaskView {
+            id: self.id_of(slot),
+            state,
+            payload: (state != State::Completed).then_some(&*task.data),
+            result: (state == State::Completed).then_some(&*task.data),
+            error: extra.error.as_deref(),
+            checkpoint: extra.checkpoint.as_deref(),
+            priority: task.priority,
+            attempt: task.attempt,
+            tries: self.tries(slot),
+            worker: self.worker(slot).map(|(name, _)| name),
+            created: extra.created.unwrap_or(MadeId(task.key).made_at()),
+            ready_at: at_if(matches!(state, State::Scheduled | State::Ready)),
+            claimed_at: (state == State::Claimed).then(|| self.claimed_at(slot)),
+            deadline: at_if(state == State::Claimed),
+            finished: state.is_terminal().then_some(UnixMs(task.order)),
+            drop_at: at_if(state.is_terminal()).filter(|&at| at != UnixMs::NEVER),
+            expire_at: extra.ttl_at,
+            settings: self.options(slot, defaults),
+        }
+    }
+
+    /// State and data of a task as TASK.RESULT answers them: the result of a completed one, the error of a failed one.
+    #[must_use]
+    pub fn result(&self, slot: Slot) -> (State, Option<&[u8]>) {
+        let task = &self.tasks[slot];
+        let data = match task.state() {
+            State::Completed => Some(&*task.data),
+            State::Failed => self.extra(task).error.as_deref(),
+            _ => None,
+        };
+        (task.state(), data)
+    }
+
+    /// The id of the task in `slot`.
+    #[must_use]
+    pub fn id(&self, slot: Slot) -> TaskId<'_> {
+        self.id_of(slot)
+    }
+
+    pub(crate) fn next_ready(&self) -> Option<Slot> {
+        self.ready.first(&self.tasks)
+    }
+
+    pub(crate) fn attempt(&self, slot: Slot) -> u32 {
+        self.tasks[slot].attempt
+    }
+
+    pub(crate) fn tries(&self, slot: Slot) -> u32 {
+        let task = &self.tasks[slot];
+        task.attempt.saturating_sub(self.extra(task).uncounted)
+    }
+
+    pub(crate) fn options(&self, slot: Slot, defaults: &Defaults) -> Defaults {
+        match &self.extra(&self.tasks[slot]).options {
+            Some(options) => defaults.with(options),
+            None => *defaults,
+        }
+    }
+
+    pub(crate) fn has_tries_left(&self, slot: Slot, defaults: &Defaults) -> bool {
+        let attempts = u32::from(self.options(slot, defaults).attempts);
+        attempts == 0 || self.tries(slot) < attempts
+    }
+
+    pub(crate) fn ttl_is_over(&self, slot: Slot, now: UnixMs) -> bool {
+        self.extra(&self.tasks[slot]).ttl_at.is_some_and(|ttl_at| ttl_at <= now)
+    }
+
+    pub(crate) fn timeout_at(&self, slot: Slot) -> Option<UnixMs> {
+        self.extra(&self.tasks[slot]).timeout_at
+    }
+
+    /// Who holds or held the task, and the lease it was claimed with.
+    pub(crate) fn worker(&self, slot: Slot) -> Option<(&str, Ms)> {
+        let task = &self.tasks[slot];
+        let worker = self.workers.get(task.worker).or(self.extra(task).worker.as_deref())?;
+        Some((&worker.name, worker.lease))
+    }
+
+    pub(crate) fn claim_lease(&self, slot: Slot) -> Option<Ms> {
+        self.worker(slot).map(|(_, lease)| lease)
+    }
+
+    /// When the claim of a claimed task began.
+    pub(crate) fn claimed_at(&self, slot: Slot) -> UnixMs {
+        let task = &self.tasks[slot];
+        let by_lease = || task.at.before(self.claim_lease(slot).unwrap_or_default());
+        self.extra(task).claimed_at.unwrap_or_else(by_lease)
+    }
+}
