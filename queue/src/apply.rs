@@ -10,7 +10,7 @@ use crate::index::deadlines::Deadlines;
 use crate::index::segments::{Segments, Slot};
 use crate::index::workers::{Worker, WorkerId};
 use crate::options::{Options, Start};
-use crate::queue::{Queue, TASKS_MAX};
+use crate::queue::Queue;
 use crate::state::{LastClaim, State};
 use crate::task::{Extra, Status, Task};
 use crate::time::{Ms, UnixMs};
@@ -24,46 +24,35 @@ impl Queue {
     pub fn apply(&mut self, effect: &Effect<'_>) -> Result<Option<(Event, Slot)>, Mismatch> {
         match effect {
             Effect::Pushed(pushed) => {
-                let slot = self.vacancy(pushed.id).and_then(|()| self.apply_pushed(pushed))?;
-                Ok(Some((Event::Push, slot)))
+                self.admit_pushed(pushed)?;
+                Ok(Some((Event::Push, self.apply_pushed(pushed))))
             }
             Effect::Changed(id, change) => {
                 let slot = self.find(*id).ok_or(Mismatch::UnknownTask)?;
+                self.admit_change(slot, change)?;
                 self.apply_change(slot, change);
                 Ok(Some((change.event(), slot)))
             }
             Effect::Restarted(head) => {
+                self.admit_head(head)?;
                 self.head = *head;
                 Ok(None)
             }
             Effect::Restored(image) => {
-                self.vacancy(image.id)?;
-                let slot = self.apply_restored(image)?;
-                Ok(Some((Event::Restore, slot)))
+                self.admit_image(image)?;
+                Ok(Some((Event::Restore, self.apply_restored(image))))
             }
         }
     }
 
-    /// Whether a task of this id can be added.
-    fn vacancy(&self, id: TaskId<'_>) -> Result<(), Mismatch> {
-        if !id.is_valid() || self.len() >= TASKS_MAX {
-            return Err(Mismatch::Invalid);
-        }
-        if self.find(id).is_some() { Err(Mismatch::KnownTask) } else { Ok(()) }
-    }
-
-    pub(crate) fn apply_pushed(&mut self, pushed: &Pushed<'_>) -> Result<Slot, Mismatch> {
+    pub(crate) fn apply_pushed(&mut self, pushed: &Pushed<'_>) -> Slot {
         if let (true, TaskId::Made(id)) = (pushed.made, pushed.id) {
             self.head.last_id = self.head.last_id.max(id);
         }
         self.head.totals.pushed += 1;
         let slot = self.add(pushed.id, State::Waiting, LastClaim::Open);
-        let told_by_id = matches!(pushed.id, TaskId::Made(id) if id.made_at() == pushed.at);
-        if !told_by_id {
-            self.extra_mut(slot).created = Some(pushed.at);
-        }
         self.begin(slot, &pushed.order, pushed.at);
-        Ok(slot)
+        slot
     }
 
     #[allow(clippy::too_many_lines, reason = "one arm a change: the whole life of a task on one page")]
@@ -77,57 +66,53 @@ impl Queue {
                 self.leave(slot);
                 self.end_ttl(slot);
                 self.set_worker(slot, worker, lease);
-                self.set_claim_times(slot, (deadline.before(lease) != at).then_some(at), timeout_at);
-                let task = &mut self.tasks[slot];
+                self.set_claim_times(slot, untold(at, deadline, lease), timeout_at);
+                let task = self.tasks.at_mut(slot);
                 task.attempt = attempt;
                 task.set_last_claim(LastClaim::Open);
                 self.enter(slot, State::Claimed, deadline);
                 self.head.totals.claimed += 1;
             }
             Change::Extended { deadline, checkpoint } => {
-                let claimed_at = self.claimed_at(slot);
-                self.extra_mut(slot).claimed_at = Some(claimed_at);
                 if checkpoint.is_some() {
                     self.set_checkpoint(slot, checkpoint);
                 }
-                self.rewinds += u64::from(deadline < self.tasks[slot].at);
-                self.leases.remove(&mut self.tasks, slot);
-                self.enter(slot, State::Claimed, deadline);
+                self.extend(slot, deadline);
             }
             Change::Completed { result, at, drop_at } => {
                 self.set_data(slot, result);
                 self.set_error(slot, None);
                 self.set_checkpoint(slot, None);
-                self.tasks[slot].set_last_claim(LastClaim::Completed);
+                self.tasks.at_mut(slot).set_last_claim(LastClaim::Completed);
                 self.finish(slot, State::Completed, at, drop_at);
                 self.head.totals.completed += 1;
             }
             Change::BackedOff { error, due } => {
                 self.leave(slot);
                 self.set_error(slot, Some(error));
-                self.tasks[slot].set_last_claim(LastClaim::FailedToScheduled);
+                self.tasks.at_mut(slot).set_last_claim(LastClaim::FailedToScheduled);
                 self.enter(slot, State::Scheduled, due);
                 self.head.totals.retried += 1;
             }
             Change::Requeued { error, order, at } => {
                 self.leave(slot);
                 self.set_error(slot, Some(error));
-                self.tasks[slot].set_last_claim(LastClaim::FailedToReady);
+                self.tasks.at_mut(slot).set_last_claim(LastClaim::FailedToReady);
                 self.enter_ready(slot, order, at);
                 self.head.totals.retried += 1;
             }
             Change::Failed { error, lapsed, at, drop_at } => {
                 self.set_error(slot, Some(error));
-                self.tasks[slot].set_last_claim(if lapsed { LastClaim::Lapsed } else { LastClaim::FailedForGood });
+                self.tasks.at_mut(slot).set_last_claim(if lapsed { LastClaim::Lapsed } else { LastClaim::FailedForGood });
                 self.head.totals.lapsed += u64::from(lapsed);
                 self.head.totals.failed += 1;
                 self.finish(slot, State::Failed, at, drop_at);
             }
             Change::Released { at } => {
                 self.end_claim(slot, LastClaim::Released);
-                if self.tasks[slot].state() != State::Ready {
+                if self.tasks.at(slot).state() != State::Ready {
                     self.leave(slot);
-                    self.enter_ready(slot, self.tasks[slot].order, at);
+                    self.enter_ready(slot, self.tasks.at(slot).order, at);
                 }
             }
             Change::Deferred { due } => {
@@ -137,8 +122,8 @@ impl Queue {
             }
             Change::Lapsed { at } => {
                 self.leave(slot);
-                self.tasks[slot].set_last_claim(LastClaim::Lapsed);
-                self.enter_ready(slot, self.tasks[slot].order, at);
+                self.tasks.at_mut(slot).set_last_claim(LastClaim::Lapsed);
+                self.enter_ready(slot, self.tasks.at(slot).order, at);
                 self.head.totals.lapsed += 1;
             }
             Change::Canceled { at, drop_at } => {
@@ -161,7 +146,6 @@ impl Queue {
                 self.set_error(slot, None);
                 self.set_checkpoint(slot, None);
                 self.begin_tries_anew(slot);
-                self.extra_mut(slot).created = Some(at);
                 self.begin(slot, &order, at);
                 self.head.totals.pushed += 1;
             }
@@ -170,15 +154,10 @@ impl Queue {
         self.tidy_extra(slot);
     }
 
-    fn apply_restored(&mut self, image: &Image<'_>) -> Result<Slot, Mismatch> {
-        let has_ttl = image.extra.is_some_and(|extra| extra.ttl_at.is_some());
-        let may_have_ttl = matches!(image.state, State::Scheduled | State::Ready);
-        if image.state == State::Waiting || (has_ttl && !may_have_ttl) {
-            return Err(Mismatch::Invalid);
-        }
+    fn apply_restored(&mut self, image: &Image<'_>) -> Slot {
         let slot = self.add(image.id, image.state, image.last_claim);
         self.set_data(slot, image.data);
-        let task = &mut self.tasks[slot];
+        let task = self.tasks.at_mut(slot);
         task.priority = image.priority;
         task.attempt = image.attempt;
         task.order = image.order;
@@ -194,13 +173,15 @@ impl Queue {
             self.enter(slot, image.state, image.at);
         }
         self.tidy_extra(slot);
-        Ok(slot)
+        slot
     }
 
     fn restore_extra(&mut self, slot: Slot, image: &ExtraImage<'_>) {
         self.set_options(slot, image.options);
+        if let Some(created) = image.created {
+            self.set_created(slot, created);
+        }
         let extra = self.extra_mut(slot);
-        extra.created = image.created;
         extra.uncounted = image.uncounted;
         extra.claimed_at = image.claimed_at;
         extra.timeout_at = image.timeout_at;
@@ -236,8 +217,9 @@ impl Queue {
 
     /// What a push and a renewal do alike: payload, options, TTL and the first state.
     fn begin(&mut self, slot: Slot, order: &Order<'_>, at: UnixMs) {
+        self.set_created(slot, at);
         self.set_data(slot, order.payload);
-        self.tasks[slot].priority = order.priority;
+        self.tasks.at_mut(slot).priority = order.priority;
         self.set_options(slot, order.options);
         match order.start {
             Start::Ready { order } => self.enter_ready(slot, order, at),
@@ -248,35 +230,49 @@ impl Queue {
 
     fn begin_tries_anew(&mut self, slot: Slot) {
         self.void_claims(slot);
-        let attempt = self.tasks[slot].attempt;
+        let attempt = self.tasks.at(slot).attempt;
         if attempt > 0 {
             self.extra_mut(slot).uncounted = attempt;
         }
     }
 
     fn void_claims(&mut self, slot: Slot) {
-        if self.tasks[slot].attempt > 0 {
-            self.tasks[slot].set_last_claim(LastClaim::Voided);
+        if self.tasks.at(slot).attempt > 0 {
+            self.tasks.at_mut(slot).set_last_claim(LastClaim::Voided);
         }
     }
 
     /// A claim was given back: its try does not count.
     fn end_claim(&mut self, slot: Slot, last_claim: LastClaim) {
-        self.extra_mut(slot).uncounted += 1;
-        self.tasks[slot].set_last_claim(last_claim);
+        let extra = self.extra_mut(slot);
+        extra.uncounted = extra.uncounted.saturating_add(1);
+        self.tasks.at_mut(slot).set_last_claim(last_claim);
         self.head.totals.released += 1;
     }
 
     fn finish(&mut self, slot: Slot, state: State, at: UnixMs, drop_at: UnixMs) {
         self.leave(slot);
         self.end_ttl(slot);
-        self.tasks[slot].order = at.0;
+        self.tasks.at_mut(slot).order = at.0;
         self.enter(slot, state, drop_at);
+    }
+
+    /// A claim that is extended to its own deadline, as one that has met its timeout is, keeps its place in the index: see
+    /// [`crate::list`].
+    fn extend(&mut self, slot: Slot, deadline: UnixMs) {
+        let (claimed_at, old) = (self.claimed_at(slot), self.tasks.at(slot).at);
+        if deadline != old {
+            self.rewinds += u64::from(deadline < old);
+            self.leases.remove(&mut self.tasks, slot);
+            self.enter(slot, State::Claimed, deadline);
+            let lease = self.claim_lease(slot).unwrap_or_default();
+            self.extra_mut(slot).claimed_at = untold(claimed_at, deadline, lease);
+        }
     }
 
     /// Takes the task out of the index of its state, and its claim's times off it.
     fn leave(&mut self, slot: Slot) {
-        match self.tasks[slot].state() {
+        match self.tasks.at(slot).state() {
             State::Waiting => {}
             State::Ready => self.ready.remove(&mut self.tasks, slot),
             state => {
@@ -292,7 +288,7 @@ impl Queue {
 
     fn enter_ready(&mut self, slot: Slot, order: u64, at: UnixMs) {
         self.head.last_order = self.head.last_order.max(order);
-        let task = &mut self.tasks[slot];
+        let task = self.tasks.at_mut(slot);
         task.set_state(State::Ready);
         task.order = order;
         task.at = at;
@@ -300,9 +296,12 @@ impl Queue {
     }
 
     fn enter(&mut self, slot: Slot, state: State, at: UnixMs) {
-        let task = &mut self.tasks[slot];
+        let task = self.tasks.at_mut(slot);
         task.set_state(state);
         task.at = at;
+        if state == State::Scheduled {
+            task.order = 0;
+        }
         self.soonest = self.soonest.min(at);
         let (tasks, deadlines) = self.deadlines_mut(state);
         deadlines.insert(tasks, slot);
@@ -338,7 +337,7 @@ impl Queue {
     // What a task owns.
 
     fn set_data(&mut self, slot: Slot, data: &[u8]) {
-        let old = mem::replace(&mut self.tasks[slot].data, data.into());
+        let old = mem::replace(&mut self.tasks.at_mut(slot).data, data.into());
         self.owned_bytes = self.owned_bytes - old.len() + data.len();
     }
 
@@ -351,7 +350,7 @@ impl Queue {
     }
 
     fn set_text(&mut self, slot: Slot, text: Option<&[u8]>, field: fn(&mut Extra) -> &mut Option<Box<[u8]>>) {
-        if text.is_none() && self.tasks[slot].extra.is_nil() {
+        if text.is_none() && self.tasks.at(slot).extra.is_nil() {
             return;
         }
         let old = mem::replace(field(self.extra_mut(slot)), text.map(Into::into));
@@ -360,12 +359,21 @@ impl Queue {
 
     fn set_options(&mut self, slot: Slot, options: Option<Options>) {
         let options = options.filter(|options| *options != Options::default());
-        if options.is_none() && self.tasks[slot].extra.is_nil() {
+        if options.is_none() && self.tasks.at(slot).extra.is_nil() {
             return;
         }
         let new = if options.is_some() { mem::size_of::<Options>() } else { 0 };
         let old = mem::replace(&mut self.extra_mut(slot).options, options.map(Box::new));
         self.owned_bytes = self.owned_bytes - old.map_or(0, |_| mem::size_of::<Options>()) + new;
+    }
+
+    fn set_created(&mut self, slot: Slot, at: UnixMs) {
+        let told_by_id = matches!(self.id_of(slot), TaskId::Made(id) if id.made_at() == at);
+        if !told_by_id {
+            self.extra_mut(slot).created = Some(at);
+        } else if let Some(extra) = self.extra_opt(slot) {
+            extra.created = None;
+        }
     }
 
     fn set_ttl(&mut self, slot: Slot, ttl_at: Option<UnixMs>) {
@@ -384,7 +392,7 @@ impl Queue {
     }
 
     fn set_claim_times(&mut self, slot: Slot, claimed_at: Option<UnixMs>, timeout_at: Option<UnixMs>) {
-        if claimed_at.is_some() || timeout_at.is_some() || !self.tasks[slot].extra.is_nil() {
+        if claimed_at.is_some() || timeout_at.is_some() || !self.tasks.at(slot).extra.is_nil() {
             let extra = self.extra_mut(slot);
             extra.claimed_at = claimed_at;
             extra.timeout_at = timeout_at;
@@ -394,7 +402,7 @@ impl Queue {
     fn set_worker(&mut self, slot: Slot, name: &str, lease: Ms) {
         let id = self.workers.acquire(name, lease);
         self.clear_worker(slot);
-        self.tasks[slot].worker = id;
+        self.tasks.at_mut(slot).worker = id;
         if id == WorkerId::NONE {
             self.owned_bytes += name.len();
             self.extra_mut(slot).worker = Some(Box::new(Worker { name: name.into(), lease }));
@@ -402,36 +410,41 @@ impl Queue {
     }
 
     fn clear_worker(&mut self, slot: Slot) {
-        self.workers.release(mem::replace(&mut self.tasks[slot].worker, WorkerId::NONE));
+        self.workers.release(mem::replace(&mut self.tasks.at_mut(slot).worker, WorkerId::NONE));
         if let Some(worker) = self.extra_opt(slot).and_then(|extra| extra.worker.take()) {
             self.owned_bytes -= worker.name.len();
         }
     }
 
     fn extra_opt(&mut self, slot: Slot) -> Option<&mut Extra> {
-        self.tasks[slot].extra.get().map(|extra| &mut self.extras[extra])
+        self.tasks.at(slot).extra.get().map(|extra| self.extras.at_mut(extra))
     }
 
     pub(crate) fn extra_mut(&mut self, slot: Slot) -> &mut Extra {
-        if self.tasks[slot].extra.is_nil() {
-            self.tasks[slot].extra = self.extras.insert(Extra::default());
+        if self.tasks.at(slot).extra.is_nil() {
+            self.tasks.at_mut(slot).extra = self.extras.insert(Extra::default());
         }
-        &mut self.extras[self.tasks[slot].extra]
+        self.extras.at_mut(self.tasks.at(slot).extra)
     }
 
     /// Drops an [`Extra`] that says nothing, so that equal tasks are equal whatever they went through.
     fn tidy_extra(&mut self, slot: Slot) {
-        if let Some(extra) = self.tasks[slot].extra.get() {
-            if self.extras[extra].is_empty() {
+        if let Some(extra) = self.tasks.at(slot).extra.get() {
+            if self.extras.at(extra).is_empty() {
                 self.extras.remove(extra);
-                self.tasks[slot].extra = Slot::NIL;
+                self.tasks.at_mut(slot).extra = Slot::NIL;
             }
         }
     }
 }
 
+/// When a claim began, unless its deadline and its lease tell.
+fn untold(claimed_at: UnixMs, deadline: UnixMs, lease: Ms) -> Option<UnixMs> {
+    (deadline.before(lease) != claimed_at).then_some(claimed_at)
+}
+
 /// What an [`Extra`] adds to [`Queue::owned_bytes`].
-fn owned_by(extra: &Extra) -> usize {
+pub(crate) fn owned_by(extra: &Extra) -> usize {
     let texts = [&extra.error, &extra.checkpoint].into_iter().flatten().map(|text| text.len());
     let options = extra.options.as_ref().map_or(0, |_| mem::size_of::<Options>());
     texts.sum::<usize>() + options + extra.name.as_ref().map_or(0, |name| name.len())

@@ -3,6 +3,8 @@
 //! Every value is an absolute fact (ids, attempt numbers, deadlines, drawn jitter), so whoever applies effects needs no clock, no
 //! settings and no dice. Variants and fields are appended, never changed: stored bytes of each version must still load.
 
+#![allow(clippy::ref_option_ref, reason = "in what serde derives")]
+
 use crate::error::Mismatch;
 use crate::id::{MadeId, TaskId};
 use crate::options::{Options, Start};
@@ -363,25 +365,13 @@ impl Packed {
 /// # Errors
 /// Each item is an error from the first byte on that is no effect; it is then the last.
 pub fn unpack(bytes: &[u8]) -> impl Iterator<Item = Result<Effect<'_>, Mismatch>> {
-    let mut rest = match bytes.split_first() {
-        Some((&VERSION, rest)) => Ok(rest),
-        _ => Err(Mismatch::Undecodable),
-    };
-    std::iter::from_fn(move || match rest {
-        Ok([]) => None,
-        Ok(bytes) => match postcard::take_from_bytes(bytes) {
-            Ok((effect, after)) => {
-                rest = Ok(after);
-                Some(Ok(effect))
-            }
-            Err(_) => {
-                rest = Ok(&[]);
-                Some(Err(Mismatch::Undecodable))
-            }
-        },
-        Err(error) => {
-            rest = Ok(&[]);
-            Some(Err(error))
+    let mut rest = bytes.split_first().filter(|&(&version, _)| version == VERSION).map(|(_, rest)| rest);
+    std::iter::from_fn(move || {
+        if rest.is_some_and(<[u8]>::is_empty) {
+            return None;
         }
+        let decoded = rest.and_then(|bytes| postcard::take_from_bytes(bytes).ok());
+        rest = Some(decoded.map_or(&[], |(_, after)| after));
+        Some(decoded.map(|(effect, _)| effect).ok_or(Mismatch::Undecodable))
     })
 }

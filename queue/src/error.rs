@@ -3,7 +3,7 @@
 use crate::state::State;
 use std::fmt;
 
-/// Why an operation was refused; shown as `CODE sentence`.
+/// Why an operation was refused; clients see `CODE sentence`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// No task of that id is in the queue.
@@ -25,19 +25,35 @@ pub enum Refusal {
     QueueFull,
 }
 
+impl Refusal {
+    /// The word that clients branch on.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::NoTask => "NOTASK",
+            Self::Canceled => "CANCELED",
+            Self::Stale => "STALE",
+            Self::NotClaimed(_) => "NOTCLAIMED",
+            Self::BadName { .. } | Self::DelayPastTtl => "ERR",
+            Self::QueueFull => "QUEUEFULL",
+        }
+    }
+}
+
+/// The sentence that stands after the [code](Refusal::code).
 impl fmt::Display for Refusal {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoTask => out.write_str("NOTASK no such task in the queue"),
-            Self::Canceled => out.write_str("CANCELED the task was canceled: the claim is void"),
-            Self::Stale => out.write_str("STALE ATTEMPT is not the task's last claim, or that claim was voided: it was lost"),
-            Self::NotClaimed(state) => write!(out, "NOTCLAIMED the task is not claimed: it is {}", state.name()),
+            Self::NoTask => out.write_str("no such task in the queue"),
+            Self::Canceled => out.write_str("the task was canceled: the claim is void"),
+            Self::Stale => out.write_str("ATTEMPT is not the task's last claim, or that claim was voided: it was lost"),
+            Self::NotClaimed(state) => write!(out, "the task is not claimed: it is {}", state.name()),
             Self::BadName { what } => write!(
                 out,
-                "ERR {what} must be 1 to 255 bytes of UTF-8 without white space or control characters, and not ALL or BATCH"
+                "{what} must be 1 to 255 bytes of UTF-8 without white space or control characters, and not ALL or BATCH"
             ),
-            Self::DelayPastTtl => out.write_str("ERR DELAY or AT must be shorter than TTL: the task could never be claimed"),
-            Self::QueueFull => out.write_str("QUEUEFULL the queue holds 4,294,967,295 tasks, which is all it can"),
+            Self::DelayPastTtl => out.write_str("DELAY or AT must be shorter than TTL: the task could never be claimed"),
+            Self::QueueFull => out.write_str("the queue holds 4,294,967,295 tasks, which is all it can"),
         }
     }
 }

@@ -33,6 +33,7 @@ pub mod error;
 pub mod id;
 pub mod op;
 
+mod admit;
 mod apply;
 mod index;
 mod list;

@@ -3,6 +3,9 @@
 //! Pages follow the state's index, next or oldest first, from a task that the cursor names. Where that place cannot be found again
 //! without a search, or a task has moved to before it, the listing goes on in slot order, which never skips a task; some may
 //! then be listed twice. A page costs no more than its COUNT allows.
+//!
+//! A task that left its place and came back to the same instant stands behind others that the cursor has not seen, so the cursor
+//! also names the stay. Two stays that began in one millisecond look alike; no listing goes that fast.
 
 use crate::id::TaskId;
 use crate::index::segments::Slot;
@@ -25,6 +28,8 @@ pub enum Cursor<'a> {
         rewinds: u64,
         /// The task's instant, or its place in line.
         place: u64,
+        /// Its last claim, and what else tells this stay in the state from an earlier one.
+        stay: (u32, u64),
         /// The task.
         id: TaskId<'a>,
     },
@@ -52,10 +57,11 @@ impl<'a> Cursor<'a> {
         if let Some(slot) = text.strip_prefix("s:") {
             return slot.parse().ok().map(Self::Slot);
         }
-        let mut parts = text.strip_prefix("t:")?.splitn(3, ':');
+        let mut parts = text.strip_prefix("t:")?.splitn(5, ':');
         let mut number = || parts.next()?.parse().ok();
-        let (rewinds, place) = (number()?, number()?);
-        Some(Self::Task { rewinds, place, id: TaskId::parse(parts.next()?.as_bytes()).ok()? })
+        let (rewinds, place, attempt, since) = (number()?, number()?, number()?, number()?);
+        let stay = (u32::try_from(attempt).ok()?, since);
+        Some(Self::Task { rewinds, place, stay, id: TaskId::parse(parts.next()?.as_bytes()).ok()? })
     }
 }
 
@@ -63,7 +69,7 @@ impl fmt::Display for Cursor<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Zero => out.write_str("0"),
-            Self::Task { rewinds, place, id } => write!(out, "t:{rewinds}:{place}:{id}"),
+            Self::Task { rewinds, place, stay: (attempt, since), id } => write!(out, "t:{rewinds}:{place}:{attempt}:{since}:{id}"),
             Self::Slot(slot) => write!(out, "s:{slot}"),
         }
     }
@@ -76,8 +82,9 @@ impl Queue {
         match cursor {
             Cursor::Zero => self.list_from(state, None, self.rewinds, count),
             Cursor::Slot(slot) => self.list_slots(state, slot, count),
-            Cursor::Task { rewinds, place, id } => {
-                let at_place = |&slot: &Slot| self.tasks[slot].state() == state && self.place(slot) == place;
+            Cursor::Task { rewinds, place, stay, id } => {
+                let is_there = |slot| self.tasks.at(slot).state() == state && self.place(slot) == place;
+                let at_place = |&slot: &Slot| is_there(slot) && (state == State::Ready || self.stay(slot) == stay);
                 match self.find(id).filter(at_place).filter(|_| rewinds == self.rewinds) {
                     Some(slot) => self.list_from(state, Some(slot), rewinds, count),
                     None if rewinds == self.rewinds => self.list_after(state, place, count),
@@ -90,7 +97,10 @@ impl Queue {
     fn list_from(&self, state: State, start: Option<Slot>, rewinds: u64, count: usize) -> Page {
         match (state, self.deadlines(state), start) {
             (State::Ready, _, None) => self.page(self.ready.iter(&self.tasks), rewinds, count),
-            (State::Ready, _, Some(start)) => self.page(self.ready.iter_from(&self.tasks, start), rewinds, count),
+            (State::Ready, _, Some(start)) => match self.ready.iter_from(&self.tasks, start, count * SLOTS_PER_TASK) {
+                Some(rest) => self.page(rest, rewinds, count),
+                None => self.list_slots(state, 0, count),
+            },
             (_, Some(index), None) => self.page(index.iter(&self.tasks), rewinds, count),
             (_, Some(index), Some(start)) => self.page(index.iter_from(&self.tasks, start), rewinds, count),
             (_, None, _) => self.page(std::iter::empty(), rewinds, count),
@@ -105,7 +115,7 @@ impl Queue {
                 None => return self.page(std::iter::empty(), self.rewinds, count),
             },
             None => match self.ready.first(&self.tasks) {
-                Some(first) if self.tasks[first].order > place && self.ready.is_one_line() => first,
+                Some(first) if self.tasks.at(first).order > place && self.ready.is_one_line() => first,
                 Some(_) => return self.list_slots(state, 0, count),
                 None => return self.page(std::iter::empty(), self.rewinds, count),
             },
@@ -115,7 +125,12 @@ impl Queue {
 
     fn page(&self, mut from: impl Iterator<Item = Slot>, rewinds: u64, count: usize) -> Page {
         let slots: Vec<Slot> = from.by_ref().take(count).collect();
-        let next = from.next().map(|slot| Cursor::Task { rewinds, place: self.place(slot), id: self.id_of(slot) });
+        let next = from.next().map(|slot| Cursor::Task {
+            rewinds,
+            place: self.place(slot),
+            stay: self.stay(slot),
+            id: self.id_of(slot),
+        });
         Page { slots, next: next.unwrap_or(Cursor::Zero).to_string() }
     }
 
@@ -136,8 +151,14 @@ impl Queue {
         Page { slots, next: next.to_string() }
     }
 
+    /// What tells a task's stay in a state other than ready from an earlier one.
+    fn stay(&self, slot: Slot) -> (u32, u64) {
+        let task = self.tasks.at(slot);
+        (task.attempt, if task.state() == State::Scheduled { self.created(slot).0 } else { task.order })
+    }
+
     fn place(&self, slot: Slot) -> u64 {
-        let task = &self.tasks[slot];
+        let task = self.tasks.at(slot);
         if task.state() == State::Ready { task.order } else { task.at.0 }
     }
 }

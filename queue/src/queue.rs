@@ -101,7 +101,7 @@ impl Queue {
     /// How long the oldest ready task has been ready.
     #[must_use]
     pub fn oldest_ready_age(&self, now: UnixMs) -> Option<Ms> {
-        self.ready.oldest(&self.tasks).map(|slot| now.since(self.tasks[slot].at))
+        self.ready.oldest(&self.tasks).map(|slot| now.since(self.tasks.at(slot).at))
     }
 
     /// Whether a claim would find a task, expired ones aside.
@@ -129,6 +129,12 @@ impl Queue {
         }
     }
 
+    /// Whether `slot` holds a task.
+    #[must_use]
+    pub fn contains(&self, slot: Slot) -> bool {
+        self.tasks.get(slot).is_some()
+    }
+
     /// Bytes of memory it uses, to a few per cent.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -139,12 +145,17 @@ impl Queue {
         mem::size_of::<Self>() + slabs + self.ready.bytes() + deadlines + self.ttls.len() * TTL_BYTES + self.owned_bytes
     }
 
+    /// The next place at the end of the line.
+    pub(crate) const fn next_order(&self) -> u64 {
+        self.head.last_order.saturating_add(1)
+    }
+
     pub(crate) fn extra(&self, task: &Task) -> &Extra {
         self.extras.get(task.extra).unwrap_or(&NO_EXTRA)
     }
 
     pub(crate) fn id_of(&self, slot: Slot) -> TaskId<'_> {
-        let task = &self.tasks[slot];
+        let task = self.tasks.at(slot);
         match &self.extra(task).name {
             Some(name) => TaskId::Named(name),
             None => TaskId::Made(MadeId(task.key)),

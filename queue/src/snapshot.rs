@@ -43,7 +43,7 @@ impl Queue {
     }
 
     fn image(&self, slot: Slot) -> Image<'_> {
-        let task = &self.tasks[slot];
+        let task = self.tasks.at(slot);
         let extra = self.extra(task);
         let extra = ExtraImage {
             created: extra.created,

@@ -1,7 +1,6 @@
 //! One unit of change to a queue: what was done, and what is to be sent, as one.
 
 use crate::effect::{Change, Effect, Event, Packed, Pushed};
-use crate::error::Mismatch;
 use crate::index::segments::Slot;
 use crate::queue::Queue;
 use crate::state::State;
@@ -69,21 +68,23 @@ impl<'q> Txn<'q> {
     }
 
     pub(crate) fn record(&mut self, slot: Slot, change: &Change<'_>) {
+        debug_assert_eq!(self.queue.admit_change(slot, change), Ok(()), "{change:?}");
         self.journal.packed.push(&Effect::Changed(self.queue.id_of(slot), *change));
         self.queue.apply_change(slot, change);
         self.journal.events.push((change.event(), slot));
     }
 
-    pub(crate) fn record_push(&mut self, pushed: &Pushed<'_>) -> Result<Slot, Mismatch> {
-        let slot = self.queue.apply_pushed(pushed)?;
+    pub(crate) fn record_push(&mut self, pushed: &Pushed<'_>) -> Slot {
+        debug_assert_eq!(self.queue.admit_pushed(pushed), Ok(()), "{pushed:?}");
+        let slot = self.queue.apply_pushed(pushed);
         self.journal.packed.push(&Effect::Pushed(*pushed));
         self.journal.events.push((Event::Push, slot));
-        Ok(slot)
+        slot
     }
 
     /// The next place at the end of the line.
     pub(crate) const fn next_order(&self) -> u64 {
-        self.queue.head.last_order.saturating_add(1)
+        self.queue.next_order()
     }
 
     /// The tick has looked at everything: nothing falls due before this.
@@ -92,6 +93,6 @@ impl<'q> Txn<'q> {
     }
 
     pub(crate) fn state(&self, slot: Slot) -> State {
-        self.queue.tasks[slot].state()
+        self.queue.tasks.at(slot).state()
     }
 }

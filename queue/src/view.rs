@@ -43,7 +43,7 @@ impl Queue {
     /// All that can be seen of the task in `slot`, which must be in use.
     #[must_use]
     pub fn view<'a>(&'a self, slot: Slot, defaults: &Defaults) -> TaskView<'a> {
-        let task = &self.tasks[slot];
+        let task = self.tasks.at(slot);
         let extra = self.extra(task);
         let state = task.state();
         let at_if = |holds: bool| holds.then_some(task.at);
@@ -58,7 +58,7 @@ impl Queue {
             attempt: task.attempt,
             tries: self.tries(slot),
             worker: self.worker(slot).map(|(name, _)| name),
-            created: extra.created.unwrap_or(MadeId(task.key).made_at()),
+            created: self.created(slot),
             ready_at: at_if(matches!(state, State::Scheduled | State::Ready)),
             claimed_at: (state == State::Claimed).then(|| self.claimed_at(slot)),
             deadline: at_if(state == State::Claimed),
@@ -72,7 +72,7 @@ impl Queue {
     /// State and data of a task as TASK.RESULT answers them: the result of a completed one, the error of a failed one.
     #[must_use]
     pub fn result(&self, slot: Slot) -> (State, Option<&[u8]>) {
-        let task = &self.tasks[slot];
+        let task = self.tasks.at(slot);
         let data = match task.state() {
             State::Completed => Some(&*task.data),
             State::Failed => self.extra(task).error.as_deref(),
@@ -87,21 +87,27 @@ impl Queue {
         self.id_of(slot)
     }
 
+    /// When the task was pushed.
+    pub(crate) fn created(&self, slot: Slot) -> UnixMs {
+        let task = self.tasks.at(slot);
+        self.extra(task).created.unwrap_or(MadeId(task.key).made_at())
+    }
+
     pub(crate) fn next_ready(&self) -> Option<Slot> {
         self.ready.first(&self.tasks)
     }
 
     pub(crate) fn attempt(&self, slot: Slot) -> u32 {
-        self.tasks[slot].attempt
+        self.tasks.at(slot).attempt
     }
 
     pub(crate) fn tries(&self, slot: Slot) -> u32 {
-        let task = &self.tasks[slot];
+        let task = self.tasks.at(slot);
         task.attempt.saturating_sub(self.extra(task).uncounted)
     }
 
     pub(crate) fn options(&self, slot: Slot, defaults: &Defaults) -> Defaults {
-        match &self.extra(&self.tasks[slot]).options {
+        match &self.extra(self.tasks.at(slot)).options {
             Some(options) => defaults.with(options),
             None => *defaults,
         }
@@ -113,16 +119,21 @@ impl Queue {
     }
 
     pub(crate) fn ttl_is_over(&self, slot: Slot, now: UnixMs) -> bool {
-        self.extra(&self.tasks[slot]).ttl_at.is_some_and(|ttl_at| ttl_at <= now)
+        self.extra(self.tasks.at(slot)).ttl_at.is_some_and(|ttl_at| ttl_at <= now)
+    }
+
+    /// When the claim of a claimed task lapses.
+    pub(crate) fn deadline(&self, slot: Slot) -> UnixMs {
+        self.tasks.at(slot).at
     }
 
     pub(crate) fn timeout_at(&self, slot: Slot) -> Option<UnixMs> {
-        self.extra(&self.tasks[slot]).timeout_at
+        self.extra(self.tasks.at(slot)).timeout_at
     }
 
     /// Who holds or held the task, and the lease it was claimed with.
     pub(crate) fn worker(&self, slot: Slot) -> Option<(&str, Ms)> {
-        let task = &self.tasks[slot];
+        let task = self.tasks.at(slot);
         let worker = self.workers.get(task.worker).or(self.extra(task).worker.as_deref())?;
         Some((&worker.name, worker.lease))
     }
@@ -133,7 +144,7 @@ impl Queue {
 
     /// When the claim of a claimed task began.
     pub(crate) fn claimed_at(&self, slot: Slot) -> UnixMs {
-        let task = &self.tasks[slot];
+        let task = self.tasks.at(slot);
         let by_lease = || task.at.before(self.claim_lease(slot).unwrap_or_default());
         self.extra(task).claimed_at.unwrap_or_else(by_lease)
     }

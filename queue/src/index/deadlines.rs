@@ -30,12 +30,12 @@ impl Deadlines {
     }
 
     pub(crate) fn insert(&mut self, tasks: &mut Segments<Task>, slot: Slot) {
-        self.instants.entry(tasks[slot].at).or_insert(Line::EMPTY).push_back(tasks, slot);
+        self.instants.entry(tasks.at(slot).at).or_insert(Line::EMPTY).push_back(tasks, slot);
         self.len += 1;
     }
 
     pub(crate) fn remove(&mut self, tasks: &mut Segments<Task>, slot: Slot) {
-        if let Entry::Occupied(mut entry) = self.instants.entry(tasks[slot].at) {
+        if let Entry::Occupied(mut entry) = self.instants.entry(tasks.at(slot).at) {
             entry.get_mut().unlink(tasks, slot);
             if entry.get().is_empty() {
                 entry.remove();
@@ -61,7 +61,7 @@ impl Deadlines {
 
     /// All tasks in order from `slot` on, which must be among them.
     pub(crate) fn iter_from<'a>(&'a self, tasks: &'a Segments<Task>, slot: Slot) -> impl Iterator<Item = Slot> + 'a {
-        Line::from(tasks, slot).chain(self.range(tasks, Bound::Excluded(tasks[slot].at)))
+        Line::from(tasks, slot).chain(self.range(tasks, Bound::Excluded(tasks.at(slot).at)))
     }
 
     fn range<'a>(&'a self, tasks: &'a Segments<Task>, start: Bound<UnixMs>) -> impl Iterator<Item = Slot> + 'a {

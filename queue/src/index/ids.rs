@@ -73,7 +73,7 @@ impl IdIndex {
     pub(crate) fn find(&self, tasks: &Segments<Task>, key: u64, named: bool, is_it: impl Fn(&Task) -> bool) -> Option<Slot> {
         let mut slot = self.head(self.bucket(self.hash(key, named)));
         while let Some(found) = slot.get() {
-            let task = &tasks[found];
+            let task = tasks.at(found);
             if task.key == key && task.is_named() == named && is_it(task) {
                 return Some(found);
             }
@@ -91,27 +91,30 @@ impl IdIndex {
     }
 
     fn link(&mut self, tasks: &mut Segments<Task>, slot: Slot) {
-        let task = &mut tasks[slot];
+        let task = tasks.at_mut(slot);
         let bucket = self.bucket(self.hash(task.key, task.is_named()));
         task.chain = self.head(bucket);
         self.set_head(bucket, slot);
     }
 
     pub(crate) fn remove(&mut self, tasks: &mut Segments<Task>, slot: Slot) {
-        let task = &tasks[slot];
+        let task = tasks.at(slot);
         let (bucket, next) = (self.bucket(self.hash(task.key, task.is_named())), task.chain);
         let mut link = self.head(bucket);
         if link == slot {
             self.set_head(bucket, next);
         } else {
-            while tasks[link].chain != slot {
-                link = tasks[link].chain;
+            while tasks.at(link).chain != slot {
+                link = tasks.at(link).chain;
             }
-            tasks[link].chain = next;
+            tasks.at_mut(link).chain = next;
         }
         self.len -= 1;
-        if self.buckets > BUCKETS_MIN && self.len * 4 < LOAD * self.buckets {
-            self.merge(tasks);
+        // Two buckets go with one task where there were half as many tasks as buckets, so the table ends as small as it began.
+        for _ in 0..2 {
+            if self.buckets > BUCKETS_MIN && self.len * 4 < LOAD * self.buckets {
+                self.merge(tasks);
+            }
         }
     }
 
@@ -151,7 +154,7 @@ impl IdIndex {
 
     fn link_all(&mut self, tasks: &mut Segments<Task>, mut chain: Slot) {
         while let Some(slot) = chain.get() {
-            chain = tasks[slot].chain;
+            chain = tasks.at(slot).chain;
             self.link(tasks, slot);
         }
     }

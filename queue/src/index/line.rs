@@ -18,33 +18,33 @@ impl Line {
     }
 
     pub(crate) fn push_back(&mut self, tasks: &mut Segments<Task>, slot: Slot) {
-        let task = &mut tasks[slot];
+        let task = tasks.at_mut(slot);
         task.prev = self.tail;
         task.next = Slot::NIL;
         match self.tail.get() {
-            Some(tail) => tasks[tail].next = slot,
+            Some(tail) => tasks.at_mut(tail).next = slot,
             None => self.head = slot,
         }
         self.tail = slot;
     }
 
     pub(crate) fn unlink(&mut self, tasks: &mut Segments<Task>, slot: Slot) {
-        let task = &mut tasks[slot];
+        let task = tasks.at_mut(slot);
         let (prev, next) = (task.prev, task.next);
         task.prev = Slot::NIL;
         task.next = Slot::NIL;
         match prev.get() {
-            Some(prev) => tasks[prev].next = next,
+            Some(prev) => tasks.at_mut(prev).next = next,
             None => self.head = next,
         }
         match next.get() {
-            Some(next) => tasks[next].prev = prev,
+            Some(next) => tasks.at_mut(next).prev = prev,
             None => self.tail = prev,
         }
     }
 
     /// The tasks from `start` on.
     pub(crate) fn from(tasks: &Segments<Task>, start: Slot) -> impl Iterator<Item = Slot> {
-        std::iter::successors(start.get(), |&slot| tasks[slot].next.get())
+        std::iter::successors(start.get(), |&slot| tasks.at(slot).next.get())
     }
 }

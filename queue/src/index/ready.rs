@@ -23,7 +23,7 @@ pub(crate) struct Ready {
 }
 
 fn place(tasks: &Segments<Task>, slot: Slot) -> Place {
-    let task = &tasks[slot];
+    let task = tasks.at(slot);
     (u8::MAX - task.priority, task.order, slot)
 }
 
@@ -38,10 +38,10 @@ impl Ready {
 
     pub(crate) fn insert(&mut self, tasks: &mut Segments<Task>, slot: Slot) {
         self.len += 1;
-        let (priority, order) = (tasks[slot].priority, tasks[slot].order);
+        let (priority, order) = (tasks.at(slot).priority, tasks.at(slot).order);
         match self.lines.binary_search_by_key(&priority, |&(priority, _)| priority) {
             Ok(index) => match self.lines.get_mut(index) {
-                Some((_, line)) if tasks[line.tail].order < order => line.push_back(tasks, slot),
+                Some((_, line)) if tasks.at(line.tail).order < order => line.push_back(tasks, slot),
                 _ => {
                     self.returned.insert(place(tasks, slot));
                 }
@@ -59,7 +59,7 @@ impl Ready {
         if self.returned.remove(&place(tasks, slot)) {
             return;
         }
-        if let Ok(index) = self.lines.binary_search_by_key(&tasks[slot].priority, |&(priority, _)| priority) {
+        if let Ok(index) = self.lines.binary_search_by_key(&tasks.at(slot).priority, |&(priority, _)| priority) {
             if let Some((_, line)) = self.lines.get_mut(index) {
                 line.unlink(tasks, slot);
                 if line.is_empty() {
@@ -87,23 +87,36 @@ impl Ready {
         self.lines.len() == 1 && self.returned.is_empty()
     }
 
-    /// The ready tasks in claim order from `slot` on. If it has returned to its place, its line is searched for what follows it:
-    /// what has been ready longer than it, which is few.
-    pub(crate) fn iter_from<'a>(&'a self, tasks: &'a Segments<Task>, slot: Slot) -> impl Iterator<Item = Slot> + 'a {
+    /// The ready tasks in claim order from `slot` on. If it has returned to its place, its line is searched for what follows it;
+    /// `None` if more than `search` tasks of the line come before that.
+    pub(crate) fn iter_from<'a>(
+        &'a self,
+        tasks: &'a Segments<Task>,
+        slot: Slot,
+        search: usize,
+    ) -> Option<impl Iterator<Item = Slot> + 'a> {
         let start = place(tasks, slot);
-        let (priority, is_returned) = (tasks[slot].priority, self.returned.contains(&start));
-        let lined = self.lines.iter().rev().filter(move |&&(of, _)| of <= priority).flat_map(move |&(of, line)| {
-            let head = if of == priority && !is_returned { slot } else { line.head };
-            Line::from(tasks, head)
-        });
-        let lined = lined.skip_while(move |&lined| place(tasks, lined) < start);
-        merge(tasks, lined, self.returned.range(start..).copied())
+        let priority = tasks.at(slot).priority;
+        let head = if self.returned.contains(&start) { self.line_after(tasks, start, priority, search)? } else { slot };
+        let lower = self.lines.iter().rev().filter(move |&&(of, _)| of < priority);
+        let lined = Line::from(tasks, head).chain(lower.flat_map(|&(_, line)| Line::from(tasks, line.head)));
+        Some(merge(tasks, lined, self.returned.range(start..).copied()))
+    }
+
+    /// The first in the line of a priority that comes after `start`, or [`Slot::NIL`]; `None` if it is not among the first `search`.
+    fn line_after(&self, tasks: &Segments<Task>, start: Place, priority: u8, search: usize) -> Option<Slot> {
+        match self.lines.iter().find(|&&(of, _)| of == priority) {
+            Some((_, line)) if place(tasks, line.tail) > start => {
+                Line::from(tasks, line.head).take(search).find(|&slot| place(tasks, slot) > start)
+            }
+            _ => Some(Slot::NIL),
+        }
     }
 
     /// The one that became ready first of all priorities.
     pub(crate) fn oldest(&self, tasks: &Segments<Task>) -> Option<Slot> {
         let heads = self.lines.iter().map(|(_, line)| line.head);
-        heads.chain(self.returned_heads()).min_by_key(|&slot| tasks[slot].order)
+        heads.chain(self.returned_heads()).min_by_key(|&slot| tasks.at(slot).order)
     }
 
     /// The first returned task of each priority.

@@ -4,7 +4,6 @@
 //! stands beside it. Only the first segment grows by doubling, so that a small queue stays small.
 
 use std::mem;
-use std::ops::{Index, IndexMut};
 
 /// Where something lies in [`Segments`]. Valid until it is removed; then the slot is used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,8 +26,8 @@ impl Slot {
         (self.0 >> SEGMENT_BITS) as usize
     }
 
-    const fn offset(self) -> usize {
-        (self.0 & (SEGMENT_LEN - 1)) as usize
+    const fn offset(self) -> u32 {
+        self.0 & (SEGMENT_LEN - 1)
     }
 
     const fn at(segment: u32, offset: u32) -> Self {
@@ -66,6 +65,7 @@ impl<T> Segment<T> {
 
 /// A slab of `T`.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_field_names, reason = "they are the segments")]
 pub(crate) struct Segments<T> {
     segments: Vec<Segment<T>>,
     /// Segments that hold something and have room, each once; the last is filled first.
@@ -88,9 +88,8 @@ impl<T> Segments<T> {
     }
 
     /// Slots below this bound may be in use: what a scan in slot order goes through.
-    #[allow(clippy::cast_possible_truncation, reason = "at most 2^20 segments")]
     pub(crate) fn bound(&self) -> u32 {
-        (self.segments.len() as u32) << SEGMENT_BITS
+        u32::try_from(self.segments.len() << SEGMENT_BITS).unwrap_or(u32::MAX)
     }
 
     /// Bytes allocated for entries.
@@ -125,11 +124,12 @@ impl<T> Segments<T> {
 
     #[allow(clippy::cast_possible_truncation, reason = "at most 4096 entries")]
     fn append(segment: &mut Segment<T>, number: u32, value: T) -> u32 {
-        if number != 0 && segment.entries.capacity() == 0 {
-            segment.entries.reserve_exact(SEGMENT_LEN as usize);
+        let len = segment.entries.len();
+        if number != 0 && len == segment.entries.capacity() {
+            segment.entries.reserve_exact(SEGMENT_LEN as usize - len);
         }
         segment.entries.push(Entry::Live(value));
-        segment.entries.len() as u32 - 1
+        len as u32
     }
 
     #[allow(clippy::cast_possible_truncation, reason = "at most 2^20 segments")]
@@ -143,9 +143,22 @@ impl<T> Segments<T> {
     }
 
     pub(crate) fn get(&self, slot: Slot) -> Option<&T> {
-        match self.segments.get(slot.segment())?.entries.get(slot.offset())? {
+        match self.segments.get(slot.segment())?.entries.get(slot.offset() as usize)? {
             Entry::Live(value) => Some(value),
             Entry::Free(_) => None,
+        }
+    }
+
+    /// What lies in `slot`, which must be in use.
+    pub(crate) fn at(&self, slot: Slot) -> &T {
+        self.get(slot).unwrap_or_else(|| vacant_slot())
+    }
+
+    /// What lies in `slot`, which must be in use.
+    pub(crate) fn at_mut(&mut self, slot: Slot) -> &mut T {
+        match self.segments.get_mut(slot.segment()).and_then(|segment| segment.entries.get_mut(slot.offset() as usize)) {
+            Some(Entry::Live(value)) => value,
+            _ => vacant_slot(),
         }
     }
 
@@ -153,9 +166,9 @@ impl<T> Segments<T> {
         let number = slot.0 >> SEGMENT_BITS;
         let segment = &mut self.segments[slot.segment()];
         let was_full = !segment.has_room();
-        let entry = mem::replace(&mut segment.entries[slot.offset()], Entry::Free(segment.free));
+        let entry = mem::replace(&mut segment.entries[slot.offset() as usize], Entry::Free(segment.free));
         let Entry::Live(value) = entry else { vacant_slot() };
-        segment.free = slot.offset() as u32;
+        segment.free = slot.offset();
         segment.live -= 1;
         self.len -= 1;
         if was_full {
@@ -178,27 +191,8 @@ fn vacant_slot() -> ! {
     panic!("a slot that is not in use was used")
 }
 
-impl<T> Index<Slot> for Segments<T> {
-    type Output = T;
-
-    fn index(&self, slot: Slot) -> &T {
-        match self.get(slot) {
-            Some(value) => value,
-            None => vacant_slot(),
-        }
-    }
-}
-
-impl<T> IndexMut<Slot> for Segments<T> {
-    fn index_mut(&mut self, slot: Slot) -> &mut T {
-        match self.segments.get_mut(slot.segment()).and_then(|segment| segment.entries.get_mut(slot.offset())) {
-            Some(Entry::Live(value)) => value,
-            _ => vacant_slot(),
-        }
-    }
-}
-
 #[cfg(test)]
+#[allow(clippy::indexing_slicing, reason = "a test")]
 mod tests {
     use super::*;
 
@@ -206,7 +200,7 @@ mod tests {
     fn slots_are_stable_and_used_again() {
         let mut slab = Segments::default();
         let slots: Vec<Slot> = (0..10_000_u64).map(|n| slab.insert(n)).collect();
-        assert!(slots.iter().zip(0..).all(|(&slot, n)| slab[slot] == n));
+        assert!(slots.iter().zip(0..).all(|(&slot, n)| *slab.at(slot) == n));
         assert_eq!(slab.remove(slots[5000]), 5000);
         assert_eq!(slab.get(slots[5000]), None);
         assert_eq!(slab.len(), 9_999);

@@ -3,7 +3,7 @@
 //! A task keeps two bytes for its worker. A worker claims with one lease as a rule, so name and lease are one entry.
 
 use crate::time::Ms;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::mem;
 
 /// A worker as claims name it.
@@ -36,13 +36,18 @@ pub(crate) struct Workers {
     entries: Vec<Option<Entry>>,
     free: Vec<u16>,
     /// The numbers of a name, one a lease.
-    numbers: HashMap<Box<str>, Vec<u16>>,
+    numbers: HashMap<Box<str>, BTreeMap<Ms, u16>>,
+    /// Bytes of the names in `entries`.
+    name_bytes: usize,
 }
 
 impl Workers {
     pub(crate) fn bytes(&self) -> usize {
-        let each = mem::size_of::<Entry>() + mem::size_of::<(Box<str>, Vec<u16>)>() * 2;
-        self.entries.capacity() * each
+        /// The first node of a map.
+        const NODE_BYTES: usize = 11 * mem::size_of::<(Ms, u16)>();
+        let name = mem::size_of::<(Box<str>, BTreeMap<Ms, u16>)>();
+        let names = self.numbers.capacity() * name + self.numbers.len() * NODE_BYTES + 2 * self.name_bytes;
+        self.entries.capacity() * mem::size_of::<Option<Entry>>() + self.free.capacity() * mem::size_of::<u16>() + names
     }
 
     pub(crate) fn get(&self, id: WorkerId) -> Option<&Worker> {
@@ -51,15 +56,13 @@ impl Workers {
 
     /// Counts one more task of this worker; [`WorkerId::NONE`] if there is no room for another worker.
     pub(crate) fn acquire(&mut self, name: &str, lease: Ms) -> WorkerId {
-        for &number in self.numbers.get(name).into_iter().flatten() {
-            if let Some(Some(entry)) = self.entries.get_mut(usize::from(number)) {
-                if entry.worker.lease == lease {
-                    entry.tasks += 1;
-                    return WorkerId(number);
-                }
-            }
+        let Some(&number) = self.numbers.get(name).and_then(|numbers| numbers.get(&lease)) else {
+            return self.add(name, lease);
+        };
+        if let Some(Some(entry)) = self.entries.get_mut(usize::from(number)) {
+            entry.tasks += 1;
         }
-        self.add(name, lease)
+        WorkerId(number)
     }
 
     fn add(&mut self, name: &str, lease: Ms) -> WorkerId {
@@ -78,7 +81,8 @@ impl Workers {
                 _ => return WorkerId::NONE,
             }
         };
-        self.numbers.entry(name.into()).or_default().push(number);
+        self.numbers.entry(name.into()).or_default().insert(lease, number);
+        self.name_bytes += name.len();
         WorkerId(number)
     }
 
@@ -91,11 +95,12 @@ impl Workers {
             return;
         }
         if let Some(numbers) = self.numbers.get_mut(&entry.worker.name) {
-            numbers.retain(|&number| number != id.0);
+            numbers.remove(&entry.worker.lease);
             if numbers.is_empty() {
                 self.numbers.remove(&entry.worker.name);
             }
         }
+        self.name_bytes -= entry.worker.name.len();
         *place = None;
         self.free.push(id.0);
     }

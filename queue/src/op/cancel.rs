@@ -38,7 +38,7 @@ fn cancel_slot(txn: &mut Txn<'_>, slot: Slot, defaults: &Defaults) {
     let at = txn.now();
     let mut drop_at = txn.queue().options(slot, defaults).retain.drop_at(at);
     if txn.state(slot) == State::Claimed {
-        drop_at = drop_at.max(txn.queue().tasks[slot].at);
+        drop_at = drop_at.max(txn.queue().deadline(slot));
     }
     txn.record(slot, &Change::Canceled { at, drop_at });
 }

@@ -1,5 +1,6 @@
 //! `TASK.PUSH`: a task comes into the queue.
 
+use crate::admit::COUNT_MAX;
 use crate::effect::{Change, Order, Pushed};
 use crate::error::Refusal;
 use crate::id::{MadeId, TaskId};
@@ -77,17 +78,22 @@ pub fn push(txn: &mut Txn<'_>, push: &Push<'_>, floor: MadeId) -> Result<PushOut
     if txn.queue().len() >= TASKS_MAX {
         return Err(Refusal::QueueFull);
     }
-    let id = push.id.unwrap_or_else(|| TaskId::Made(next_id(txn.queue(), now, floor)));
+    let id = match push.id {
+        Some(id) => id,
+        None => TaskId::Made(next_id(txn.queue(), now, floor).ok_or(Refusal::QueueFull)?),
+    };
     let pushed = Pushed { id, made: push.id.is_none(), at: now, order };
-    txn.record_push(&pushed).map(PushOutcome::Added).map_err(|_| Refusal::QueueFull)
+    Ok(PushOutcome::Added(txn.record_push(&pushed)))
 }
 
-/// The first free id after all that were made.
-fn next_id(queue: &Queue, now: UnixMs, floor: MadeId) -> MadeId {
-    let after = floor.max(queue.last_id()).next();
-    let mut id = MadeId::first_of(now).max(after);
-    while queue.find(TaskId::Made(id)).is_some() {
+/// The first free id after all that were made, if there is one left.
+fn next_id(queue: &Queue, now: UnixMs, floor: MadeId) -> Option<MadeId> {
+    let mut id = MadeId::first_of(now).max(floor.max(queue.last_id()).next());
+    while id <= MadeId(COUNT_MAX) {
+        if queue.find(TaskId::Made(id)).is_none() {
+            return Some(id);
+        }
         id = id.next();
     }
-    id
+    None
 }

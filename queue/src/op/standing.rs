@@ -23,12 +23,12 @@ pub(crate) enum Standing {
 /// In this order: [`Refusal::NoTask`], [`Refusal::Canceled`], [`Refusal::Stale`], [`Refusal::NotClaimed`].
 pub(crate) fn standing(queue: &Queue, id: TaskId<'_>, attempt: Option<u32>) -> Result<(Slot, Standing), Refusal> {
     let slot = queue.find(id).ok_or(Refusal::NoTask)?;
-    let task = &queue.tasks[slot];
+    let task = queue.tasks.at(slot);
     let (state, last_claim) = (task.state(), task.last_claim());
     if state == State::Canceled {
         return Err(Refusal::Canceled);
     }
-    if attempt.is_some_and(|attempt| attempt != task.attempt || last_claim == LastClaim::Voided) {
+    if attempt.is_some_and(|attempt| attempt != task.attempt || attempt == 0 || last_claim == LastClaim::Voided) {
         return Err(Refusal::Stale);
     }
     let standing = match (state, last_claim) {

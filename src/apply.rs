@@ -1,0 +1,94 @@
+//! `TASK.APPLY`, the hidden command: effects as a master sends them, an AOF keeps them, and a rewrite writes them.
+
+use crate::redis::command::{Access, Arg, CommandSpec, KeySpec, handler};
+use crate::redis::context::{Context, Level};
+use crate::redis::error::Error;
+use crate::redis::string::{Argv, KeyName};
+use crate::transact::notify;
+use crate::value::{QUEUE, QueueValue};
+use crate::waiters::{Client, may_end_a_wait, tell_end, unblock};
+use crate::args::Args;
+use crate::{agenda, state};
+use std::ffi::CStr;
+use taskqueue::{Effect, Event, Mismatch, Queue, effect};
+
+pub(crate) const NAME: &CStr = c"task.apply";
+
+pub(crate) const SPEC: CommandSpec = CommandSpec {
+    name: "task.apply",
+    handler: handler(apply),
+    flags: "write internal no-monitor no-slowlog",
+    arity: 3,
+    summary: "Internal: applies replicated effects. Refused to clients.",
+    complexity: "O(N) for N effects",
+    since: "0.1.0",
+    history: &[],
+    tips: "",
+    args: &[Arg::key("queue", 0), Arg::string("effects")],
+    keys: &[KeySpec::at(1, Access::Update)],
+    acl: "write slow dangerous task",
+};
+
+/// Refuses no effect that is well-formed: what the master did has happened. Bytes that are none change nothing.
+fn apply(context: &Context, argv: Argv<'_>) -> Result<(), Error> {
+    let flags = context.flags();
+    if !flags.is_replicated() && !flags.is_loading() {
+        return Err(Error::new("ERR", "TASK.APPLY is for replication and the AOF only"));
+    }
+    let mut args = Args::new(argv);
+    let (name, packed) = (args.key()?, args.bytes()?);
+    let mut served = Vec::new();
+    let outcome = decodable(packed).and_then(|()| apply_all(context, name, packed, &mut served));
+    unblock(&served);
+    match outcome {
+        Ok(()) => {
+            context.replicate_verbatim();
+            context.ok();
+            Ok(())
+        }
+        Err(mismatch) => {
+            let queue = name.bytes().escape_ascii();
+            context.log(Level::Warning, &format!("effects on queue '{queue}' could not be applied: {mismatch}"));
+            Err(Error::new("ERR", format!("the effects could not be applied: {mismatch}")))
+        }
+    }
+}
+
+fn decodable(packed: &[u8]) -> Result<(), Mismatch> {
+    effect::unpack(packed).try_for_each(|effect| effect.map(drop))
+}
+
+fn apply_all(context: &Context, name: KeyName<'_>, packed: &[u8], served: &mut Vec<Client>) -> Result<(), Mismatch> {
+    let mut key = context.open_write(name, &QUEUE).map_err(|_| Mismatch::Invalid)?;
+    let mut new = None;
+    let value = match key.value() {
+        Ok(Some(value)) => value,
+        Ok(None) => new.insert(QueueValue::new(Queue::default())).as_mut(),
+        Err(_) => return Err(Mismatch::Invalid),
+    };
+    let db = context.selected_db();
+    let has_waiters = !state::with(|state| state.waiters.is_empty());
+    let mut events = Vec::new();
+    for effect in effect::unpack(packed) {
+        let effect = effect?;
+        let Some((event, _)) = value.queue.apply(&effect)? else { continue };
+        events.push(event);
+        if has_waiters && may_end_a_wait(event) {
+            served.extend(ended(&effect).map_or_else(Vec::new, |id| tell_end(&value.queue, id, db, name.bytes())));
+        }
+    }
+    agenda::schedule(value, db, name.bytes());
+    match new {
+        Some(value) => key.set(value).map(drop).map_err(|_| Mismatch::Invalid)?,
+        None => key.modified(),
+    }
+    notify(context, name, events.into_iter().filter(|&event| event != Event::Restore));
+    Ok(())
+}
+
+fn ended<'a>(effect: &Effect<'a>) -> Option<taskqueue::TaskId<'a>> {
+    match effect {
+        Effect::Changed(id, _) => Some(*id),
+        _ => None,
+    }
+}

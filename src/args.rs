@@ -1,0 +1,202 @@
+//! Reading a command's arguments. Every one is checked before anything changes.
+
+use crate::config;
+use crate::redis::error::Error;
+use crate::redis::string::{Argv, KeyName};
+use std::ops::RangeInclusive;
+use taskqueue::{Ms, Options, Retention, TaskId, UnixMs, id};
+
+/// Durations that may be zero, in milliseconds.
+pub(crate) const DURATION: RangeInclusive<i64> = 0..=Ms::MAX.0.cast_signed();
+/// Durations that may not.
+pub(crate) const POSITIVE_DURATION: RangeInclusive<i64> = 1..=Ms::MAX.0.cast_signed();
+/// Counts of tasks.
+pub(crate) const COUNT: RangeInclusive<i64> = 1..=10_000;
+
+/// A walk along the arguments, the command's name being behind it.
+pub(crate) struct Args<'a> {
+    argv: Argv<'a>,
+    next: usize,
+}
+
+impl<'a> Args<'a> {
+    pub(crate) fn new(argv: Argv<'a>) -> Self {
+        Self { argv, next: 1 }
+    }
+
+    /// The next argument as a key.
+    pub(crate) fn key(&mut self) -> Result<KeyName<'a>, Error> {
+        let name = self.argv.name(self.next).ok_or_else(too_few)?;
+        self.next += 1;
+        Ok(name)
+    }
+
+    /// The next argument, any bytes.
+    pub(crate) fn bytes(&mut self) -> Result<&'a [u8], Error> {
+        self.next_bytes().ok_or_else(too_few)
+    }
+
+    /// The next argument as a task's id.
+    pub(crate) fn id(&mut self) -> Result<TaskId<'a>, Error> {
+        Ok(TaskId::parse(self.bytes()?)?)
+    }
+
+    /// The next argument as an integer in `range`; `what` names it.
+    pub(crate) fn integer(&mut self, what: &str, range: &RangeInclusive<i64>) -> Result<i64, Error> {
+        let bytes = self.next_bytes().ok_or_else(|| Error::new("ERR", format!("syntax error: {what} needs a value")))?;
+        parse_integer(bytes).filter(|number| range.contains(number)).ok_or_else(|| {
+            Error::new("ERR", format!("{what} must be an integer from {} to {}", range.start(), range.end()))
+        })
+    }
+
+    /// How many arguments are left.
+    pub(crate) fn left(&self) -> usize {
+        self.argv.len().saturating_sub(self.next)
+    }
+
+    /// The next argument, without going on.
+    pub(crate) fn peek(&self) -> Option<&'a [u8]> {
+        self.argv.get(self.next)
+    }
+
+    /// The next option's word, if there is one.
+    pub(crate) fn option(&mut self) -> Option<Word<'a>> {
+        self.next_bytes().map(Word)
+    }
+
+    /// The value of the option `word`, any bytes.
+    pub(crate) fn value(&mut self, word: &Word<'_>) -> Result<&'a [u8], Error> {
+        self.next_bytes().ok_or_else(|| Error::new("ERR", format!("syntax error: {word} needs a value")))
+    }
+
+    fn next_bytes(&mut self) -> Option<&'a [u8]> {
+        let bytes = self.argv.get(self.next)?;
+        self.next += 1;
+        Some(bytes)
+    }
+}
+
+/// Options that set one value each; a second time is an error.
+impl Args<'_> {
+    /// An integer in `range`.
+    pub(crate) fn set_integer(&mut self, to: &mut Option<i64>, word: &Word<'_>, range: &RangeInclusive<i64>) -> Result<(), Error> {
+        let value = self.integer(&word.to_string(), range)?;
+        set(to, word, value)
+    }
+
+    /// A duration in milliseconds.
+    pub(crate) fn set_duration(&mut self, to: &mut Option<Ms>, word: &Word<'_>, range: &RangeInclusive<i64>) -> Result<(), Error> {
+        let value = self.integer(&word.to_string(), range)?;
+        set(to, word, Ms(value.unsigned_abs()))
+    }
+
+    /// An instant in Unix milliseconds.
+    pub(crate) fn set_instant(&mut self, to: &mut Option<UnixMs>, word: &Word<'_>) -> Result<(), Error> {
+        let value = self.integer(&word.to_string(), &(0..=UnixMs::MAX.0.cast_signed()))?;
+        set(to, word, UnixMs(value.unsigned_abs()))
+    }
+
+    /// A count of tasks.
+    pub(crate) fn set_count(&mut self, to: &mut Option<usize>, word: &Word<'_>) -> Result<(), Error> {
+        let value = self.integer(&word.to_string(), &COUNT)?;
+        set(to, word, usize::try_from(value).unwrap_or(usize::MAX))
+    }
+
+    /// The number of a claim.
+    pub(crate) fn set_attempt(&mut self, to: &mut Option<u32>, word: &Word<'_>) -> Result<(), Error> {
+        let value = self.attempt(&word.to_string())?;
+        set(to, word, value)
+    }
+
+    /// The number of a claim, as the argument that `what` names.
+    pub(crate) fn attempt(&mut self, what: &str) -> Result<u32, Error> {
+        let value = self.integer(what, &(1..=i64::from(u32::MAX)))?;
+        Ok(u32::try_from(value).unwrap_or(u32::MAX))
+    }
+
+    /// A retention: milliseconds, or -1 for ever.
+    pub(crate) fn set_retention(&mut self, to: &mut Option<Retention>, word: &Word<'_>) -> Result<(), Error> {
+        let value = self.integer(&word.to_string(), &(-1..=*DURATION.end()))?;
+        set(to, word, config::retention(value))
+    }
+
+    /// An option that a task can set for itself; false if `word` is none of them.
+    pub(crate) fn set_task_option(&mut self, to: &mut Options, word: &Word<'_>) -> Result<bool, Error> {
+        if word.is("ATTEMPTS") {
+            let value = self.integer("ATTEMPTS", &(0..=i64::from(u16::MAX)))?;
+            set(&mut to.attempts, word, u16::try_from(value).unwrap_or(u16::MAX))?;
+        } else if word.is("BACKOFF") {
+            self.set_duration(&mut to.backoff, word, &DURATION)?;
+        } else if word.is("LEASE") {
+            self.set_duration(&mut to.lease, word, &POSITIVE_DURATION)?;
+        } else if word.is("TIMEOUT") {
+            self.set_duration(&mut to.timeout, word, &POSITIVE_DURATION)?;
+        } else if word.is("RETAIN") {
+            self.set_retention(&mut to.retain, word)?;
+        } else if word.is("RETAINFAILED") {
+            self.set_retention(&mut to.retain_failed, word)?;
+        } else {
+            return Ok(false);
+        }
+        Ok(true)
+    }
+}
+
+/// Sets what was not set yet.
+pub(crate) fn set<T>(to: &mut Option<T>, word: &Word<'_>, value: T) -> Result<(), Error> {
+    if to.is_some() {
+        return Err(Error::new("ERR", format!("syntax error: {word} is given more than once")));
+    }
+    *to = Some(value);
+    Ok(())
+}
+
+/// Switches on what was off.
+pub(crate) fn switch(to: &mut bool, word: &Word<'_>) -> Result<(), Error> {
+    let mut once = to.then_some(());
+    set(&mut once, word, ())?;
+    *to = true;
+    Ok(())
+}
+
+/// The word of an option, in any case.
+#[derive(Clone, Copy)]
+pub(crate) struct Word<'a>(&'a [u8]);
+
+impl Word<'_> {
+    pub(crate) fn is(&self, word: &str) -> bool {
+        self.0.eq_ignore_ascii_case(word.as_bytes())
+    }
+
+    /// The error for a word that is no option of the command.
+    pub(crate) fn unknown(&self) -> Error {
+        Error::new("ERR", format!("syntax error: unknown option {self}"))
+    }
+}
+
+/// Errors name the word in capitals, shortened, whatever bytes it has.
+impl std::fmt::Display for Word<'_> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        const SHOWN: usize = 64;
+        let shown = self.0.get(..SHOWN).unwrap_or(self.0).to_ascii_uppercase();
+        write!(out, "{}", shown.escape_ascii())
+    }
+}
+
+/// A decimal integer as Redis takes it: no plus sign, no leading zeros, no spaces.
+fn parse_integer(bytes: &[u8]) -> Option<i64> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let number: i64 = text.parse().ok()?;
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let canonical = !digits.starts_with('+') && (digits == "0" || !digits.starts_with('0')) && text != "-0";
+    canonical.then_some(number)
+}
+
+fn too_few() -> Error {
+    Error::new("ERR", "syntax error: too few arguments")
+}
+
+/// A worker's name: given, else the connection's, else `client-<id>`.
+pub(crate) fn worker_name(bytes: &[u8]) -> Result<&str, Error> {
+    Ok(id::parse_name("WORKER", bytes)?)
+}

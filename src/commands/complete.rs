@@ -1,0 +1,56 @@
+//! `TASK.COMPLETE queue id result [ATTEMPT n] [RETAIN ms]`
+
+use crate::args::Args;
+use crate::redis::command::{Access, Arg, CommandSpec, KeySpec, handler};
+use crate::redis::context::Context;
+use crate::redis::error::Error;
+use crate::redis::string::Argv;
+use crate::transact::{Missing, transact};
+use taskqueue::Refusal;
+use taskqueue::op::{self, Completion};
+
+pub(crate) const SPEC: CommandSpec = CommandSpec {
+    name: "task.complete",
+    handler: handler(complete),
+    flags: "write fast",
+    arity: -4,
+    summary: "Publishes the result of a claimed task, once, and wakes who waits for it.",
+    complexity: "O(log N) for N tasks kept",
+    since: "0.1.0",
+    history: &[],
+    tips: "",
+    args: &[
+        Arg::key("queue", 0),
+        Arg::string("id"),
+        Arg::string("result").summary("Any bytes."),
+        Arg::integer("attempt").token("ATTEMPT").optional().summary("The claim's number: refused if it was lost."),
+        Arg::integer("retain-ms").token("RETAIN").optional().summary("How long the result is kept; -1: for ever."),
+    ],
+    keys: &[KeySpec::at(1, Access::Update)],
+    acl: "write fast task",
+};
+
+fn complete(context: &Context, argv: Argv<'_>) -> Result<(), Error> {
+    let mut args = Args::new(argv);
+    let (queue, id, result) = (args.key()?, args.id()?, args.bytes()?);
+    let (mut attempt, mut retain) = (None, None);
+    while let Some(word) = args.option() {
+        if word.is("ATTEMPT") {
+            args.set_attempt(&mut attempt, &word)?;
+        } else if word.is("RETAIN") {
+            args.set_retention(&mut retain, &word)?;
+        } else {
+            return Err(word.unknown());
+        }
+    }
+    let outcome = transact(context, queue, Missing::Leave, |txn, env| {
+        Ok(op::complete(txn, id, attempt, result, retain, &env.defaults)?)
+    })?
+    .ok_or(Refusal::NoTask)?;
+    // A script that completes first and then writes must not write twice: it is stopped here.
+    if outcome == Completion::Repeated && context.flags().in_script() {
+        return Err(Error::new("DONE", "this claim has completed the task already"));
+    }
+    context.ok();
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! `TASK.FAIL queue id error [ATTEMPT n] [DELAY ms | DEAD]`
+
+use crate::args::{Args, DURATION, switch};
+use crate::redis::command::{Access, Arg, CommandSpec, KeySpec, handler};
+use crate::redis::context::Context;
+use crate::redis::error::Error;
+use crate::redis::string::Argv;
+use crate::transact::{Missing, transact};
+use std::hash::{BuildHasher, RandomState};
+use taskqueue::op::{self, Next};
+use taskqueue::{Refusal, State};
+
+pub(crate) const SPEC: CommandSpec = CommandSpec {
+    name: "task.fail",
+    handler: handler(fail),
+    flags: "write fast",
+    arity: -4,
+    summary: "Reports that a try failed: the task is tried again after its backoff, or has failed.",
+    complexity: "O(log N) for N tasks scheduled or kept",
+    since: "0.1.0",
+    history: &[],
+    tips: "nondeterministic_output",
+    args: &[
+        Arg::key("queue", 0),
+        Arg::string("id"),
+        Arg::string("error").summary("Why, for people: any bytes."),
+        Arg::integer("attempt").token("ATTEMPT").optional().summary("The claim's number: refused if it was lost."),
+        Arg::one_of(
+            "next",
+            &[
+                Arg::integer("delay-ms").token("DELAY").summary("Instead of the backoff; 0: ready at once."),
+                Arg::word("dead", "DEAD").summary("No more tries."),
+            ],
+        )
+        .optional(),
+    ],
+    keys: &[KeySpec::at(1, Access::Update)],
+    acl: "write fast task",
+};
+
+fn fail(context: &Context, argv: Argv<'_>) -> Result<(), Error> {
+    let mut args = Args::new(argv);
+    let (queue, id, error) = (args.key()?, args.id()?, args.bytes()?);
+    let (mut attempt, mut delay, mut dead) = (None, None, false);
+    while let Some(word) = args.option() {
+        if word.is("ATTEMPT") {
+            args.set_attempt(&mut attempt, &word)?;
+        } else if word.is("DELAY") {
+            args.set_duration(&mut delay, &word, &DURATION)?;
+        } else if word.is("DEAD") {
+            switch(&mut dead, &word)?;
+        } else {
+            return Err(word.unknown());
+        }
+    }
+    let next = match (delay, dead) {
+        (Some(_), true) => return Err(Error::new("ERR", "syntax error: DELAY and DEAD do not go together")),
+        (Some(delay), false) => Next::RetryAfter(delay),
+        (None, true) => Next::Dead,
+        (None, false) => Next::Retry,
+    };
+    let state = transact(context, queue, Missing::Leave, |txn, env| {
+        Ok(op::fail(txn, id, attempt, error, next, dice(), &env.defaults)?)
+    })?
+    .ok_or(Refusal::NoTask)?;
+    context.simple(match state {
+        State::Ready => c"ready",
+        State::Scheduled => c"scheduled",
+        _ => c"failed",
+    });
+    Ok(())
+}
+
+/// A random number for the jitter of a backoff. Each `RandomState` has keys of its own; jitter needs no more.
+fn dice() -> u64 {
+    RandomState::new().hash_one(0_u8)
+}

@@ -1,0 +1,139 @@
+//! What TASK.GET, INFO and LIST show: named values, as a map of the protocol or as JSON.
+
+use crate::config::retention_ms;
+use crate::redis::context::Context;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use taskqueue::{Ms, TaskView, UnixMs};
+
+/// A value that has a name.
+pub(super) enum Field<'a> {
+    Nil,
+    Integer(i64),
+    Bytes(&'a [u8]),
+    Text(String),
+    Map(Fields<'a>),
+}
+
+/// Names and values, in order.
+pub(super) struct Fields<'a>(pub(super) Vec<(&'static str, Field<'a>)>);
+
+impl Fields<'_> {
+    /// Replies with a map.
+    pub(super) fn reply(&self, context: &Context) {
+        context.map(self.0.len());
+        for (name, value) in &self.0 {
+            context.bulk(name.as_bytes());
+            match value {
+                Field::Nil => context.null(),
+                Field::Integer(number) => context.integer(*number),
+                Field::Bytes(bytes) => context.bulk(bytes),
+                Field::Text(text) => context.bulk(text.as_bytes()),
+                Field::Map(fields) => fields.reply(context),
+            }
+        }
+    }
+
+    /// Replies with one JSON object.
+    pub(super) fn reply_json(&self, context: &Context) {
+        // Writing JSON to memory fails for no value that fields have.
+        context.bulk(serde_json::to_string(self).unwrap_or_default().as_bytes());
+    }
+}
+
+impl Serialize for Fields<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, value) in &self.0 {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
+
+/// Bytes that are not UTF-8 are shown as `{"base64": "…"}`.
+impl Serialize for Field<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Nil => serializer.serialize_none(),
+            Self::Integer(number) => serializer.serialize_i64(*number),
+            Self::Text(text) => serializer.serialize_str(text),
+            Self::Map(fields) => fields.serialize(serializer),
+            Self::Bytes(bytes) => match std::str::from_utf8(bytes) {
+                Ok(text) => serializer.serialize_str(text),
+                Err(_) => Fields(vec![("base64", Field::Text(BASE64_STANDARD.encode(bytes)))]).serialize(serializer),
+            },
+        }
+    }
+}
+
+impl<'a> From<&'a str> for Field<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Bytes(text.as_bytes())
+    }
+}
+
+impl From<Ms> for Field<'_> {
+    fn from(time: Ms) -> Self {
+        Self::Integer(time.0.cast_signed())
+    }
+}
+
+impl From<UnixMs> for Field<'_> {
+    fn from(instant: UnixMs) -> Self {
+        Self::Integer(instant.0.cast_signed())
+    }
+}
+
+impl From<u64> for Field<'_> {
+    fn from(number: u64) -> Self {
+        Self::Integer(number.cast_signed())
+    }
+}
+
+impl From<usize> for Field<'_> {
+    fn from(number: usize) -> Self {
+        Self::Integer(i64::try_from(number).unwrap_or(i64::MAX))
+    }
+}
+
+impl<'a, T: Into<Field<'a>>> From<Option<T>> for Field<'a> {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Nil, Into::into)
+    }
+}
+
+/// All of a task; without its payload if that is not wanted.
+pub(super) fn of_task<'a>(task: &TaskView<'a>, with_payload: bool) -> Fields<'a> {
+    let bytes = |bytes: Option<&'a [u8]>| bytes.map_or(Field::Nil, Field::Bytes);
+    let integer = |number: i64| Field::Integer(number);
+    let settings = &task.settings;
+    let mut fields = vec![("id", Field::Text(task.id.to_string())), ("state", task.state.name().into())];
+    if with_payload {
+        fields.push(("payload", bytes(task.payload)));
+    }
+    fields.extend([
+        ("result", bytes(task.result)),
+        ("error", bytes(task.error)),
+        ("checkpoint", bytes(task.checkpoint)),
+        ("priority", integer(task.priority.into())),
+        ("attempt", integer(task.attempt.into())),
+        ("tries", integer(task.tries.into())),
+        ("attempts", integer(settings.attempts.into())),
+        ("worker", task.worker.into()),
+        ("created", task.created.into()),
+        ("ready-at", task.ready_at.into()),
+        ("claimed-at", task.claimed_at.into()),
+        ("deadline", task.deadline.into()),
+        ("finished", task.finished.into()),
+        ("drop-at", task.drop_at.into()),
+        ("expire-at", task.expire_at.into()),
+        ("lease", settings.lease.into()),
+        ("timeout", settings.timeout.into()),
+        ("backoff", settings.backoff.into()),
+        ("retain", integer(retention_ms(settings.retain))),
+        ("retain-failed", integer(retention_ms(settings.retain_failed))),
+    ]);
+    Fields(fields)
+}

@@ -1,0 +1,52 @@
+//! `TASK.GET queue id [JSON]`
+
+use crate::args::{Args, switch};
+use crate::commands::fields;
+use crate::config;
+use crate::redis::command::{Access, Arg, CommandSpec, KeySpec, handler};
+use crate::redis::context::Context;
+use crate::redis::error::Error;
+use crate::redis::string::Argv;
+use crate::value::QUEUE;
+
+pub(crate) const SPEC: CommandSpec = CommandSpec {
+    name: "task.get",
+    handler: handler(get),
+    flags: "readonly fast",
+    arity: -3,
+    summary: "Shows all of a task.",
+    complexity: "O(1)",
+    since: "0.1.0",
+    history: &[],
+    tips: "",
+    args: &[
+        Arg::key("queue", 0),
+        Arg::string("id"),
+        Arg::word("json", "JSON").optional().summary("One JSON object, as a bulk string."),
+    ],
+    keys: &[KeySpec::at(1, Access::Read)],
+    acl: "read fast task",
+};
+
+fn get(context: &Context, argv: Argv<'_>) -> Result<(), Error> {
+    let mut args = Args::new(argv);
+    let (queue, id) = (args.key()?, args.id()?);
+    let mut json = false;
+    while let Some(word) = args.option() {
+        if !word.is("JSON") {
+            return Err(word.unknown());
+        }
+        switch(&mut json, &word)?;
+    }
+    let key = context.open_read(queue, &QUEUE)?;
+    let value = key.value()?;
+    match value.and_then(|value| Some((value, value.queue.find(id)?))) {
+        Some((value, slot)) => {
+            let fields = fields::of_task(&value.queue.view(slot, &config::defaults()), true);
+            if json { fields.reply_json(context) } else { fields.reply(context) }
+        }
+        None if json => context.null(),
+        None => context.null_array(),
+    }
+    Ok(())
+}

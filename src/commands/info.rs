@@ -1,0 +1,67 @@
+//! `TASK.INFO queue [JSON]`
+
+use crate::args::{Args, switch};
+use crate::commands::fields::{Field, Fields};
+use crate::redis::command::{Access, Arg, CommandSpec, KeySpec, handler};
+use crate::redis::context::Context;
+use crate::redis::error::Error;
+use crate::redis::string::Argv;
+use crate::transact::now;
+use crate::value::QUEUE;
+use taskqueue::{Queue, State, UnixMs};
+
+pub(crate) const SPEC: CommandSpec = CommandSpec {
+    name: "task.info",
+    handler: handler(info),
+    flags: "readonly fast",
+    arity: -2,
+    summary: "Shows a queue: tasks by state, the age of the oldest ready one, totals, memory.",
+    complexity: "O(1)",
+    since: "0.1.0",
+    history: &[],
+    tips: "nondeterministic_output",
+    args: &[Arg::key("queue", 0), Arg::word("json", "JSON").optional().summary("One JSON object, as a bulk string.")],
+    keys: &[KeySpec::at(1, Access::Read)],
+    acl: "read fast task",
+};
+
+fn info(context: &Context, argv: Argv<'_>) -> Result<(), Error> {
+    let mut args = Args::new(argv);
+    let queue = args.key()?;
+    let mut json = false;
+    while let Some(word) = args.option() {
+        if !word.is("JSON") {
+            return Err(word.unknown());
+        }
+        switch(&mut json, &word)?;
+    }
+    let key = context.open_read(queue, &QUEUE)?;
+    let empty = Queue::default();
+    let (queue, memory) = key.value()?.map_or((&empty, 0), |value| (&value.queue, value.queue.bytes()));
+    let fields = fields(queue, memory, now());
+    if json { fields.reply_json(context) } else { fields.reply(context) }
+    Ok(())
+}
+
+fn fields(queue: &Queue, memory: usize, now: UnixMs) -> Fields<'static> {
+    let counts = State::ALL.into_iter().map(|state| (state.name(), queue.count(state).into()));
+    let totals = queue.totals();
+    let totals = Fields(vec![
+        ("pushed", totals.pushed.into()),
+        ("claimed", totals.claimed.into()),
+        ("completed", totals.completed.into()),
+        ("failed", totals.failed.into()),
+        ("retried", totals.retried.into()),
+        ("lapsed", totals.lapsed.into()),
+        ("released", totals.released.into()),
+        ("canceled", totals.canceled.into()),
+        ("expired", totals.expired.into()),
+        ("dropped", totals.dropped.into()),
+    ]);
+    let rest = [
+        ("oldest-ready-ms", queue.oldest_ready_age(now).into()),
+        ("totals", Field::Map(totals)),
+        ("memory", memory.into()),
+    ];
+    Fields(counts.chain(rest).collect())
+}

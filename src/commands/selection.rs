@@ -1,0 +1,74 @@
+//! `id [id …] | BATCH name | ALL [COUNT n]`: which tasks CANCEL, FORGET and RETRY mean.
+
+use crate::args::Args;
+use crate::redis::command::Arg;
+use crate::redis::context::Context;
+use crate::redis::error::Error;
+use crate::redis::string::Argv;
+use crate::transact::{Missing, transact};
+use taskqueue::{Defaults, TaskId, Txn};
+
+/// Most ids that one call may name.
+const IDS_MAX: usize = 1_000;
+/// Tasks that one call with ALL means, if it does not say.
+const COUNT_DEFAULT: usize = 1_000;
+
+/// The arguments, for COMMAND DOCS.
+pub(super) const ARGS: &[Arg] = &[
+    Arg::key("queue", 0),
+    Arg::one_of(
+        "tasks",
+        &[
+            Arg::string("id").multiple().summary("Up to 1,000."),
+            Arg::block("all", &[Arg::word("all", "ALL"), Arg::integer("count").token("COUNT").optional()])
+                .summary("At most COUNT, default 1,000, oldest first: say it again until it answers 0."),
+        ],
+    ),
+];
+
+/// What a command does to tasks.
+pub(super) struct Verb {
+    /// To the task of an id. Whether it did something.
+    pub(super) to_one: fn(&mut Txn<'_>, TaskId<'_>, &Defaults) -> bool,
+    /// To as many as that. How many there were.
+    pub(super) to_all: fn(&mut Txn<'_>, usize, &Defaults) -> usize,
+}
+
+enum Selection<'a> {
+    Ids(Vec<TaskId<'a>>),
+    All(usize),
+}
+
+/// Does it, and answers how many tasks it was done to.
+pub(super) fn run(context: &Context, argv: Argv<'_>, verb: &Verb) -> Result<(), Error> {
+    let mut args = Args::new(argv);
+    let queue = args.key()?;
+    let selection = parse(&mut args)?;
+    let count = transact(context, queue, Missing::Leave, |txn, env| {
+        Ok(match selection {
+            Selection::Ids(ids) => ids.into_iter().filter(|&id| (verb.to_one)(txn, id, &env.defaults)).count(),
+            Selection::All(count) => (verb.to_all)(txn, count, &env.defaults),
+        })
+    })?;
+    context.count(count.unwrap_or(0));
+    Ok(())
+}
+
+fn parse<'a>(args: &mut Args<'a>) -> Result<Selection<'a>, Error> {
+    if args.peek().is_some_and(|word| word.eq_ignore_ascii_case(b"ALL")) {
+        args.bytes()?;
+        let mut count = None;
+        while let Some(word) = args.option() {
+            if !word.is("COUNT") {
+                return Err(word.unknown());
+            }
+            args.set_count(&mut count, &word)?;
+        }
+        return Ok(Selection::All(count.unwrap_or(COUNT_DEFAULT)));
+    }
+    if args.left() > IDS_MAX {
+        return Err(Error::new("ERR", format!("at most {IDS_MAX} ids can be given")));
+    }
+    let ids = (0..args.left()).map(|_| args.id()).collect::<Result<_, _>>()?;
+    Ok(Selection::Ids(ids))
+}

@@ -1,0 +1,54 @@
+//! The Redis module `task`: a task queue with results as native commands.
+//!
+//! This crate is the shell around [`taskqueue`]: it parses commands, opens keys, replicates what the queue did, wakes who waits and
+//! keeps time. See ARCHITECTURE.md.
+
+mod agenda;
+mod apply;
+mod args;
+mod commands;
+mod config;
+mod events;
+mod redis;
+mod reply;
+mod state;
+mod transact;
+mod value;
+mod waiters;
+
+use redis::command::CommandSpec;
+use redis::load::Module;
+
+/// The commands, in the order of a task's life.
+const COMMANDS: &[CommandSpec] = &[
+    commands::push::SPEC,
+    commands::claim::SPEC,
+    commands::extend::SPEC,
+    commands::mextend::SPEC,
+    commands::complete::SPEC,
+    commands::fail::SPEC,
+    commands::release::SPEC,
+    commands::result::SPEC,
+    commands::cancel::SPEC,
+    commands::forget::SPEC,
+    commands::retry::SPEC,
+    commands::get::SPEC,
+    commands::info::SPEC,
+    commands::list::SPEC,
+    apply::SPEC,
+    agenda::PROBE,
+];
+
+/// What the server loads.
+static MODULE: Module = Module {
+    name: c"task",
+    version: VERSION,
+    acl_category: "task",
+    commands: COMMANDS,
+    settings: config::SETTINGS,
+    register: |loader| loader.data_type(&value::QUEUE),
+    start: events::subscribe,
+};
+
+/// The package's version as MODULE LIST shows it: 1.2.3 is 10203.
+const VERSION: i32 = 100;

@@ -1,0 +1,157 @@
+//! Commands: how one is described, registered and called.
+
+use std::ffi::CString;
+use std::os::raw::c_int;
+use std::ptr::{self, NonNull};
+
+use redis_module::raw::{RedisModuleCommand, RedisModuleCtx, RedisModuleString};
+
+use super::command_info::Info;
+pub(crate) use super::command_spec::{Access, Arg, KeySpec};
+use super::context::{Context, Level};
+use super::error::Error;
+use super::guard::guard;
+use super::string::Argv;
+use super::{OK, api};
+
+/// A command as the server and COMMAND DOCS know it. All texts are plain, without NUL.
+#[derive(Debug)]
+pub(crate) struct CommandSpec {
+    /// As clients write it, such as `task.push`.
+    pub(crate) name: &'static str,
+    /// What runs: [`handler`] of a function.
+    pub(crate) handler: Handler,
+    /// The flags of `RM_CreateCommand`, such as `write deny-oom fast`. `internal` is left out where unknown (only Redis 8 has it).
+    pub(crate) flags: &'static str,
+    /// The number of arguments with the name; `-n` for at least n. The server checks it.
+    pub(crate) arity: i32,
+    /// One line.
+    pub(crate) summary: &'static str,
+    /// Such as `O(log N)`.
+    pub(crate) complexity: &'static str,
+    /// The version of the module that brought it.
+    pub(crate) since: &'static str,
+    /// What changed, by version.
+    pub(crate) history: &'static [(&'static str, &'static str)],
+    /// Tips for clients and proxies, space-separated, such as `nondeterministic_output`; may be empty.
+    pub(crate) tips: &'static str,
+    /// Its arguments, without the name.
+    pub(crate) args: &'static [Arg],
+    /// Where its keys are.
+    pub(crate) keys: &'static [KeySpec],
+    /// ACL categories, space-separated, such as `write fast task`. Redis before 7.2 has none for modules.
+    pub(crate) acl: &'static str,
+}
+
+/// A function that answers a command, in the form in which the server can call it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Handler(unsafe extern "C" fn(*mut RedisModuleCtx, *mut *mut RedisModuleString, c_int) -> c_int);
+
+/// The handler that runs `function`, replies with its error if it refuses, and catches its panics.
+///
+/// The server's callback has no room for a pointer of ours, so each function gets a C function of its own, made by the
+/// compiler from the function's type: `function` must be a plain function or a closure that captures nothing.
+pub(crate) const fn handler<F>(_: F) -> Handler
+where
+    F: Fn(&Context, Argv<'_>) -> Result<(), Error> + Copy + 'static,
+{
+    const { assert!(size_of::<F>() == 0, "a handler captures nothing") };
+    Handler(run::<F>)
+}
+
+/// The one instance of a type of size zero.
+///
+/// # Safety
+/// `F` has size zero, is `Copy`, and a value of it has existed.
+pub(super) unsafe fn conjure<F: Copy>() -> F {
+    // SAFETY: reading no bytes from a dangling, aligned pointer is fine, and the caller promises that `F` has a value.
+    unsafe { NonNull::<F>::dangling().read() }
+}
+
+unsafe extern "C" fn run<F>(context: *mut RedisModuleCtx, arguments: *mut *mut RedisModuleString, count: c_int) -> c_int
+where
+    F: Fn(&Context, Argv<'_>) -> Result<(), Error> + Copy + 'static,
+{
+    // SAFETY: the server lends context and arguments for this call.
+    let context = unsafe { Context::from_raw(context) };
+    let outcome = guard(None, || {
+        // SAFETY: as above, and `handler` has seen a value of `F`, of size zero.
+        let (function, arguments) = unsafe { (conjure::<F>(), Argv::from_raw(arguments, count)) };
+        Some(function(&context, arguments))
+    });
+    guard((), || match outcome {
+        Some(Ok(())) => {}
+        Some(Err(error)) => context.refuse(&error),
+        None => context.error("ERR a bug was caught in this command, see the server's log"),
+    });
+    OK
+}
+
+/// Registers a command with all there is to know about it.
+pub(super) fn register(context: &Context, spec: &CommandSpec) -> Result<(), Error> {
+    let refused = |what: &str| Error::new("ERR", format!("the server refused {what} of the command {}", spec.name));
+    let name = c_string(spec.name);
+    create(context, spec, &name).ok_or_else(|| refused("the flags"))?;
+    // SAFETY: the context is live, the name a C string.
+    let command = unsafe { api!(RedisModule_GetCommand(context.raw(), name.as_ptr())) }.unwrap_or(ptr::null_mut());
+    if command.is_null() {
+        return Err(refused("the name"));
+    }
+    let info = Info::new(spec);
+    // SAFETY: the command is live; the info and all it points to outlive the call, which copies them.
+    if unsafe { api!(RedisModule_SetCommandInfo(command, info.raw())) } != Some(OK) {
+        return Err(refused("the description"));
+    }
+    set_acl(command, spec).ok_or_else(|| refused("the ACL categories"))
+}
+
+/// Creates the command, without `internal` where the server does not know that flag.
+fn create(context: &Context, spec: &CommandSpec, name: &CString) -> Option<()> {
+    let (first, last, step) = spec.keys.first().map_or((0, 0, 0), |key| key.legacy());
+    let try_flags = |flags: &str| {
+        let flags = c_string(flags);
+        let function = Some(spec.handler.0 as _);
+        // SAFETY: the context is live and loading; name and flags are C strings, which are copied; the handler is one of `run`.
+        let created = unsafe {
+            api!(RedisModule_CreateCommand(
+                context.raw(),
+                name.as_ptr(),
+                function,
+                flags.as_ptr(),
+                first,
+                last,
+                step
+            ))
+        };
+        (created == Some(OK)).then_some(())
+    };
+    let known: Vec<&str> = spec.flags.split_whitespace().filter(|&flag| flag != "internal").collect();
+    try_flags(spec.flags).or_else(|| try_flags(&known.join(" ")))
+}
+
+fn set_acl(command: *mut RedisModuleCommand, spec: &CommandSpec) -> Option<()> {
+    if spec.acl.is_empty() {
+        return Some(());
+    }
+    let categories = c_string(spec.acl);
+    // SAFETY: the command is live; the categories are a C string, which is copied.
+    let set = unsafe { api!(RedisModule_SetCommandACLCategories(command, categories.as_ptr())) };
+    // Absent before Redis 7.2: there the commands are in no category.
+    set.is_none_or(|status| status == OK).then_some(())
+}
+
+/// Adds an ACL category of our own, where servers have them.
+pub(super) fn add_acl_category(context: &Context, name: &str) {
+    let category = c_string(name);
+    // SAFETY: the context is live and loading; the name is copied.
+    match unsafe { api!(RedisModule_AddACLCategory(context.raw(), category.as_ptr())) } {
+        None | Some(OK) => {}
+        Some(_) => context.log(Level::Warning, &format!("the server refused the ACL category {name}")),
+    }
+}
+
+/// A text of ours for the server; NULs, which none has, are dropped.
+pub(super) fn c_string(text: &str) -> CString {
+    let bytes: Vec<u8> = text.bytes().filter(|&byte| byte != 0).collect();
+    CString::new(bytes).unwrap_or_default()
+}

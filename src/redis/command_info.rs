@@ -1,0 +1,195 @@
+//! A command's description in the form of C: tables that end with zeros, and live as long as this value.
+
+use std::ffi::CString;
+use std::os::raw::c_char;
+use std::ptr;
+
+use redis_module::raw::{
+    self, RedisModuleCommandArg, RedisModuleCommandHistoryEntry, RedisModuleCommandInfo, RedisModuleCommandInfoVersion,
+    RedisModuleCommandKeySpec,
+};
+
+use super::command::{CommandSpec, c_string};
+use super::command_spec::{Arg, Begin, Find, KeySpec};
+use super::signed;
+
+/// What the structures look like that we were compiled with: servers newer than this header still understand them.
+static VERSION: RedisModuleCommandInfoVersion = RedisModuleCommandInfoVersion {
+    version: 1,
+    sizeof_historyentry: size_of::<RedisModuleCommandHistoryEntry>(),
+    sizeof_keyspec: size_of::<RedisModuleCommandKeySpec>(),
+    sizeof_arg: size_of::<RedisModuleCommandArg>(),
+};
+
+/// The C structure and everything it points to.
+pub(super) struct Info {
+    raw: RedisModuleCommandInfo,
+    _memory: Memory,
+}
+
+/// What the pointers point into. Neither a `CString`'s text nor a `Vec`'s elements move when the owner does.
+#[derive(Default)]
+struct Memory {
+    texts: Vec<CString>,
+    arguments: Vec<Vec<RedisModuleCommandArg>>,
+    history: Vec<RedisModuleCommandHistoryEntry>,
+    keys: Vec<RedisModuleCommandKeySpec>,
+}
+
+impl Info {
+    pub(super) fn new(spec: &CommandSpec) -> Self {
+        let mut memory = Memory::default();
+        memory.history = spec
+            .history
+            .iter()
+            .map(|&(since, changes)| (memory.text(since), memory.text(changes)))
+            .chain([(ptr::null(), ptr::null())])
+            .map(|(since, changes)| RedisModuleCommandHistoryEntry { since, changes })
+            .collect();
+        memory.keys = spec
+            .keys
+            .iter()
+            .map(|key| memory.key_spec(key))
+            .chain([end_of_keys()])
+            .collect();
+        let raw = RedisModuleCommandInfo {
+            version: &raw const VERSION,
+            summary: memory.text(spec.summary),
+            complexity: memory.text(spec.complexity),
+            since: memory.text(spec.since),
+            history: memory.history.as_mut_ptr(),
+            tips: if spec.tips.is_empty() {
+                ptr::null()
+            } else {
+                memory.text(spec.tips)
+            },
+            arity: spec.arity,
+            key_specs: if spec.keys.is_empty() {
+                ptr::null_mut()
+            } else {
+                memory.keys.as_mut_ptr()
+            },
+            args: memory.arguments(spec.args),
+        };
+        Self { raw, _memory: memory }
+    }
+
+    pub(super) fn raw(&self) -> *const RedisModuleCommandInfo {
+        &raw const self.raw
+    }
+}
+
+impl Memory {
+    fn text(&mut self, text: &str) -> *const c_char {
+        let text = c_string(text);
+        let pointer = text.as_ptr();
+        self.texts.push(text);
+        pointer
+    }
+
+    fn optional_text(&mut self, text: Option<&str>) -> *const c_char {
+        text.map_or(ptr::null(), |text| self.text(text))
+    }
+
+    /// A table of arguments, ended by one without a name; null for none.
+    fn arguments(&mut self, arguments: &[Arg]) -> *mut RedisModuleCommandArg {
+        if arguments.is_empty() {
+            return ptr::null_mut();
+        }
+        let mut table: Vec<RedisModuleCommandArg> = arguments.iter().map(|argument| self.argument(argument)).collect();
+        table.push(end_of_arguments());
+        let pointer = table.as_mut_ptr();
+        self.arguments.push(table);
+        pointer
+    }
+
+    fn argument(&mut self, argument: &Arg) -> RedisModuleCommandArg {
+        RedisModuleCommandArg {
+            name: self.text(argument.name),
+            type_: argument.kind,
+            key_spec_index: argument.key_spec,
+            token: self.optional_text(argument.token),
+            summary: self.optional_text(argument.summary),
+            since: self.optional_text(argument.since),
+            flags: signed(argument.flags),
+            subargs: self.arguments(argument.parts),
+            ..end_of_arguments()
+        }
+    }
+
+    fn key_spec(&mut self, key: &KeySpec) -> RedisModuleCommandKeySpec {
+        let mut spec = end_of_keys();
+        spec.flags = u64::from(key.flags);
+        match key.begin {
+            Begin::Index(position) => {
+                spec.begin_search_type = raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_INDEX;
+                spec.bs.index.pos = position;
+            }
+            Begin::Keyword(keyword, from) => {
+                spec.begin_search_type = raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_KEYWORD;
+                spec.bs.keyword = raw::RedisModuleCommandKeySpec__bindgen_ty_1__bindgen_ty_2 {
+                    keyword: self.text(keyword),
+                    startfrom: from,
+                };
+            }
+        }
+        match key.find {
+            Find::Range { last, step } => {
+                spec.find_keys_type = raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_RANGE;
+                spec.fk.range = raw::RedisModuleCommandKeySpec__bindgen_ty_2__bindgen_ty_1 {
+                    lastkey: last,
+                    keystep: step,
+                    limit: 0,
+                };
+            }
+            Find::Number => {
+                spec.find_keys_type = raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_KEYNUM;
+                spec.fk.keynum = raw::RedisModuleCommandKeySpec__bindgen_ty_2__bindgen_ty_2 {
+                    keynumidx: 0,
+                    firstkey: 1,
+                    keystep: 1,
+                };
+            }
+        }
+        spec
+    }
+}
+
+/// The argument that ends a table: all zeros but the index, for which -1 means none.
+fn end_of_arguments() -> RedisModuleCommandArg {
+    RedisModuleCommandArg {
+        name: ptr::null(),
+        type_: raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_STRING,
+        key_spec_index: -1,
+        token: ptr::null(),
+        summary: ptr::null(),
+        since: ptr::null(),
+        flags: 0,
+        deprecated_since: ptr::null(),
+        subargs: ptr::null_mut(),
+        display_text: ptr::null(),
+    }
+}
+
+/// The key specification that ends a table: all zeros.
+fn end_of_keys() -> RedisModuleCommandKeySpec {
+    RedisModuleCommandKeySpec {
+        notes: ptr::null(),
+        flags: 0,
+        begin_search_type: raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_INVALID,
+        bs: raw::RedisModuleCommandKeySpec__bindgen_ty_1 {
+            keyword: raw::RedisModuleCommandKeySpec__bindgen_ty_1__bindgen_ty_2 {
+                keyword: ptr::null(),
+                startfrom: 0,
+            },
+        },
+        find_keys_type: raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_OMITTED,
+        fk: raw::RedisModuleCommandKeySpec__bindgen_ty_2 {
+            range: raw::RedisModuleCommandKeySpec__bindgen_ty_2__bindgen_ty_1 {
+                lastkey: 0,
+                keystep: 0,
+                limit: 0,
+            },
+        },
+    }
+}

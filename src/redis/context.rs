@@ -1,0 +1,234 @@
+//! The server as a callback sees it: who calls, in which database, and what may be done.
+
+use std::ffi::{CStr, CString};
+use std::os::raw::c_int;
+use std::ptr;
+
+use redis_module::raw::{self, RedisModuleCtx};
+
+use super::string::{KeyName, OwnedName};
+use super::{OK, api, key, unsigned};
+
+/// What the server hands to every callback. It is only ever lent (`&Context`), as it is gone when the callback returns.
+#[derive(Debug)]
+pub(crate) struct Context {
+    raw: *mut RedisModuleCtx,
+}
+
+/// How loud a line in the server's log is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Level {
+    Debug,
+    Verbose,
+    Notice,
+    Warning,
+}
+
+impl Context {
+    /// # Safety
+    /// `raw` stays a live context of this module until the `Context` is dropped, on the main thread.
+    pub(super) unsafe fn from_raw(raw: *mut RedisModuleCtx) -> Self {
+        Self { raw }
+    }
+
+    pub(super) fn raw(&self) -> *mut RedisModuleCtx {
+        self.raw
+    }
+
+    /// State of the server and of this call; one cheap call of the server, so ask once and keep the answer.
+    pub(crate) fn flags(&self) -> Flags {
+        // SAFETY: the context is live.
+        Flags(unsafe { api!(RedisModule_GetContextFlags(self.raw)) }.unwrap_or(0))
+    }
+
+    /// The database that keys are opened in.
+    pub(crate) fn selected_db(&self) -> i32 {
+        // SAFETY: the context is live.
+        unsafe { api!(RedisModule_GetSelectedDb(self.raw)) }.unwrap_or(0)
+    }
+
+    /// Changes that database; false if there is none of that number, or while a key is open.
+    pub(crate) fn select_db(&self, db: i32) -> bool {
+        // SAFETY: the context is live; the server checks the number.
+        !key::is_any_open() && unsafe { api!(RedisModule_SelectDb(self.raw, db)) } == Some(OK)
+    }
+
+    /// The client's id; of a script, a number of no meaning, and 0 where there is no client.
+    pub(crate) fn client_id(&self) -> u64 {
+        // SAFETY: the context is live.
+        unsafe { api!(RedisModule_GetClientId(self.raw)) }.unwrap_or(0)
+    }
+
+    /// What the client called itself with CLIENT SETNAME or HELLO.
+    pub(crate) fn client_name(&self) -> Option<OwnedName> {
+        // SAFETY: the context is live, and the returned reference is ours (no automatic memory is on).
+        unsafe { OwnedName::from_raw(api!(RedisModule_GetClientNameById(self.raw, self.client_id()))?) }
+    }
+
+    /// Sends `command key bytes` to replicas and the AOF, in this call's unit; false if the server knows no such command.
+    ///
+    /// Never while [`avoid_replica_traffic`] unless a client's command is running: a timer that replicates then kills the server.
+    pub(crate) fn replicate(&self, command: &CStr, key: KeyName<'_>, bytes: &[u8]) -> bool {
+        // SAFETY: the context is live; the format `sb` takes a string, a pointer and a length, which follow and are copied.
+        let replicated = unsafe {
+            api!(RedisModule_Replicate(
+                self.raw,
+                command.as_ptr(),
+                c"sb".as_ptr(),
+                key.raw(),
+                bytes.as_ptr(),
+                bytes.len()
+            ))
+        };
+        replicated == Some(OK)
+    }
+
+    /// Sends this very command on, as it came.
+    pub(crate) fn replicate_verbatim(&self) {
+        // SAFETY: the context is live, and a command is running.
+        unsafe {
+            api!(RedisModule_ReplicateVerbatim(self.raw));
+        }
+    }
+
+    /// Tells keyspace subscribers (class `d`, of modules) what happened to a key of the selected database.
+    pub(crate) fn notify(&self, event: &CStr, key: KeyName<'_>) {
+        let class = raw::REDISMODULE_NOTIFY_MODULE;
+        // SAFETY: the context is live; event and name outlive the call.
+        unsafe {
+            api!(RedisModule_NotifyKeyspaceEvent(self.raw, class, event.as_ptr(), key.raw()));
+        }
+    }
+
+    /// PUBLISH; answers how many subscribers of this node got it.
+    pub(crate) fn publish(&self, channel: &[u8], message: &[u8]) -> i32 {
+        let (channel, message) = (OwnedName::new(channel), OwnedName::new(message));
+        // SAFETY: the context is live, and so are both strings.
+        unsafe {
+            api!(RedisModule_PublishMessage(
+                self.raw,
+                channel.as_name().raw(),
+                message.as_name().raw()
+            ))
+            .unwrap_or(0)
+        }
+    }
+
+    /// SPUBLISH; answers how many subscribers of this node got it.
+    pub(crate) fn publish_shard(&self, channel: &[u8], message: &[u8]) -> i32 {
+        let (channel, message) = (OwnedName::new(channel), OwnedName::new(message));
+        // SAFETY: the context is live, and so are both strings.
+        unsafe {
+            api!(RedisModule_PublishMessageShard(
+                self.raw,
+                channel.as_name().raw(),
+                message.as_name().raw()
+            ))
+            .unwrap_or(0)
+        }
+    }
+
+    /// Fails the EXEC of those who WATCH the key, and invalidates what clients cached of it.
+    pub(crate) fn signal_modified_key(&self, key: KeyName<'_>) {
+        // SAFETY: the context is live, and so is the name.
+        unsafe {
+            api!(RedisModule_SignalModifiedKey(self.raw, key.raw()));
+        }
+    }
+
+    /// Writes a line to the server's log, which cuts it at about 1,000 bytes.
+    pub(crate) fn log(&self, level: Level, line: &str) {
+        let line: Vec<u8> = line.bytes().filter(|&byte| byte != 0).collect();
+        let Ok(line) = CString::new(line) else { return };
+        let level = match level {
+            Level::Debug => c"debug",
+            Level::Verbose => c"verbose",
+            Level::Notice => c"notice",
+            Level::Warning => c"warning",
+        };
+        // SAFETY: the context is live; the format takes one C string, which follows.
+        unsafe {
+            api!(RedisModule_Log(self.raw, level.as_ptr(), c"%s".as_ptr(), line.as_ptr()));
+        }
+    }
+
+    /// Whether the server would refuse this write of a client now: too few replicas, failed persistence, a read-only replica,
+    /// cluster down, a slot of another node. `probe` is a command of ours that writes nothing and takes one key.
+    ///
+    /// Not told by it: paused writes ([`avoid_replica_traffic`]) and a writable replica (check for a master first).
+    pub(crate) fn refuses_writes(&self, probe: &CStr, key: KeyName<'_>) -> bool {
+        // S: check what a client's command is checked for. E: refusals as replies; valkey 9.1 crashes on `S` without it.
+        self.call_is_error(probe, c"SEs", key)
+    }
+
+    /// Whether this node serves the key's slot; always true outside a cluster.
+    pub(crate) fn owns_key(&self, key: KeyName<'_>) -> bool {
+        !self.flags().is_cluster() || !self.call_is_error(c"EXISTS", c"Es", key)
+    }
+
+    fn call_is_error(&self, command: &CStr, format: &CStr, key: KeyName<'_>) -> bool {
+        // SAFETY: the context is live; both formats take one string, which follows; the reply is freed once.
+        unsafe {
+            let reply = api!(RedisModule_Call(self.raw, command.as_ptr(), format.as_ptr(), key.raw()));
+            let reply = reply.unwrap_or(ptr::null_mut());
+            if reply.is_null() {
+                return true;
+            }
+            let kind = api!(RedisModule_CallReplyType(reply)).unwrap_or(-1);
+            api!(RedisModule_FreeCallReply(reply));
+            kind as isize == raw::REDISMODULE_REPLY_ERROR
+        }
+    }
+}
+
+/// Whether writes are paused (CLIENT PAUSE, FAILOVER, a cluster failover): what is not a client's command must wait.
+pub(crate) fn avoid_replica_traffic() -> bool {
+    // SAFETY: no arguments.
+    unsafe { api!(RedisModule_AvoidReplicaTraffic()) }.unwrap_or(0) != 0
+}
+
+/// The wall clock, in Unix milliseconds.
+pub(crate) fn now_ms() -> i64 {
+    // SAFETY: no arguments.
+    unsafe { api!(RedisModule_Milliseconds()) }.unwrap_or(0)
+}
+
+/// State of the server and of the running call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Flags(c_int);
+
+/// One question per flag.
+macro_rules! flags {
+    ($($(#[$doc:meta])* $name:ident = $bits:expr;)*) => {
+        impl Flags {
+            $($(#[$doc])* pub(crate) fn $name(self) -> bool {
+                unsigned(self.0) & $bits != 0
+            })*
+        }
+    };
+}
+
+flags! {
+    /// The server is a master.
+    is_master = raw::REDISMODULE_CTX_FLAGS_MASTER;
+    /// The server is a replica.
+    is_replica = raw::REDISMODULE_CTX_FLAGS_SLAVE;
+    /// The command came over the link from the master (on valkey also by slot migration).
+    is_replicated = raw::REDISMODULE_CTX_FLAGS_REPLICATED;
+    /// The server is loading its data: an RDB, an AOF, or a full sync.
+    is_loading = raw::REDISMODULE_CTX_FLAGS_LOADING | raw::REDISMODULE_CTX_FLAGS_ASYNC_LOADING;
+    /// The caller cannot wait: it runs in MULTI, a script or another module.
+    denies_blocking = raw::REDISMODULE_CTX_FLAGS_DENY_BLOCKING | raw::REDISMODULE_CTX_FLAGS_MULTI | raw::REDISMODULE_CTX_FLAGS_LUA;
+    /// The command runs in a transaction.
+    in_multi = raw::REDISMODULE_CTX_FLAGS_MULTI;
+    /// The command runs in a script or function, whose client is not a real one.
+    in_script = raw::REDISMODULE_CTX_FLAGS_LUA;
+    /// The server is a node of a cluster.
+    is_cluster = raw::REDISMODULE_CTX_FLAGS_CLUSTER;
+    /// Memory is above maxmemory.
+    is_out_of_memory = raw::REDISMODULE_CTX_FLAGS_OOM;
+    /// The client speaks RESP3.
+    is_resp3 = raw::REDISMODULE_CTX_FLAGS_RESP3;
+    /// This is the process that writes a snapshot.
+    is_child = raw::REDISMODULE_CTX_FLAGS_IS_CHILD;
+}

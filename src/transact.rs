@@ -1,0 +1,142 @@
+//! One command's change to one queue: open the key, take the time, run the operation, publish what it did.
+
+use crate::redis::context::{Context, now_ms};
+use crate::redis::error::Error;
+use crate::redis::string::KeyName;
+use crate::value::{QUEUE, QueueValue};
+use crate::waiters::Client;
+use crate::{agenda, apply, config, reply, state, waiters};
+use std::mem;
+use std::sync::atomic::{AtomicU64, Ordering};
+use taskqueue::op::{self, Claim};
+use taskqueue::{Defaults, Event, Journal, MadeId, Queue, Refusal, Txn, UnixMs};
+
+/// What an operation needs to know of the server.
+pub(crate) struct Env {
+    pub(crate) defaults: Defaults,
+}
+
+/// Whether a command makes the queue if there is none.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Missing {
+    Create,
+    Leave,
+}
+
+/// The last id made in this server, so that ids grow even when their queue was deleted.
+static LAST_ID: AtomicU64 = AtomicU64::new(0);
+
+/// Larger ids than this are to be made.
+pub(crate) fn id_floor() -> MadeId {
+    MadeId(LAST_ID.load(Ordering::Relaxed))
+}
+
+fn remember_ids_of(queue: &Queue) {
+    LAST_ID.fetch_max(queue.last_id().0, Ordering::Relaxed);
+}
+
+/// The wall clock.
+pub(crate) fn now() -> UnixMs {
+    UnixMs(now_ms().unsigned_abs())
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Error::new(refusal.code(), refusal.to_string())
+    }
+}
+
+/// Runs an operation on the queue of a key. `None` if there is no such key and none is to be made: the command answers as for an
+/// empty queue. What the operation did is replicated, told and handed to those who wait before this returns.
+pub(crate) fn transact<R>(
+    context: &Context,
+    name: KeyName<'_>,
+    missing: Missing,
+    operation: impl FnOnce(&mut Txn<'_>, &Env) -> Result<R, Error>,
+) -> Result<Option<R>, Error> {
+    let mut journal = state::with(|state| mem::take(&mut state.journal));
+    let outcome = run(context, name, missing, operation, &mut journal);
+    journal.clear();
+    state::with(|state| state.journal = journal);
+    let (answer, served) = outcome?;
+    waiters::unblock(&served);
+    Ok(answer)
+}
+
+fn run<R>(
+    context: &Context,
+    name: KeyName<'_>,
+    missing: Missing,
+    operation: impl FnOnce(&mut Txn<'_>, &Env) -> Result<R, Error>,
+    journal: &mut Journal,
+) -> Result<(Option<R>, Vec<Client>), Error> {
+    let env = Env { defaults: config::defaults() };
+    let mut key = context.open_write(name, &QUEUE)?;
+    let mut new = None;
+    let value = match key.value()? {
+        Some(value) => value,
+        None if missing == Missing::Create => new.insert(QueueValue::new(Queue::default())).as_mut(),
+        None => return Ok((None, Vec::new())),
+    };
+    let mut txn = Txn::new(&mut value.queue, journal, now());
+    let answer = operation(&mut txn, &env)?;
+    let db = context.selected_db();
+    if txn.journal().events.is_empty() {
+        agenda::schedule(value, db, name.bytes());
+        return Ok((Some(answer), Vec::new()));
+    }
+    let served = waiters::serve(&mut txn, &env, db, name.bytes());
+    txn.drop_unkept();
+    remember_ids_of(&value.queue);
+    agenda::schedule(value, db, name.bytes());
+    match new {
+        Some(value) => key.set(value).map(drop)?,
+        None => key.modified(),
+    }
+    context.replicate(apply::NAME, name, journal.packed.bytes());
+    notify(context, name, journal.events.iter().map(|&(event, _)| event));
+    Ok((Some(answer), served))
+}
+
+/// Tells the keyspace what happened.
+pub(crate) fn notify(context: &Context, name: KeyName<'_>, events: impl Iterator<Item = Event>) {
+    for event in events {
+        let event = match event {
+            Event::Push => c"task.push",
+            Event::Ready => c"task.ready",
+            Event::Claim => c"task.claim",
+            Event::Complete => c"task.complete",
+            Event::Fail => c"task.fail",
+            Event::Retry => c"task.retry",
+            Event::Lapse => c"task.lapse",
+            Event::Release => c"task.release",
+            Event::Cancel => c"task.cancel",
+            Event::Expire => c"task.expire",
+            Event::Drop => c"task.drop",
+            Event::Extend | Event::Restore => continue,
+        };
+        context.notify(event, name);
+    }
+}
+
+/// Claims up to `count` tasks and replies with them, as `TASK.CLAIM` does. False, and no reply, if there is none.
+pub(crate) fn claim_now(context: &Context, name: KeyName<'_>, claim: &Claim<'_>, count: Option<usize>) -> Result<bool, Error> {
+    let claimed = transact(context, name, Missing::Leave, |txn, env| {
+        let Some(first) = op::claim(txn, claim, &env.defaults) else { return Ok(false) };
+        let reply_task = |txn: &Txn<'_>, slot| reply::claimed_task(context, &txn.queue().view(slot, &env.defaults), txn.now());
+        let Some(count) = count else {
+            reply_task(txn, first);
+            return Ok(true);
+        };
+        context.postponed_array();
+        reply_task(txn, first);
+        let mut len = 1;
+        while let Some(slot) = (len < count).then(|| op::claim(txn, claim, &env.defaults)).flatten() {
+            reply_task(txn, slot);
+            len += 1;
+        }
+        context.set_array_len(len);
+        Ok(true)
+    })?;
+    Ok(claimed.unwrap_or(false))
+}

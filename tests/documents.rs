@@ -1,0 +1,15 @@
+//! The transcripts in the documents are true.
+
+use crate::support::transcript;
+
+/// What the README shows happens.
+#[test]
+fn readme() {
+    transcript::run("README.md");
+}
+
+/// What the command reference shows happens.
+#[test]
+fn commands() {
+    transcript::run("docs/commands.md");
+}

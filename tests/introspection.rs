@@ -1,0 +1,173 @@
+//! What the server tells of the commands: documentation, key specs, access.
+
+use crate::support::{Server, Value, array, bulk, int};
+
+const COMMANDS: [&str; 14] = [
+    "push", "claim", "extend", "mextend", "complete", "fail", "release", "result", "cancel",
+    "forget", "retry", "get", "info", "list",
+];
+
+/// Commands that only look.
+const READERS: [&str; 4] = ["result", "get", "info", "list"];
+
+/// COMMAND DOCS has a summary, since, complexity and arguments of each command.
+#[test]
+fn docs() {
+    let server = Server::start();
+    for command in COMMANDS {
+        let reply = server.run(&format!("COMMAND DOCS task.{command}"));
+        let docs = reply.field(&format!("task.{command}"));
+        for field in ["summary", "since", "complexity"] {
+            assert!(
+                !docs.field(field).is_nil() && !docs.field(field).text().is_empty(),
+                "{command}: {field}"
+            );
+        }
+        let arguments = docs.field("arguments");
+        assert_eq!(arguments.at(0).field("name"), "queue", "{command}");
+        assert_eq!(arguments.at(0).field("type"), "key", "{command}");
+    }
+}
+
+/// COMMAND DOCS names every option of a push.
+#[test]
+fn docs_name_the_options() {
+    let server = Server::start();
+    let docs = format!("{:?}", server.run("COMMAND DOCS task.push")).to_uppercase();
+    for option in [
+        "ID",
+        "RENEW",
+        "NX",
+        "PRIORITY",
+        "DELAY",
+        "AT",
+        "TTL",
+        "ATTEMPTS",
+        "BACKOFF",
+        "LEASE",
+        "TIMEOUT",
+        "RETAIN",
+        "RETAINFAILED",
+    ] {
+        assert!(docs.contains(&format!("\"{option}\"")), "no {option}");
+    }
+}
+
+/// COMMAND INFO has the key in second place, and says who writes.
+#[test]
+fn info() {
+    let server = Server::start();
+    for command in COMMANDS {
+        let reply = server.run(&format!("COMMAND INFO task.{command}"));
+        let info = reply.at(0).items();
+        assert!(info[1].int() < 0, "{command}: arity");
+        assert_eq!(
+            (info[3].int(), info[4].int(), info[5].int()),
+            (1, 1, 1),
+            "{command}: key"
+        );
+        let has = |flag: &str| info[2].items().iter().any(|given| given == flag);
+        let reads = READERS.contains(&command);
+        assert_eq!(
+            (has("readonly"), has("write")),
+            (reads, !reads),
+            "{command}: {:?}",
+            info[2]
+        );
+        assert_eq!(has("denyoom"), command == "push", "{command}");
+        assert_eq!(info[8].items().len(), 1, "{command}: one key spec");
+    }
+}
+
+/// COMMAND GETKEYS finds the queue.
+#[test]
+fn getkeys() {
+    let server = Server::start();
+    for line in [
+        "TASK.PUSH jobs x ID a",
+        "TASK.CLAIM jobs COUNT 3 BLOCK 0",
+        "TASK.MEXTEND jobs 1 a 1",
+        "TASK.COMPLETE jobs a done",
+        "TASK.CANCEL jobs a b",
+        "TASK.LIST jobs ready 0",
+    ] {
+        assert_eq!(
+            server.run(&format!("COMMAND GETKEYS {line}")),
+            array([bulk("jobs")]),
+            "{line}"
+        );
+    }
+}
+
+/// A producer needs only `%W~`: it can push and not claim; a reader `%R~`: it can look and change nothing.
+#[test]
+fn access() {
+    let server = Server::start();
+    let commands = COMMANDS.map(|command| format!("+task.{command}")).join(" ");
+    server.run_all(&[
+        &format!("ACL SETUSER producer on nopass resetkeys %W~jobs {commands}"),
+        &format!("ACL SETUSER reader on nopass resetkeys %R~jobs {commands}"),
+        &format!("ACL SETUSER worker on nopass resetkeys ~jobs {commands}"),
+    ]);
+    let allowed = |user: &str, line: &str| {
+        let mut client = server.client();
+        client.run(&format!("AUTH {user} x"));
+        let reply = client.run(&format!("TASK.{line}"));
+        let refused = matches!(&reply, Value::Error(message) if message.starts_with("NOPERM"));
+        assert!(refused || !reply.is_error(), "{line}: {reply:?}");
+        !refused
+    };
+    for (line, producer, reader) in [
+        ("PUSH jobs x ID a", true, false),
+        ("PUSH jobs x ID a", true, false),
+        ("GET jobs a", false, true),
+        ("RESULT jobs a", false, true),
+        ("INFO jobs", false, true),
+        ("LIST jobs ready 0", false, true),
+        ("CLAIM jobs", false, false),
+        ("EXTEND jobs a", false, false),
+        ("RELEASE jobs a", false, false),
+        ("CANCEL jobs a", false, false),
+        ("FORGET jobs a", false, false),
+    ] {
+        assert_eq!(allowed("producer", line), producer, "producer: {line}");
+        assert_eq!(allowed("reader", line), reader, "reader: {line}");
+        assert!(allowed("worker", line), "worker: {line}");
+        let other = line.replace("jobs", "other");
+        assert!(!allowed("worker", &other), "worker: {other}");
+    }
+}
+
+/// Read-only scripts may look at a queue and not change it.
+#[test]
+fn read_only_scripts() {
+    let server = Server::start();
+    server.run("TASK.PUSH jobs x ID a");
+    let reply = server.run(r#"EVAL_RO "return redis.call('TASK.RESULT', KEYS[1], 'a')" 1 jobs"#);
+    assert_eq!(reply.at(0), "ready");
+    for line in [
+        "'TASK.PUSH', KEYS[1], 'x'",
+        "'TASK.CLAIM', KEYS[1]",
+        "'TASK.CANCEL', KEYS[1], 'a'",
+    ] {
+        let reply = server.run(&format!(r#"EVAL_RO "return redis.call({line})" 1 jobs"#));
+        assert!(reply.is_error(), "{line}: {reply:?}");
+    }
+    assert_eq!(server.state("jobs", "a"), "ready");
+}
+
+/// The module is listed, and all its commands are known.
+#[test]
+fn module_and_commands() {
+    let server = Server::start();
+    assert_eq!(server.run("MODULE LIST").at(0).field("name"), "task");
+    assert_eq!(server.run("EXISTS jobs"), int(0));
+    let listed = server.run("COMMAND LIST FILTERBY PATTERN task.*");
+    for command in COMMANDS {
+        let name = format!("task.{command}");
+        assert!(
+            listed.items().iter().any(|listed| listed == name.as_str()),
+            "{name}"
+        );
+    }
+}

@@ -1,0 +1,40 @@
+//! The promises of docs/commands.md, kept against real servers: one file per command or promise.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod support;
+
+mod cancel;
+mod claim;
+mod cluster;
+mod complete;
+mod config;
+mod documents;
+mod errors;
+mod events;
+mod exactly_once;
+mod extend;
+mod fail;
+mod forget;
+mod get;
+mod ids;
+mod info;
+mod introspection;
+mod key_commands;
+mod list;
+mod order;
+mod persistence;
+mod push;
+mod random;
+mod release;
+mod replication;
+mod result;
+mod retry;
+mod time;
+mod waiting_for_results;
+mod waiting_for_tasks;

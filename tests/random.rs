@@ -1,0 +1,167 @@
+//! A seeded walk through all commands: at its end master, replica, AOF and RDB hold the same bytes.
+
+use crate::support::{Server, Shutdown, Value, eventually};
+use std::env;
+
+const STEPS: usize = 2_000;
+
+/// A small generator, so that a seed tells the whole walk (xorshift64).
+struct Dice(u64);
+
+impl Dice {
+    /// A number from 0 to `sides - 1`.
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % sides
+    }
+
+    fn pick<'a>(&mut self, choices: &[&'a str]) -> &'a str {
+        choices[usize::try_from(self.roll(choices.len() as u64)).expect("an index")]
+    }
+}
+
+/// One command, mostly sensible, on one of few tasks, with times of a few milliseconds.
+fn step(dice: &mut Dice) -> String {
+    let queue = dice.pick(&["jobs", "jobs", "jobs", "mails"]);
+    let (id, ms, attempt) = (dice.roll(60), dice.roll(30), 1 + dice.roll(4));
+    match dice.roll(20) {
+        0..=4 => {
+            let options = dice.pick(&[
+                "",
+                "NX",
+                "DELAY 7",
+                "TTL 9",
+                "ATTEMPTS 1",
+                "RETAIN 5 RETAINFAILED 6",
+                "RENEW",
+                "TIMEOUT 12",
+            ]);
+            format!(
+                "TASK.PUSH {queue} \"p{ms}\\x00\" ID {id} PRIORITY {} BACKOFF {ms} {options}",
+                ms % 4
+            )
+        }
+        5 => format!("TASK.PUSH {queue} made{ms} ATTEMPTS 2 BACKOFF 5 RETAIN {ms}"),
+        6..=9 => format!(
+            "TASK.CLAIM {queue} COUNT {} LEASE {} WORKER w{}",
+            1 + ms % 4,
+            1 + ms,
+            ms % 5
+        ),
+        10 | 11 => format!("TASK.COMPLETE {queue} {id} result{ms} ATTEMPT {attempt}"),
+        12 => format!("TASK.COMPLETE {queue} {id} result{ms} RETAIN {ms}"),
+        13 => format!(
+            "TASK.FAIL {queue} {id} error{ms} {}",
+            dice.pick(&["", "DEAD", "DELAY 0", "DELAY 5"])
+        ),
+        14 => format!(
+            "TASK.RELEASE {queue} {id} ATTEMPT {attempt} DELAY {}",
+            ms % 3
+        ),
+        15 => format!("TASK.EXTEND {queue} {id} LEASE {} CHECKPOINT c{ms}", 1 + ms),
+        16 => format!("TASK.CANCEL {queue} {id} {ms}"),
+        17 => format!(
+            "TASK.RETRY {queue} {}",
+            dice.pick(&["ALL COUNT 3", "1 2 3", "7"])
+        ),
+        18 => format!(
+            "TASK.FORGET {queue} {}",
+            dice.pick(&["ALL COUNT 2", "4 5 6", "8"])
+        ),
+        _ => dice
+            .pick(&[
+                "RENAME jobs mails",
+                "COPY jobs mails REPLACE",
+                "DEL mails",
+                "TASK.GET jobs 7",
+                "TASK.LIST jobs ready 0",
+                "TASK.INFO jobs",
+                r#"EVAL "return redis.call('TASK.CLAIM', KEYS[1], 'LEASE', 3)" 1 jobs"#,
+                "TASK.CLAIM jobs BLOCK 2 LEASE 4",
+            ])
+            .to_owned(),
+    }
+}
+
+fn dumps(server: &Server) -> (String, Vec<u8>, Vec<u8>) {
+    (server.digest(), server.dump("jobs"), server.dump("mails"))
+}
+
+/// Waits until time has done all that it will do soon.
+fn settle(server: &Server) {
+    let busy = |queue: &str| {
+        let info = server.run(&format!("TASK.INFO {queue}"));
+        ["claimed", "scheduled"]
+            .into_iter()
+            .any(|state| info.field(state) != 0)
+    };
+    let mut last = dumps(server);
+    let mut same = 0;
+    eventually(|| {
+        let now = dumps(server);
+        same = if now == last { same + 1 } else { 0 };
+        last = now;
+        same > 25 && !busy("jobs") && !busy("mails")
+    });
+}
+
+/// Walks with this seed over a master with an AOF and a replica with one of its own.
+fn walk(seed: u64) {
+    let mut master = Server::builder().aof().start();
+    let mut replica = Server::builder()
+        .aof_without_preamble()
+        .replica_of(&master)
+        .start();
+    master.wait_for_replica(&replica);
+    eventually(|| {
+        replica.info("aof_rewrite_in_progress") == "0"
+            && replica.info("aof_rewrite_scheduled") == "0"
+    });
+    let mut dice = Dice(seed);
+    let mut client = master.client();
+    for n in 0..STEPS {
+        let line = step(&mut dice);
+        if let Value::Error(message) = client.run(&line) {
+            let known = [
+                "NOTASK",
+                "CANCELED",
+                "STALE",
+                "NOTCLAIMED",
+                "ERR no such key",
+            ];
+            assert!(
+                known.iter().any(|code| message.starts_with(code)),
+                "seed {seed}, step {n}, {line}: {message}"
+            );
+        }
+    }
+    settle(&master);
+    eventually(|| replica.digest() == master.digest());
+    let before = dumps(&master);
+    assert!(
+        dumps(&replica) == before,
+        "the replica differs, seed {seed}"
+    );
+    master.run("DEBUG RELOAD");
+    assert!(dumps(&master) == before, "the RDB differs, seed {seed}");
+    master.crash_and_restart();
+    assert!(dumps(&master) == before, "the AOF differs, seed {seed}");
+    master.restart(Shutdown::NoSave);
+    drop(master);
+    replica.crash_and_restart();
+    assert!(
+        dumps(&replica) == before,
+        "the replica's AOF differs, seed {seed}"
+    );
+}
+
+/// A walk of 2,000 commands leaves the same bytes everywhere; `REDIS_TASK_SEED` walks elsewhere.
+#[test]
+fn a_walk_leaves_the_same_bytes_everywhere() {
+    let seed = env::var("REDIS_TASK_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok());
+    walk(seed.unwrap_or(0x5eed_cafe));
+}

@@ -1,0 +1,164 @@
+//! How a server is to be started: its redis.conf, its module, its port.
+
+use super::Server;
+use std::{
+    env,
+    fmt::Write,
+    fs,
+    net::TcpListener,
+    path::PathBuf,
+    process,
+    sync::atomic::{AtomicU16, Ordering},
+};
+use tempfile::TempDir;
+
+/// What a server of the tests runs with unless a test says otherwise.
+const DEFAULTS: &str = "\
+bind 127.0.0.1
+protected-mode no
+save \"\"
+appendonly no
+appendfsync no
+auto-aof-rewrite-percentage 0
+enable-debug-command yes
+repl-diskless-sync-delay 0
+logfile server.log
+";
+
+/// How a server is to be started.
+pub(crate) struct Builder {
+    lines: Vec<String>,
+    module: bool,
+    module_args: Vec<String>,
+    cluster: bool,
+}
+
+impl Builder {
+    /// A server with the module and the defaults of the tests.
+    pub(super) fn new() -> Self {
+        Self {
+            lines: Vec::new(),
+            module: true,
+            module_args: Vec::new(),
+            cluster: false,
+        }
+    }
+
+    /// Adds a line of redis.conf.
+    pub(crate) fn config(mut self, name: &str, value: &str) -> Self {
+        self.lines.push(format!("{name} {value}"));
+        self
+    }
+
+    /// Keeps an append-only file (each write reaches the system before its reply).
+    pub(crate) fn aof(self) -> Self {
+        self.config("appendonly", "yes")
+    }
+
+    /// Keeps an append-only file that is rewritten as commands, not as an RDB.
+    pub(crate) fn aof_without_preamble(self) -> Self {
+        self.aof().config("aof-use-rdb-preamble", "no")
+    }
+
+    /// Starts as a replica of `master`; `Server::wait_for_replica` says when it is in step.
+    pub(crate) fn replica_of(self, master: &Server) -> Self {
+        self.config("replicaof", &format!("127.0.0.1 {}", master.port()))
+    }
+
+    /// Starts as a cluster of one node that owns all slots.
+    pub(crate) fn cluster(mut self) -> Self {
+        self.cluster = true;
+        self.config("cluster-enabled", "yes")
+            .config("cluster-require-full-coverage", "no")
+    }
+
+    /// Adds arguments to the loadmodule line.
+    pub(crate) fn module_args(mut self, args: &[&str]) -> Self {
+        self.module_args
+            .extend(args.iter().map(ToString::to_string));
+        self
+    }
+
+    /// Starts a server without the module: for tests of these tests.
+    pub(crate) fn without_module(mut self) -> Self {
+        self.module = false;
+        self
+    }
+
+    /// Starts the server; panics with its log if it does not come up.
+    #[track_caller]
+    pub(crate) fn start(self) -> Server {
+        match self.try_start() {
+            Ok(server) => server,
+            Err(log) => panic!("the server did not start:\n{log}"),
+        }
+    }
+
+    /// Starts the server, or gives the log of one that refused to start.
+    #[track_caller]
+    pub(crate) fn try_start(self) -> Result<Server, String> {
+        let mut log = String::new();
+        for _ in 0..20 {
+            let port = free_port();
+            let directory = TempDir::with_prefix("redis-task-").expect("a temporary directory");
+            let conf = directory.path().join("redis.conf");
+            fs::write(&conf, self.conf(port)).expect("a writable directory");
+            match Server::launch(directory, port) {
+                Ok(server) => {
+                    if self.cluster {
+                        server.own_all_slots();
+                    }
+                    return Ok(server);
+                }
+                Err(refusal) => log = refusal,
+            }
+            if !log.contains("Address already in use") {
+                break;
+            }
+        }
+        Err(log)
+    }
+
+    fn conf(&self, port: u16) -> String {
+        let mut conf = format!("{DEFAULTS}port {port}\n");
+        if self.module {
+            let path = module();
+            let _ = writeln!(
+                conf,
+                "loadmodule {} {}",
+                path.display(),
+                self.module_args.join(" ")
+            );
+        }
+        for line in &self.lines {
+            let _ = writeln!(conf, "{line}");
+        }
+        conf
+    }
+}
+
+/// The module under test.
+fn module() -> PathBuf {
+    if let Some(path) = env::var_os("REDIS_TASK_MODULE") {
+        return path.into();
+    }
+    let target = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target");
+    ["release", "debug"]
+        .map(|profile| target.join(profile).join("libredis_task.so"))
+        .into_iter()
+        .find(|path| path.exists())
+        .expect("no module in target/: run `make build`")
+}
+
+/// A free port below those that outgoing connections take; its cluster bus port is free too.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let own = u16::try_from(process::id() % 997).unwrap_or_default() * 20;
+    loop {
+        let port = 10_000 + (own + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
+        let free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
+        if free(port) && free(port + 10_000) {
+            return port;
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! What the tests stand on: real servers, an exact client, bounded waiting, runnable documents.
+
+pub(crate) mod builder;
+pub(crate) mod client;
+pub(crate) mod command_line;
+pub(crate) mod events;
+pub(crate) mod eventually;
+pub(crate) mod render;
+pub(crate) mod server;
+pub(crate) mod task;
+pub(crate) mod transcript;
+pub(crate) mod value;
+
+pub(crate) use builder::Builder;
+pub(crate) use client::Client;
+pub(crate) use events::Events;
+pub(crate) use eventually::{eventually, eventually_eq, holds_for, now_ms};
+pub(crate) use server::{Server, Shutdown};
+pub(crate) use value::{Value, array, bulk, int, nil, nil_array, ok, simple};
