@@ -8,7 +8,7 @@ use crate::transact::notify;
 use crate::value::{QUEUE, QueueValue};
 use crate::waiters::{Client, may_end_a_wait, tell_end, unblock};
 use crate::args::Args;
-use crate::{agenda, state};
+use crate::{agenda, config, state};
 use std::ffi::CStr;
 use taskqueue::{Effect, Event, Mismatch, Queue, effect};
 
@@ -32,8 +32,8 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
 /// Refuses no effect that is well-formed: what the master did has happened. Bytes that are none change nothing.
 fn apply(context: &Context, argv: Argv<'_>) -> Result<(), Error> {
     let flags = context.flags();
-    if !flags.is_replicated() && !flags.is_loading() {
-        return Err(Error::new("ERR", "TASK.APPLY is for replication and the AOF only"));
+    if !flags.is_replicated() && !flags.is_loading() && !config::applies_from_clients() {
+        return Err(Error::new("ERR", "TASK.APPLY is for replication and the AOF only; see task.apply-from-clients"));
     }
     let mut args = Args::new(argv);
     let (name, packed) = (args.key()?, args.bytes()?);

@@ -1,7 +1,7 @@
 //! The server-wide settings: what holds for a task that says nothing itself.
 
 use crate::redis::config::Setting;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use taskqueue::{Defaults, Ms, Retention};
 
 /// The longest duration, in milliseconds.
@@ -15,6 +15,7 @@ static BACKOFF: AtomicI64 = AtomicI64::new(0);
 static TIMEOUT: AtomicI64 = AtomicI64::new(0);
 static RETAIN: AtomicI64 = AtomicI64::new(0);
 static RETAIN_FAILED: AtomicI64 = AtomicI64::new(0);
+static APPLY_FROM_CLIENTS: AtomicBool = AtomicBool::new(false);
 
 /// All settings, with default and range. The server sets the defaults while the module loads.
 pub(crate) const SETTINGS: &[Setting] = &[
@@ -24,6 +25,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting::integer("timeout", &TIMEOUT, 0, 0, MS_MAX),
     Setting::integer("retain", &RETAIN, 3_600_000, FOREVER, MS_MAX),
     Setting::integer("retain-failed", &RETAIN_FAILED, 604_800_000, FOREVER, MS_MAX),
+    Setting::boolean("apply-from-clients", &APPLY_FROM_CLIENTS, false).immutable(),
 ];
 
 /// The settings as they are now.
@@ -37,6 +39,11 @@ pub(crate) fn defaults() -> Defaults {
         retain: retention(RETAIN.load(Ordering::Relaxed)),
         retain_failed: retention(RETAIN_FAILED.load(Ordering::Relaxed)),
     }
+}
+
+/// Whether a client may replay effects, as tools do that feed an AOF or a replication stream to a server.
+pub(crate) fn applies_from_clients() -> bool {
+    APPLY_FROM_CLIENTS.load(Ordering::Relaxed)
 }
 
 fn duration(cell: &AtomicI64) -> Ms {

@@ -7,7 +7,7 @@
 use crate::redis::blocking::{Blocked, Waiter};
 use crate::redis::context::Context;
 use crate::redis::string::{KeyName, OwnedName};
-use crate::transact::{self, Env};
+use crate::transact::{Env, Missing, transact};
 use crate::value::QUEUE;
 use crate::{agenda, reply, state};
 use std::cell::{Cell, RefCell};
@@ -183,7 +183,7 @@ pub(crate) fn serve(txn: &mut Txn<'_>, env: &Env, db: i32, key: &[u8]) -> Vec<Cl
         let Some(client) = state::with(|state| state.waiters.first_claim(db, key)) else { break };
         let Wish::Claim { worker, lease, count } = &client.wish else { break };
         let claim = Claim { worker, lease: *lease };
-        let tasks = (0..count.unwrap_or(1)).map_while(|_| claim_for(txn, env, &claim)).collect::<Vec<_>>();
+        let tasks = claim_tasks(txn, env, &claim, *count);
         if tasks.is_empty() {
             break;
         }
@@ -193,7 +193,11 @@ pub(crate) fn serve(txn: &mut Txn<'_>, env: &Env, db: i32, key: &[u8]) -> Vec<Cl
     served
 }
 
-fn claim_for(txn: &mut Txn<'_>, env: &Env, claim: &Claim<'_>) -> Option<ClaimedTask> {
+fn claim_tasks(txn: &mut Txn<'_>, env: &Env, claim: &Claim<'_>, count: Option<usize>) -> Vec<ClaimedTask> {
+    (0..count.unwrap_or(1)).map_while(|_| claim_task(txn, env, claim)).collect()
+}
+
+fn claim_task(txn: &mut Txn<'_>, env: &Env, claim: &Claim<'_>) -> Option<ClaimedTask> {
     let slot = op::claim(txn, claim, &env.defaults)?;
     let view = txn.queue().view(slot, &env.defaults);
     Some(ClaimedTask {
@@ -272,8 +276,7 @@ impl Waiter for Wait {
         let Some(client) = state::with(|state| state.waiters.leave(self)) else { return false };
         let answered = match &self.wish {
             Wish::Claim { worker, lease, count } => {
-                let claim = Claim { worker, lease: *lease };
-                context.flags().is_master() && transact::claim_now(context, key, &claim, *count).unwrap_or(false)
+                context.flags().is_master() && self.claim(context, key, &Claim { worker, lease: *lease }, *count)
             }
             Wish::Result { id } => answer_if_over(context, key, id),
         };
@@ -287,9 +290,9 @@ impl Waiter for Wait {
 
     fn timeout(&self, context: &Context) {
         self.leave();
-        match (self.given.take(), &self.wish) {
-            (Some(Given::Tasks(tasks)), Wish::Claim { count, .. }) => reply_tasks(context, &tasks, count.is_some()),
-            (Some(Given::Result(Some((state, data)))), _) => reply_result(context, state, data.as_deref()),
+        match (&*self.given.borrow(), &self.wish) {
+            (Some(Given::Tasks(tasks)), Wish::Claim { count, .. }) => reply_tasks(context, tasks, count.is_some()),
+            (Some(Given::Result(Some((state, data)))), _) => reply_result(context, *state, data.as_deref()),
             (Some(Given::Result(None)), _) => context.null_array(),
             (_, Wish::Claim { .. }) => context.null_array(),
             (_, Wish::Result { id }) => self.reply_state(context, id),
@@ -312,6 +315,16 @@ impl Wait {
             state.waiters.leave(self);
             state.agenda.client_left(self.gives_up, self.ticket.get());
         });
+    }
+
+    /// Claims for this client and replies. False if there is nothing to claim.
+    fn claim(&self, context: &Context, key: KeyName<'_>, claim: &Claim<'_>, count: Option<usize>) -> bool {
+        let tasks = transact(context, key, Missing::Leave, |txn, env| Ok(claim_tasks(txn, env, claim, count)));
+        let Some(tasks) = tasks.ok().flatten().filter(|tasks| !tasks.is_empty()) else { return false };
+        reply_tasks(context, &tasks, count.is_some());
+        // Kept: should the client turn out to be gone, its claims are released.
+        self.given.replace(Some(Given::Tasks(tasks)));
+        true
     }
 
     /// Its place among all that wait.

@@ -18,7 +18,7 @@ fn defaults() {
         ("task.backoff", "1000"),
         ("task.timeout", "0"),
         ("task.retain", "3600000"),
-        ("task.retainfailed", "604800000"),
+        ("task.retain-failed", "604800000"),
         ("task.apply-from-clients", "no"),
     ] {
         assert_eq!(setting(&server, name), value, "{name}");
@@ -61,7 +61,7 @@ fn retention_and_timeout() {
         "CONFIG SET task.timeout 0",
         "TASK.CLAIM jobs COUNT 2",
         "CONFIG SET task.retain 0",
-        "CONFIG SET task.retainfailed 0",
+        "CONFIG SET task.retain-failed 0",
         "TASK.COMPLETE jobs b done",
         "TASK.FAIL jobs c no DEAD",
     ]);
@@ -90,7 +90,7 @@ fn ranges() {
         ("task.backoff", &["-1", "315360000001"]),
         ("task.timeout", &["-1", "315360000001"]),
         ("task.retain", &["-2", "315360000001"]),
-        ("task.retainfailed", &["-2", "315360000001"]),
+        ("task.retain-failed", &["-2", "315360000001"]),
         ("task.apply-from-clients", &["yes"]),
     ] {
         let before = setting(&server, name);

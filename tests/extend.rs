@@ -110,7 +110,7 @@ fn refuses_what_is_not_held() {
         .assert_refused("STALE", &[]);
     server
         .run("TASK.EXTEND jobs a ATTEMPT 0")
-        .assert_refused("STALE", &[]);
+        .assert_refused("ERR", &["ATTEMPT", "1", "4294967295"]);
     server.run("TASK.RELEASE jobs a");
     server
         .run("TASK.EXTEND jobs a ATTEMPT 1")

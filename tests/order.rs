@@ -140,6 +140,6 @@ fn the_order_survives_a_reload() {
     server.cmd(&[b"RESTORE", b"copy", b"0", &dump]);
     let reloaded = line(&server);
     assert_eq!(reloaded, ids_of(&server.run("TASK.CLAIM copy COUNT 1000")));
-    assert_eq!(reloaded[..4], ["4", "9", "14", "24"]);
-    assert_eq!(reloaded.len(), 75);
+    assert_eq!(reloaded[..6], ["4", "9", "14", "24", "99", "3"]);
+    assert_eq!(reloaded.len(), 76);
 }
