@@ -4,7 +4,7 @@
 //! master acts on queues; a replica keeps its agenda, so that it can go on the moment it is promoted. While the server would refuse
 //! a client's write, or writes are paused, time changes nothing.
 
-use crate::redis::command::{Access, Arg, CommandSpec, KeySpec, handler};
+use crate::redis::command::{Access, Arg, CommandSpec, handler};
 use crate::redis::context::{Context, avoid_replica_traffic};
 use crate::redis::string::OwnedName;
 use crate::redis::timer::{self, Timer};
@@ -43,15 +43,14 @@ pub(crate) const PROBE: CommandSpec = CommandSpec {
         context.ok();
         Ok(())
     }),
-    flags: "write internal no-monitor no-slowlog",
+    flags: "write no-monitor no-slowlog fast",
     arity: 2,
     summary: "Internal: would the server take a write of this key now? Changes nothing.",
     complexity: "O(1)",
     since: "0.1.0",
-    history: &[],
     tips: "",
-    args: &[Arg::key("queue", 0)],
-    keys: &[KeySpec::at(1, Access::Update)],
+    args: &[Arg::key("queue")],
+    access: Access::Update,
     acl: "write fast task",
 };
 
@@ -128,6 +127,10 @@ impl Agenda {
                 self.queues.insert(to, queues);
             }
         }
+        // An AOF that begins with an RDB may go on with SWAPDB.
+        for (db, _) in &mut self.loaded {
+            *db = if *db == a { b } else if *db == b { a } else { *db };
+        }
     }
 
     fn clear(&mut self, db: Option<i32>) {
@@ -170,7 +173,10 @@ impl Agenda {
         if !self.rechecks.is_empty() {
             return Some(0);
         }
-        let client = self.clients.first_key_value().map(|(&(at, _), _)| at.saturating_sub(monotonic));
+        let client = self
+            .clients
+            .first_key_value()
+            .map(|(&(at, _), _)| at.saturating_sub(monotonic));
         let queue = if self.orphans.is_empty() {
             self.order.first_key_value().map(|(&(at, _), _)| at.since(now).0)
         } else {
@@ -205,7 +211,8 @@ pub(crate) fn schedule(value: &QueueValue, db: i32, key: &[u8]) {
     }
     state::with(|state| {
         let agenda = &mut state.agenda;
-        let at = soonest.max(agenda.ticked);
+        // Not after now: the clock may have been set back since that tick.
+        let at = soonest.max(agenda.ticked.min(now()));
         if at < value.alarm.get() {
             value.alarm.set(at);
             agenda.insert(db, key, at);
@@ -284,7 +291,9 @@ pub(crate) fn loading_ended(context: &Context) {
 
 /// Notes when to look at the queue that has come to this place, if one has.
 pub(crate) fn note(context: &Context, name: &OwnedName, db: i32) {
-    let Ok(key) = context.open_read(name.as_name(), &QUEUE) else { return };
+    let Ok(key) = context.open_read(name.as_name(), &QUEUE) else {
+        return;
+    };
     if let Ok(Some(value)) = key.value() {
         schedule(value, db, name.bytes());
     }
@@ -339,7 +348,8 @@ fn work(context: &Context) {
             Duty::Tick(db, key) => (*db, OwnedName::new(key)),
         };
         // In a cluster the answer depends on the key's slot, elsewhere it is the same for all of this tick.
-        let takes_writes = || !avoid_replica_traffic() && context.select_db(db) && !context.refuses_writes(PROBE_NAME, name.as_name());
+        let takes_writes =
+            || !avoid_replica_traffic() && context.select_db(db) && !context.refuses_writes(PROBE_NAME, name.as_name());
         let may = match may_write {
             Some(may) if !is_cluster => may,
             _ => takes_writes(),
@@ -384,13 +394,18 @@ impl Duty {
         // What cannot be done now, because the key is gone or holds something else, need not be done.
         let _ = match self {
             Self::Release(orphan) => transact(context, name.as_name(), Missing::Leave, |txn, _| {
-                Ok(op::release(txn, TaskId::parse(orphan.id.as_bytes())?, Some(orphan.attempt), Ms(0))?)
+                Ok(op::release(
+                    txn,
+                    TaskId::parse(orphan.id.as_bytes())?,
+                    Some(orphan.attempt),
+                    Ms(0),
+                )?)
             }),
             Self::Tick(..) => {
-                if let Ok(key) = context.open_read(name.as_name(), &QUEUE) {
-                    if let Ok(Some(value)) = key.value() {
-                        value.alarm.set(UnixMs::NEVER);
-                    }
+                if let Ok(key) = context.open_read(name.as_name(), &QUEUE)
+                    && let Ok(Some(value)) = key.value()
+                {
+                    value.alarm.set(UnixMs::NEVER);
                 }
                 transact(context, name.as_name(), Missing::Leave, |txn, env| {
                     op::tick(txn, SLICE, &env.defaults);

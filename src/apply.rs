@@ -1,13 +1,13 @@
 //! `TASK.APPLY`, the hidden command: effects as a master sends them, an AOF keeps them, and a rewrite writes them.
 
-use crate::redis::command::{Access, Arg, CommandSpec, KeySpec, handler};
-use crate::redis::context::{Context, Level};
+use crate::args::Args;
+use crate::redis::command::{Access, Arg, CommandSpec, handler};
+use crate::redis::context::Context;
 use crate::redis::error::Error;
 use crate::redis::string::{Argv, KeyName};
 use crate::transact::notify;
 use crate::value::{QUEUE, QueueValue};
 use crate::waiters::{Client, may_end_a_wait, tell_end, unblock};
-use crate::args::Args;
 use crate::{agenda, config, state};
 use std::ffi::CStr;
 use taskqueue::{Effect, Event, Mismatch, Queue, effect};
@@ -17,25 +17,27 @@ pub(crate) const NAME: &CStr = c"task.apply";
 pub(crate) const SPEC: CommandSpec = CommandSpec {
     name: "task.apply",
     handler: handler(apply),
-    flags: "write internal no-monitor no-slowlog",
+    flags: "write no-monitor no-slowlog",
     arity: 3,
     summary: "Internal: applies replicated effects. Refused to clients.",
     complexity: "O(N) for N effects",
     since: "0.1.0",
-    history: &[],
     tips: "",
-    args: &[Arg::key("queue", 0), Arg::string("effects")],
-    keys: &[KeySpec::at(1, Access::Update)],
+    args: &[Arg::key("queue"), Arg::string("effects")],
+    access: Access::Update,
     acl: "write slow dangerous task",
 };
 
 /// Refuses no effect that is well-formed: what the master did has happened. Bytes that are none change nothing.
-fn apply(context: &Context, argv: Argv<'_>) -> Result<(), Error> {
+fn apply(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     let flags = context.flags();
     if !flags.is_replicated() && !flags.is_loading() && !config::applies_from_clients() {
-        return Err(Error::new("ERR", "TASK.APPLY is for replication and the AOF only; see task.apply-from-clients"));
+        return Err(Error::new(
+            "ERR",
+            "TASK.APPLY is for replication and the AOF only; see task.apply-from-clients",
+        ));
     }
-    let mut args = Args::new(argv);
+    let mut args = Args::new(args);
     let (name, packed) = (args.key()?, args.bytes()?);
     let mut served = Vec::new();
     let outcome = decodable(packed).and_then(|()| apply_all(context, name, packed, &mut served));
@@ -48,7 +50,7 @@ fn apply(context: &Context, argv: Argv<'_>) -> Result<(), Error> {
         }
         Err(mismatch) => {
             let queue = name.bytes().escape_ascii();
-            context.log(Level::Warning, &format!("effects on queue '{queue}' could not be applied: {mismatch}"));
+            context.warn(&format!("effects on queue '{queue}' could not be applied: {mismatch}"));
             Err(Error::new("ERR", format!("the effects could not be applied: {mismatch}")))
         }
     }
@@ -69,21 +71,28 @@ fn apply_all(context: &Context, name: KeyName<'_>, packed: &[u8], served: &mut V
     let db = context.selected_db();
     let has_waiters = !state::with(|state| state.waiters.is_empty());
     let mut events = Vec::new();
-    for effect in effect::unpack(packed) {
+    let outcome = effect::unpack(packed).try_for_each(|effect| {
         let effect = effect?;
-        let Some((event, _)) = value.queue.apply(&effect)? else { continue };
+        let Some((event, _)) = value.queue.apply(&effect)? else {
+            return Ok(());
+        };
         events.push(event);
         if has_waiters && may_end_a_wait(event) {
             served.extend(ended(&effect).map_or_else(Vec::new, |id| tell_end(&value.queue, id, db, name.bytes())));
         }
-    }
+        Ok(())
+    });
+    // Also after a mismatch: what came before it is in the queue, and falls due.
     agenda::schedule(value, db, name.bytes());
     match new {
+        Some(_) if outcome.is_err() => {}
         Some(value) => key.set(value).map(drop).map_err(|_| Mismatch::Invalid)?,
         None => key.modified(),
     }
+    // Closed first: who listens may use the key.
+    drop(key);
     notify(context, name, events.into_iter().filter(|&event| event != Event::Restore));
-    Ok(())
+    outcome
 }
 
 fn ended<'a>(effect: &Effect<'a>) -> Option<taskqueue::TaskId<'a>> {

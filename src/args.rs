@@ -43,9 +43,14 @@ impl<'a> Args<'a> {
 
     /// The next argument as an integer in `range`; `what` names it.
     pub(crate) fn integer(&mut self, what: &str, range: &RangeInclusive<i64>) -> Result<i64, Error> {
-        let bytes = self.next_bytes().ok_or_else(|| Error::new("ERR", format!("syntax error: {what} needs a value")))?;
+        let bytes = self
+            .next_bytes()
+            .ok_or_else(|| Error::new("ERR", format!("syntax error: {what} needs a value")))?;
         parse_integer(bytes).filter(|number| range.contains(number)).ok_or_else(|| {
-            Error::new("ERR", format!("{what} must be an integer from {} to {}", range.start(), range.end()))
+            Error::new(
+                "ERR",
+                format!("{what} must be an integer from {} to {}", range.start(), range.end()),
+            )
         })
     }
 
@@ -66,7 +71,8 @@ impl<'a> Args<'a> {
 
     /// The value of the option `word`, any bytes.
     pub(crate) fn value(&mut self, word: &Word<'_>) -> Result<&'a [u8], Error> {
-        self.next_bytes().ok_or_else(|| Error::new("ERR", format!("syntax error: {word} needs a value")))
+        self.next_bytes()
+            .ok_or_else(|| Error::new("ERR", format!("syntax error: {word} needs a value")))
     }
 
     fn next_bytes(&mut self) -> Option<&'a [u8]> {
@@ -79,13 +85,23 @@ impl<'a> Args<'a> {
 /// Options that set one value each; a second time is an error.
 impl Args<'_> {
     /// An integer in `range`.
-    pub(crate) fn set_integer(&mut self, to: &mut Option<i64>, word: &Word<'_>, range: &RangeInclusive<i64>) -> Result<(), Error> {
+    pub(crate) fn set_integer(
+        &mut self,
+        to: &mut Option<i64>,
+        word: &Word<'_>,
+        range: &RangeInclusive<i64>,
+    ) -> Result<(), Error> {
         let value = self.integer(&word.to_string(), range)?;
         set(to, word, value)
     }
 
     /// A duration in milliseconds.
-    pub(crate) fn set_duration(&mut self, to: &mut Option<Ms>, word: &Word<'_>, range: &RangeInclusive<i64>) -> Result<(), Error> {
+    pub(crate) fn set_duration(
+        &mut self,
+        to: &mut Option<Ms>,
+        word: &Word<'_>,
+        range: &RangeInclusive<i64>,
+    ) -> Result<(), Error> {
         let value = self.integer(&word.to_string(), range)?;
         set(to, word, Ms(value.unsigned_abs()))
     }

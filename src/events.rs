@@ -2,26 +2,24 @@
 
 use crate::agenda;
 use crate::redis::context::Context;
-use crate::redis::event::{self, EventKind, ServerEvent};
+use crate::redis::event::{self, ServerEvent};
 use crate::redis::keyspace::{self, KeyEvent};
 
 /// Called once, when the module is loaded.
 pub(crate) fn subscribe(context: &Context) {
     agenda::set_master(context.flags().is_master());
-    let kinds = [EventKind::Role, EventKind::Loading, EventKind::Flush, EventKind::SwapDb, EventKind::Cron];
-    event::subscribe(context, &kinds, on_server_event);
-    keyspace::subscribe(context, keyspace::GENERIC, on_key_event);
+    event::subscribe(context, on_server_event);
+    keyspace::subscribe(context, on_key_event);
 }
 
 fn on_server_event(context: &Context, event: ServerEvent) {
     match event {
         ServerEvent::RoleChanged { is_master } => agenda::set_master(is_master),
         ServerEvent::LoadingStarted => agenda::loading_started(),
-        ServerEvent::LoadingEnded { .. } => agenda::loading_ended(context),
+        ServerEvent::LoadingEnded => agenda::loading_ended(context),
         ServerEvent::FlushStarted(db) => agenda::flush(db),
         ServerEvent::Swapped(a, b) => agenda::swap(a, b),
         ServerEvent::Cron => agenda::watch_clock(),
-        _ => {}
     }
 }
 

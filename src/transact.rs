@@ -70,7 +70,9 @@ fn run<R>(
     operation: impl FnOnce(&mut Txn<'_>, &Env) -> Result<R, Error>,
     journal: &mut Journal,
 ) -> Result<(Option<R>, Vec<Client>), Error> {
-    let env = Env { defaults: config::defaults() };
+    let env = Env {
+        defaults: config::defaults(),
+    };
     let mut key = context.open_write(name, &QUEUE)?;
     let mut new = None;
     let value = match key.value()? {
@@ -94,6 +96,8 @@ fn run<R>(
         None => key.modified(),
     }
     context.replicate(apply::NAME, name, journal.packed.bytes());
+    // Closed first: who listens may use the key.
+    drop(key);
     notify(context, name, journal.events.iter().map(|&(event, _)| event));
     Ok((Some(answer), served))
 }
@@ -122,7 +126,9 @@ pub(crate) fn notify(context: &Context, name: KeyName<'_>, events: impl Iterator
 /// Claims up to `count` tasks and replies with them, as `TASK.CLAIM` does. False, and no reply, if there is none.
 pub(crate) fn claim_now(context: &Context, name: KeyName<'_>, claim: &Claim<'_>, count: Option<usize>) -> Result<bool, Error> {
     let claimed = transact(context, name, Missing::Leave, |txn, env| {
-        let Some(first) = op::claim(txn, claim, &env.defaults) else { return Ok(false) };
+        let Some(first) = op::claim(txn, claim, &env.defaults) else {
+            return Ok(false);
+        };
         let reply_task = |txn: &Txn<'_>, slot| reply::claimed_task(context, &txn.queue().view(slot, &env.defaults), txn.now());
         let Some(count) = count else {
             reply_task(txn, first);

@@ -25,7 +25,10 @@ pub(crate) struct QueueValue {
 
 impl QueueValue {
     pub(crate) fn new(queue: Queue) -> Box<Self> {
-        Box::new(Self { queue, alarm: Cell::new(UnixMs::NEVER) })
+        Box::new(Self {
+            queue,
+            alarm: Cell::new(UnixMs::NEVER),
+        })
     }
 }
 
@@ -64,7 +67,7 @@ impl Value for QueueValue {
         digest.end();
     }
 
-    fn mem_usage(&self, _samples: usize) -> usize {
+    fn mem_usage(&self) -> usize {
         size_of::<Self>() - size_of::<Queue>() + self.queue.bytes()
     }
 
@@ -72,8 +75,8 @@ impl Value for QueueValue {
         self.queue.len()
     }
 
-    fn copy(&self, _from: Place<'_>, _to: Place<'_>) -> Option<Box<Self>> {
-        Some(Self::new(self.queue.clone()))
+    fn copy(&self) -> Box<Self> {
+        Self::new(self.queue.clone())
     }
 
     fn unlink(&self, place: Place<'_>) {

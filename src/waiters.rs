@@ -33,7 +33,11 @@ pub(crate) struct Wait {
 /// What a client waits for.
 pub(crate) enum Wish {
     /// Tasks to work on: one, or an array of up to `count`.
-    Claim { worker: Box<str>, lease: Option<Ms>, count: Option<usize> },
+    Claim {
+        worker: Box<str>,
+        lease: Option<Ms>,
+        count: Option<usize>,
+    },
     /// The end of a task.
     Result { id: Box<str> },
 }
@@ -132,8 +136,15 @@ impl Waiters {
     /// The keys of a database, or of all, on which anyone waits for the end of a task.
     pub(crate) fn keys_awaiting_results(&self, db: Option<i32>) -> Vec<(i32, Box<[u8]>)> {
         let of_db = |&(&of, _): &(&i32, _)| db.is_none_or(|db| db == of);
-        let lines = self.keys.iter().filter(of_db).flat_map(|(&db, keys)| keys.iter().map(move |(key, line)| (db, key, line)));
-        lines.filter(|(_, _, line)| !line.results.is_empty()).map(|(db, key, _)| (db, key.clone())).collect()
+        let lines = self
+            .keys
+            .iter()
+            .filter(of_db)
+            .flat_map(|(&db, keys)| keys.iter().map(move |(key, line)| (db, key, line)));
+        lines
+            .filter(|(_, _, line)| !line.results.is_empty())
+            .map(|(db, key, _)| (db, key.clone()))
+            .collect()
     }
 
     fn first_claim(&self, db: i32, key: &[u8]) -> Option<Client> {
@@ -144,11 +155,15 @@ impl Waiters {
     fn on_task(&self, db: i32, key: &[u8], id: &str) -> Vec<Client> {
         let Some(line) = self.line(db, key) else { return Vec::new() };
         let waiting = line.results.range((Box::from(id), 0)..);
-        waiting.take_while(|((of, _), _)| **of == *id).map(|(_, client)| client.clone()).collect()
+        waiting
+            .take_while(|((of, _), _)| **of == *id)
+            .map(|(_, client)| client.clone())
+            .collect()
     }
 
     fn on_any_task(&self, db: i32, key: &[u8]) -> Vec<Client> {
-        self.line(db, key).map_or_else(Vec::new, |line| line.results.values().cloned().collect())
+        self.line(db, key)
+            .map_or_else(Vec::new, |line| line.results.values().cloned().collect())
     }
 }
 
@@ -163,7 +178,9 @@ pub(crate) fn wait(context: &Context, keys: &[KeyName<'_>], wish: Wish, block_ms
         gives_up,
         given: RefCell::new(None),
     };
-    let Some(client) = context.block_on_keys(keys, wait) else { return false };
+    let Some(client) = context.block_on_keys(keys, wait) else {
+        return false;
+    };
     state::with(|state| {
         state.waiters.enter(&client);
         state.agenda.client_waits(&client);
@@ -180,8 +197,12 @@ pub(crate) fn serve(txn: &mut Txn<'_>, env: &Env, db: i32, key: &[u8]) -> Vec<Cl
     }
     let mut served = tell_ends(txn, db, key);
     while txn.queue().has_ready() {
-        let Some(client) = state::with(|state| state.waiters.first_claim(db, key)) else { break };
-        let Wish::Claim { worker, lease, count } = &client.wish else { break };
+        let Some(client) = state::with(|state| state.waiters.first_claim(db, key)) else {
+            break;
+        };
+        let Wish::Claim { worker, lease, count } = &client.wish else {
+            break;
+        };
         let claim = Claim { worker, lease: *lease };
         let tasks = claim_tasks(txn, env, &claim, *count);
         if tasks.is_empty() {
@@ -273,7 +294,9 @@ impl Waiter for Wait {
     /// A key came to be by RENAME, RESTORE, COPY, MOVE, SWAPDB or a first push.
     fn ready(&self, context: &Context, key: KeyName<'_>) -> bool {
         // Out of line meanwhile, so that what is claimed for this client is not claimed for it twice.
-        let Some(client) = state::with(|state| state.waiters.leave(self)) else { return false };
+        let Some(client) = state::with(|state| state.waiters.leave(self)) else {
+            return false;
+        };
         let answered = match &self.wish {
             Wish::Claim { worker, lease, count } => {
                 context.flags().is_master() && self.claim(context, key, &Claim { worker, lease: *lease }, *count)
@@ -293,17 +316,23 @@ impl Waiter for Wait {
         match (&*self.given.borrow(), &self.wish) {
             (Some(Given::Tasks(tasks)), Wish::Claim { count, .. }) => reply_tasks(context, tasks, count.is_some()),
             (Some(Given::Result(Some((state, data)))), _) => reply_result(context, *state, data.as_deref()),
-            (Some(Given::Result(None)), _) => context.null_array(),
-            (_, Wish::Claim { .. }) => context.null_array(),
+            (Some(Given::Result(None)), _) | (_, Wish::Claim { .. }) => context.null_array(),
             (_, Wish::Result { id }) => self.reply_state(context, id),
         }
     }
 
     fn disconnected(&self) {
         self.leave();
-        let Some(Given::Tasks(tasks)) = self.given.take() else { return };
+        let Some(Given::Tasks(tasks)) = self.given.take() else {
+            return;
+        };
         let Some(key) = self.keys.first() else { return };
-        let orphan = |task: ClaimedTask| Orphan { db: self.db, key: key.clone(), id: task.id, attempt: task.attempt };
+        let orphan = |task: ClaimedTask| Orphan {
+            db: self.db,
+            key: key.clone(),
+            id: task.id,
+            attempt: task.attempt,
+        };
         state::with(|state| state.agenda.orphans.extend(tasks.into_iter().map(orphan)));
         agenda::arm();
     }
@@ -319,8 +348,12 @@ impl Wait {
 
     /// Claims for this client and replies. False if there is nothing to claim.
     fn claim(&self, context: &Context, key: KeyName<'_>, claim: &Claim<'_>, count: Option<usize>) -> bool {
-        let tasks = transact(context, key, Missing::Leave, |txn, env| Ok(claim_tasks(txn, env, claim, count)));
-        let Some(tasks) = tasks.ok().flatten().filter(|tasks| !tasks.is_empty()) else { return false };
+        let tasks = transact(context, key, Missing::Leave, |txn, env| {
+            Ok(claim_tasks(txn, env, claim, count))
+        });
+        let Some(tasks) = tasks.ok().flatten().filter(|tasks| !tasks.is_empty()) else {
+            return false;
+        };
         reply_tasks(context, &tasks, count.is_some());
         // Kept: should the client turn out to be gone, its claims are released.
         self.given.replace(Some(Given::Tasks(tasks)));
@@ -347,7 +380,9 @@ impl Wait {
 
 /// Replies to one who waits for the end of a task, if it has ended or is gone.
 fn answer_if_over(context: &Context, key: KeyName<'_>, id: &str) -> bool {
-    let (Ok(opened), Ok(id)) = (context.open_read(key, &QUEUE), TaskId::parse(id.as_bytes())) else { return false };
+    let (Ok(opened), Ok(id)) = (context.open_read(key, &QUEUE), TaskId::parse(id.as_bytes())) else {
+        return false;
+    };
     let value = opened.value().ok().flatten();
     let found = value.and_then(|value| Some((value, value.queue.find(id)?)));
     match found {

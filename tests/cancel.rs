@@ -15,10 +15,7 @@ fn cancels_what_is_not_terminal() {
         "TASK.PUSH jobs x ID ready",
         "TASK.PUSH jobs x ID later DELAY 100000",
     ]);
-    assert_eq!(
-        server.run("TASK.CANCEL jobs claimed done ready later none ready"),
-        int(3)
-    );
+    assert_eq!(server.run("TASK.CANCEL jobs claimed done ready later none ready"), int(3));
     for id in ["claimed", "ready", "later"] {
         assert_eq!(server.state("jobs", id), "canceled");
         assert_eq!(server.task("jobs", id, "payload"), "x", "payloads are kept");
@@ -32,20 +29,9 @@ fn cancels_what_is_not_terminal() {
 #[test]
 fn the_worker_hears_it() {
     let server = Server::start();
-    server.run_all(&[
-        "TASK.PUSH jobs x ID a",
-        "TASK.CLAIM jobs",
-        "TASK.CANCEL jobs a",
-    ]);
-    for answer in [
-        "EXTEND jobs a",
-        "COMPLETE jobs a done",
-        "FAIL jobs a no",
-        "RELEASE jobs a",
-    ] {
-        server
-            .run(&format!("TASK.{answer}"))
-            .assert_refused("CANCELED", &[]);
+    server.run_all(&["TASK.PUSH jobs x ID a", "TASK.CLAIM jobs", "TASK.CANCEL jobs a"]);
+    for answer in ["EXTEND jobs a", "COMPLETE jobs a done", "FAIL jobs a no", "RELEASE jobs a"] {
+        server.run(&format!("TASK.{answer}")).assert_refused("CANCELED", &[]);
         server
             .run(&format!("TASK.{answer} ATTEMPT 1"))
             .assert_refused("CANCELED", &[]);
@@ -122,8 +108,5 @@ fn leaves_the_line_in_order() {
         server.run(&format!("TASK.PUSH jobs x ID {id}"));
     }
     server.run("TASK.CANCEL jobs b");
-    assert_eq!(
-        ids_of(&server.run("TASK.CLAIM jobs COUNT 9")),
-        ["a", "c", "d"]
-    );
+    assert_eq!(ids_of(&server.run("TASK.CLAIM jobs COUNT 9")), ["a", "c", "d"]);
 }

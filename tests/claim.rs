@@ -16,11 +16,7 @@ fn answers_one_task() {
 #[test]
 fn answers_up_to_count_tasks() {
     let server = Server::start();
-    server.run_all(&[
-        "TASK.PUSH jobs x ID a",
-        "TASK.PUSH jobs x ID b",
-        "TASK.PUSH jobs x ID c",
-    ]);
+    server.run_all(&["TASK.PUSH jobs x ID a", "TASK.PUSH jobs x ID b", "TASK.PUSH jobs x ID c"]);
     assert_eq!(ids_of(&server.run("TASK.CLAIM jobs COUNT 1")), ["a"]);
     assert_eq!(ids_of(&server.run("TASK.CLAIM jobs COUNT 10")), ["b", "c"]);
     assert_eq!(server.count("jobs", "claimed"), 3);
@@ -76,20 +72,13 @@ fn a_task_is_claimed_once() {
 #[test]
 fn shows_the_worker() {
     let server = Server::start();
-    server.run_all(&[
-        "TASK.PUSH jobs x ID a",
-        "TASK.PUSH jobs x ID b",
-        "TASK.PUSH jobs x ID c",
-    ]);
+    server.run_all(&["TASK.PUSH jobs x ID a", "TASK.PUSH jobs x ID b", "TASK.PUSH jobs x ID c"]);
     let mut client = server.client();
     client.run("TASK.CLAIM jobs WORKER ann");
     assert_eq!(server.task("jobs", "a", "worker"), "ann");
     let id = client.id();
     client.run("TASK.CLAIM jobs");
-    assert_eq!(
-        server.task("jobs", "b", "worker"),
-        format!("client-{id}").as_str()
-    );
+    assert_eq!(server.task("jobs", "b", "worker"), format!("client-{id}").as_str());
     client.run("CLIENT SETNAME bob");
     client.run("TASK.CLAIM jobs");
     assert_eq!(server.task("jobs", "c", "worker"), "bob");
@@ -99,14 +88,8 @@ fn shows_the_worker() {
 #[test]
 fn lease_overrides_the_tasks() {
     let server = Server::start();
-    server.run_all(&[
-        "TASK.PUSH jobs x ID a LEASE 5000",
-        "TASK.PUSH jobs x ID b LEASE 5000",
-    ]);
-    for (claim, lease_ms) in [
-        ("TASK.CLAIM jobs", 5_000),
-        ("TASK.CLAIM jobs LEASE 70000", 70_000),
-    ] {
+    server.run_all(&["TASK.PUSH jobs x ID a LEASE 5000", "TASK.PUSH jobs x ID b LEASE 5000"]);
+    for (claim, lease_ms) in [("TASK.CLAIM jobs", 5_000), ("TASK.CLAIM jobs LEASE 70000", 70_000)] {
         let before = now_ms();
         let task = server.run(claim);
         assert_eq!(task.at(3), &int(lease_ms));
@@ -138,11 +121,7 @@ fn attempts_count_claims() {
         server.run("TASK.RELEASE jobs a");
         assert_eq!(server.task("jobs", "a", "tries"), 0);
     }
-    server.run_all(&[
-        "TASK.CLAIM jobs",
-        "TASK.FAIL jobs a no DEAD",
-        "TASK.RETRY jobs a",
-    ]);
+    server.run_all(&["TASK.CLAIM jobs", "TASK.FAIL jobs a no DEAD", "TASK.RETRY jobs a"]);
     assert_eq!(server.claim("jobs").attempt, 22);
     assert_eq!(server.task("jobs", "a", "tries"), 1);
 }

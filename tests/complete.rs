@@ -8,10 +8,7 @@ fn keeps_the_result_and_frees_the_payload() {
     let server = Server::start();
     let result: Vec<u8> = (0..=255).collect();
     server.run_all(&["TASK.PUSH jobs hello ID a", "TASK.CLAIM jobs"]);
-    assert_eq!(
-        server.cmd(&[b"TASK.COMPLETE", b"jobs", b"a", &result]),
-        ok()
-    );
+    assert_eq!(server.cmd(&[b"TASK.COMPLETE", b"jobs", b"a", &result]), ok());
     assert_eq!(server.state("jobs", "a"), "completed");
     assert_eq!(server.task("jobs", "a", "result"), bulk(&result));
     assert!(server.task("jobs", "a", "payload").is_nil());
@@ -30,10 +27,7 @@ fn a_repeat_answers_ok() {
     ]);
     let before = server.dump("jobs");
     assert_eq!(server.run("TASK.COMPLETE jobs a first ATTEMPT 1"), ok());
-    assert_eq!(
-        server.run("TASK.COMPLETE jobs a second ATTEMPT 1 RETAIN 0"),
-        ok()
-    );
+    assert_eq!(server.run("TASK.COMPLETE jobs a second ATTEMPT 1 RETAIN 0"), ok());
     assert!(server.dump("jobs") == before);
     assert_eq!(server.task("jobs", "a", "result"), "first");
 }
@@ -42,11 +36,7 @@ fn a_repeat_answers_ok() {
 #[test]
 fn only_the_first_answer_counts() {
     let server = Server::start();
-    server.run_all(&[
-        "TASK.PUSH jobs x ID a",
-        "TASK.CLAIM jobs",
-        "TASK.COMPLETE jobs a done",
-    ]);
+    server.run_all(&["TASK.PUSH jobs x ID a", "TASK.CLAIM jobs", "TASK.COMPLETE jobs a done"]);
     for late in [
         "COMPLETE jobs a again",
         "FAIL jobs a no ATTEMPT 1",
@@ -89,9 +79,7 @@ fn refuses_what_is_not_held() {
             .run(&format!("TASK.COMPLETE jobs {answer}"))
             .assert_refused(code, words);
     }
-    server
-        .run("TASK.COMPLETE none a done")
-        .assert_refused("NOTASK", &[]);
+    server.run("TASK.COMPLETE none a done").assert_refused("NOTASK", &[]);
     assert!(server.dump("jobs") == before);
 }
 
@@ -122,10 +110,7 @@ fn a_lapsed_claim_can_still_complete() {
         .run("TASK.COMPLETE jobs a late")
         .assert_refused("NOTCLAIMED", &["ready"]);
     assert_eq!(server.run("TASK.COMPLETE jobs a late ATTEMPT 1"), ok());
-    assert_eq!(
-        server.run("TASK.RESULT jobs a"),
-        array([bulk("completed"), bulk("late")])
-    );
+    assert_eq!(server.run("TASK.RESULT jobs a"), array([bulk("completed"), bulk("late")]));
     assert!(server.run("TASK.CLAIM jobs").is_nil());
 }
 
@@ -133,10 +118,7 @@ fn a_lapsed_claim_can_still_complete() {
 #[test]
 fn a_task_that_failed_by_lapse_cannot_be_completed() {
     let server = Server::start();
-    server.run_all(&[
-        "TASK.PUSH jobs x ID a ATTEMPTS 1",
-        "TASK.CLAIM jobs LEASE 1",
-    ]);
+    server.run_all(&["TASK.PUSH jobs x ID a ATTEMPTS 1", "TASK.CLAIM jobs LEASE 1"]);
     server.wait_for_state("a", "failed");
     server
         .run("TASK.COMPLETE jobs a late ATTEMPT 1")
@@ -152,11 +134,7 @@ fn retain_0_answers_waiters_and_drops() {
     assert_eq!(server.run("TASK.COMPLETE jobs a done RETAIN 0"), ok());
     assert_eq!(waiter.read().at(1), "done");
     assert_eq!(server.run("TASK.RESULT jobs a"), nil_array());
-    assert_eq!(
-        server.run("TASK.PUSH jobs y ID a NX"),
-        bulk("a"),
-        "the id is free again"
-    );
+    assert_eq!(server.run("TASK.PUSH jobs y ID a NX"), bulk("a"), "the id is free again");
     assert_eq!(server.claim("jobs").attempt, 1, "a new task");
 }
 

@@ -38,10 +38,7 @@ fn settings_are_looked_up_when_needed() {
     assert_eq!(server.claim("jobs").lease_ms, 7_000);
     server.run("CONFIG SET task.attempts 1");
     assert_eq!(server.run("TASK.FAIL jobs a no"), "failed");
-    server.run_all(&[
-        "CONFIG SET task.attempts 0",
-        "CONFIG SET task.backoff 500000",
-    ]);
+    server.run_all(&["CONFIG SET task.attempts 0", "CONFIG SET task.backoff 500000"]);
     let before = now_ms();
     assert_eq!(server.run("TASK.FAIL jobs b no"), "scheduled");
     let wait = server.task("jobs", "b", "ready-at").int() - before;

@@ -37,14 +37,8 @@ fn options() {
     assert_all_refused(&[
         ("TASK.PUSH jobs x FOO", &["syntax", "FOO"]),
         ("TASK.PUSH none x FOO 1", &["syntax", "FOO"]),
-        (
-            "TASK.PUSH jobs x PRIORITY 1 PRIORITY 2",
-            &["syntax", "PRIORITY"],
-        ),
-        (
-            "TASK.PUSH jobs x PRIORITY 1 priority 1",
-            &["syntax", "PRIORITY"],
-        ),
+        ("TASK.PUSH jobs x PRIORITY 1 PRIORITY 2", &["syntax", "PRIORITY"]),
+        ("TASK.PUSH jobs x PRIORITY 1 priority 1", &["syntax", "PRIORITY"]),
         ("TASK.PUSH jobs x NX NX", &["syntax", "NX"]),
         ("TASK.PUSH jobs x ID", &["syntax", "ID"]),
         ("TASK.PUSH jobs x ID a DELAY", &["syntax", "DELAY"]),
@@ -54,25 +48,16 @@ fn options() {
         ("TASK.CLAIM jobs COUNT 1 COUNT 1", &["syntax", "COUNT"]),
         ("TASK.CLAIM jobs BLOCK", &["syntax", "BLOCK"]),
         ("TASK.EXTEND jobs claimed FOO 1", &["syntax", "FOO"]),
-        (
-            "TASK.EXTEND jobs claimed LEASE 5 LEASE 5",
-            &["syntax", "LEASE"],
-        ),
+        ("TASK.EXTEND jobs claimed LEASE 5 LEASE 5", &["syntax", "LEASE"]),
         ("TASK.MEXTEND jobs 1 claimed 1 FOO 1", &["syntax", "FOO"]),
         ("TASK.COMPLETE jobs claimed done FOO 1", &["syntax", "FOO"]),
-        (
-            "TASK.COMPLETE jobs claimed done ATTEMPT",
-            &["syntax", "ATTEMPT"],
-        ),
+        ("TASK.COMPLETE jobs claimed done ATTEMPT", &["syntax", "ATTEMPT"]),
         ("TASK.FAIL jobs claimed no DELAY 1 DEAD", &["DELAY", "DEAD"]),
         ("TASK.FAIL jobs claimed no DEAD DEAD", &["syntax", "DEAD"]),
         ("TASK.FAIL jobs claimed no FOO", &["syntax", "FOO"]),
         ("TASK.RELEASE jobs claimed FOO", &["syntax", "FOO"]),
         ("TASK.RESULT jobs ready FOO", &["syntax", "FOO"]),
-        (
-            "TASK.RESULT jobs ready BLOCK 1 BLOCK 1",
-            &["syntax", "BLOCK"],
-        ),
+        ("TASK.RESULT jobs ready BLOCK 1 BLOCK 1", &["syntax", "BLOCK"]),
         ("TASK.CANCEL jobs ALL FOO", &["syntax", "FOO"]),
         ("TASK.FORGET jobs ALL COUNT", &["syntax", "COUNT"]),
         ("TASK.GET jobs ready FOO", &["syntax", "FOO"]),
@@ -116,23 +101,12 @@ fn durations() {
             "99999999999999999999",
         ] {
             let reply = server.run(&format!("{line} {value}"));
-            assert!(
-                matches!(reply, Value::Error(_)),
-                "{line} {value}: {reply:?}"
-            );
+            assert!(matches!(reply, Value::Error(_)), "{line} {value}: {reply:?}");
             reply.assert_refused("ERR", &[name, "315360000000"]);
         }
     }
     assert!(server.dump("jobs") == before);
-    for longest in [
-        "DELAY",
-        "TTL",
-        "BACKOFF",
-        "LEASE",
-        "TIMEOUT",
-        "RETAIN",
-        "RETAINFAILED",
-    ] {
+    for longest in ["DELAY", "TTL", "BACKOFF", "LEASE", "TIMEOUT", "RETAIN", "RETAINFAILED"] {
         let reply = server.run(&format!("TASK.PUSH jobs x {longest} 315360000000"));
         assert!(!reply.is_error(), "{longest}: {reply:?}");
     }
@@ -145,10 +119,7 @@ fn numbers() {
         ("TASK.PUSH jobs x PRIORITY 256", &["PRIORITY", "0", "255"]),
         ("TASK.PUSH jobs x PRIORITY -1", &["PRIORITY", "0", "255"]),
         ("TASK.PUSH jobs x PRIORITY high", &["PRIORITY", "0", "255"]),
-        (
-            "TASK.PUSH jobs x ATTEMPTS 65536",
-            &["ATTEMPTS", "0", "65535"],
-        ),
+        ("TASK.PUSH jobs x ATTEMPTS 65536", &["ATTEMPTS", "0", "65535"]),
         ("TASK.PUSH jobs x ATTEMPTS -1", &["ATTEMPTS", "0", "65535"]),
         ("TASK.PUSH jobs x AT -1", &["AT"]),
         ("TASK.PUSH jobs x AT soon", &["AT"]),
@@ -163,19 +134,10 @@ fn numbers() {
         ("TASK.EXTEND jobs claimed ATTEMPT one", &["ATTEMPT"]),
         ("TASK.COMPLETE jobs claimed done ATTEMPT one", &["ATTEMPT"]),
         ("TASK.FAIL jobs claimed no ATTEMPT 1.0", &["ATTEMPT"]),
-        (
-            "TASK.RELEASE jobs claimed ATTEMPT 99999999999999999999",
-            &["ATTEMPT"],
-        ),
+        ("TASK.RELEASE jobs claimed ATTEMPT 99999999999999999999", &["ATTEMPT"]),
         ("TASK.MEXTEND jobs 0 claimed 1", &["numtasks", "1", "10000"]),
-        (
-            "TASK.MEXTEND jobs 10001 claimed 1",
-            &["numtasks", "1", "10000"],
-        ),
-        (
-            "TASK.MEXTEND jobs many claimed 1",
-            &["numtasks", "1", "10000"],
-        ),
+        ("TASK.MEXTEND jobs 10001 claimed 1", &["numtasks", "1", "10000"]),
+        ("TASK.MEXTEND jobs many claimed 1", &["numtasks", "1", "10000"]),
         ("TASK.MEXTEND jobs 2 claimed 1", &[]),
         ("TASK.MEXTEND jobs 1 claimed one", &["attempt"]),
         ("TASK.CANCEL jobs ALL COUNT 0", &["COUNT", "1", "10000"]),
@@ -195,9 +157,7 @@ fn syntax_comes_first() {
     server
         .run("TASK.PUSH jobs x ID ready PRIORITY 256")
         .assert_refused("ERR", &["PRIORITY"]);
-    server
-        .run("TASK.PUSH jobs x ID ready NX FOO")
-        .assert_refused("ERR", &["FOO"]);
+    server.run("TASK.PUSH jobs x ID ready NX FOO").assert_refused("ERR", &["FOO"]);
     server
         .run("TASK.COMPLETE jobs none done ATTEMPT x")
         .assert_refused("ERR", &["ATTEMPT"]);
@@ -214,11 +174,7 @@ fn too_many_ids() {
     let before = server.dump("jobs");
     let ids = " none".repeat(1_000);
     for command in ["CANCEL", "FORGET", "RETRY"] {
-        let state = if command == "CANCEL" {
-            "ready"
-        } else {
-            "failed"
-        };
+        let state = if command == "CANCEL" { "ready" } else { "failed" };
         let reply = server.run(&format!("TASK.{command} jobs {state}{ids}"));
         reply.assert_refused("ERR", &["1000"]);
         assert_eq!(server.run(&format!("TASK.{command} jobs{ids}")), 0);
@@ -268,9 +224,5 @@ fn messages_are_one_line() {
     assert_eq!(server.run("PING"), "PONG");
     let long = vec![b'x'; 1 << 20];
     let reply = server.cmd(&[b"TASK.PUSH", b"jobs", b"x", &long]);
-    assert!(
-        reply.error().len() < 2_000,
-        "{} bytes of message",
-        reply.error().len()
-    );
+    assert!(reply.error().len() < 2_000, "{} bytes of message", reply.error().len());
 }

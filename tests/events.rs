@@ -55,11 +55,7 @@ fn the_last_lapse_fails() {
 #[test]
 fn nothing_happens_quietly() {
     let server = Server::start();
-    server.run_all(&[
-        "TASK.PUSH jobs x ID a",
-        "TASK.CLAIM jobs",
-        "TASK.COMPLETE jobs a done",
-    ]);
+    server.run_all(&["TASK.PUSH jobs x ID a", "TASK.CLAIM jobs", "TASK.COMPLETE jobs a done"]);
     let mut events = Events::of(&server);
     for line in [
         "TASK.PUSH jobs x ID a",

@@ -29,10 +29,7 @@ fn a_repeat_raises_done() {
     }
     assert_eq!(server.run("GET done"), "1");
     assert_eq!(server.digest(), before);
-    assert_eq!(
-        server.run("TASK.RESULT jobs a"),
-        array([bulk("completed"), bulk("result")])
-    );
+    assert_eq!(server.run("TASK.RESULT jobs a"), array([bulk("completed"), bulk("result")]));
 }
 
 /// Elsewhere the same repeat answers OK.
@@ -60,11 +57,7 @@ fn a_lost_claim_has_no_effects() {
     assert_eq!(run(&server, &finish("a", 2)), int(1));
     run(&server, &finish("a", 1)).assert_refused("STALE", &[]);
     run(&server, &finish("none", 1)).assert_refused("NOTASK", &[]);
-    server.run_all(&[
-        "TASK.PUSH jobs x ID b",
-        "TASK.CLAIM jobs",
-        "TASK.CANCEL jobs b",
-    ]);
+    server.run_all(&["TASK.PUSH jobs x ID b", "TASK.CLAIM jobs", "TASK.CANCEL jobs b"]);
     run(&server, &finish("b", 1)).assert_refused("CANCELED", &[]);
     assert_eq!(server.run("GET done"), "1");
 }
@@ -73,19 +66,11 @@ fn a_lost_claim_has_no_effects() {
 #[test]
 fn functions_hold_it_too() {
     let server = Server::start();
-    let library = "#!lua name=lib\nredis.register_function('finish', function(KEYS, ARGV) "
-        .to_owned()
-        + SCRIPT
-        + " end)";
-    assert_eq!(
-        server.cmd(&[b"FUNCTION", b"LOAD", library.as_bytes()]),
-        "lib"
-    );
+    let library = "#!lua name=lib\nredis.register_function('finish', function(KEYS, ARGV) ".to_owned() + SCRIPT + " end)";
+    assert_eq!(server.cmd(&[b"FUNCTION", b"LOAD", library.as_bytes()]), "lib");
     server.run_all(&["TASK.PUSH jobs x ID a", "TASK.CLAIM jobs"]);
     assert_eq!(server.run("FCALL finish 2 jobs done a 1 result"), int(1));
-    server
-        .run("FCALL finish 2 jobs done a 1 result")
-        .assert_refused("DONE", &[]);
+    server.run("FCALL finish 2 jobs done a 1 result").assert_refused("DONE", &[]);
     assert_eq!(server.run("GET done"), "1");
 }
 

@@ -32,17 +32,11 @@ fn moves_the_deadline() {
 #[test]
 fn default_is_the_claims_lease() {
     let server = Server::start();
-    server.run_all(&[
-        "TASK.PUSH jobs x ID a LEASE 40000",
-        "TASK.CLAIM jobs LEASE 70000",
-    ]);
+    server.run_all(&["TASK.PUSH jobs x ID a LEASE 40000", "TASK.CLAIM jobs LEASE 70000"]);
     let before = now_ms();
     assert_eq!(server.run("TASK.EXTEND jobs a"), ok());
     let deadline = server.task("jobs", "a", "deadline").int();
-    assert!(
-        (before + 70_000 - 1..=now_ms() + 70_000).contains(&deadline),
-        "{deadline}"
-    );
+    assert!((before + 70_000 - 1..=now_ms() + 70_000).contains(&deadline), "{deadline}");
 }
 
 /// However often it is extended, a claim ends at its TIMEOUT.
@@ -54,10 +48,7 @@ fn never_passes_the_timeout() {
     let latest = now_ms() + 60_000;
     assert_eq!(server.run("TASK.EXTEND jobs a LEASE 500000"), ok());
     let deadline = server.task("jobs", "a", "deadline").int();
-    assert!(
-        (before + 60_000 - 1..=latest).contains(&deadline),
-        "{deadline}"
-    );
+    assert!((before + 60_000 - 1..=latest).contains(&deadline), "{deadline}");
 }
 
 /// CHECKPOINT is kept, shown by TASK.GET and given to the next attempt; without it the last one stays.
@@ -65,23 +56,14 @@ fn never_passes_the_timeout() {
 fn checkpoints_reach_the_next_attempt() {
     let server = claimed();
     let checkpoint = vec![0xfe; 64 * 1024];
-    assert_eq!(
-        server.cmd(&[b"TASK.EXTEND", b"jobs", b"a", b"CHECKPOINT", &checkpoint]),
-        ok()
-    );
+    assert_eq!(server.cmd(&[b"TASK.EXTEND", b"jobs", b"a", b"CHECKPOINT", &checkpoint]), ok());
     assert_eq!(server.run("TASK.EXTEND jobs a"), ok());
     assert!(server.task("jobs", "a", "checkpoint") == bulk(&checkpoint));
     server.run("TASK.RELEASE jobs a");
     assert!(server.claim("jobs").checkpoint == Some(checkpoint));
-    assert_eq!(
-        server.run("TASK.EXTEND jobs a CHECKPOINT page-2 ATTEMPT 2"),
-        ok()
-    );
+    assert_eq!(server.run("TASK.EXTEND jobs a CHECKPOINT page-2 ATTEMPT 2"), ok());
     server.run("TASK.FAIL jobs a no DELAY 0");
-    assert_eq!(
-        server.claim("jobs").checkpoint.as_deref(),
-        Some(&b"page-2"[..])
-    );
+    assert_eq!(server.claim("jobs").checkpoint.as_deref(), Some(&b"page-2"[..]));
 }
 
 /// More than 64 KiB of checkpoint are refused, and change nothing.
@@ -99,15 +81,9 @@ fn a_checkpoint_has_a_limit() {
 #[test]
 fn refuses_what_is_not_held() {
     let server = claimed();
-    server
-        .run("TASK.EXTEND jobs none")
-        .assert_refused("NOTASK", &[]);
-    server
-        .run("TASK.EXTEND none a")
-        .assert_refused("NOTASK", &[]);
-    server
-        .run("TASK.EXTEND jobs a ATTEMPT 2")
-        .assert_refused("STALE", &[]);
+    server.run("TASK.EXTEND jobs none").assert_refused("NOTASK", &[]);
+    server.run("TASK.EXTEND none a").assert_refused("NOTASK", &[]);
+    server.run("TASK.EXTEND jobs a ATTEMPT 2").assert_refused("STALE", &[]);
     server
         .run("TASK.EXTEND jobs a ATTEMPT 0")
         .assert_refused("ERR", &["ATTEMPT", "1", "4294967295"]);
@@ -115,23 +91,13 @@ fn refuses_what_is_not_held() {
     server
         .run("TASK.EXTEND jobs a ATTEMPT 1")
         .assert_refused("NOTCLAIMED", &["ready"]);
-    server
-        .run("TASK.EXTEND jobs a")
-        .assert_refused("NOTCLAIMED", &["ready"]);
-    server
-        .run("TASK.EXTEND jobs a ATTEMPT 2")
-        .assert_refused("STALE", &[]);
+    server.run("TASK.EXTEND jobs a").assert_refused("NOTCLAIMED", &["ready"]);
+    server.run("TASK.EXTEND jobs a ATTEMPT 2").assert_refused("STALE", &[]);
     server.run("TASK.CLAIM jobs");
-    server
-        .run("TASK.EXTEND jobs a ATTEMPT 1")
-        .assert_refused("STALE", &[]);
+    server.run("TASK.EXTEND jobs a ATTEMPT 1").assert_refused("STALE", &[]);
     server.run("TASK.CANCEL jobs a");
-    server
-        .run("TASK.EXTEND jobs a ATTEMPT 1")
-        .assert_refused("CANCELED", &[]);
-    server
-        .run("TASK.EXTEND jobs a")
-        .assert_refused("CANCELED", &[]);
+    server.run("TASK.EXTEND jobs a ATTEMPT 1").assert_refused("CANCELED", &[]);
+    server.run("TASK.EXTEND jobs a").assert_refused("CANCELED", &[]);
 }
 
 /// A claim that lapsed is not revived.
@@ -166,10 +132,7 @@ fn mextend_extends_each_on_its_own() {
     assert_eq!(replies.items().len(), 4);
     let deadline = server.task("jobs", "a", "deadline").int();
     assert!((before + 200_000 - 1..=now_ms() + 200_000).contains(&deadline));
-    assert_eq!(
-        server.run("TASK.MEXTEND jobs 2 a 1 b 1"),
-        array([ok(), ok()])
-    );
+    assert_eq!(server.run("TASK.MEXTEND jobs 2 a 1 b 1"), array([ok(), ok()]));
     assert_eq!(server.run("EXISTS none"), int(0));
 }
 
@@ -177,9 +140,6 @@ fn mextend_extends_each_on_its_own() {
 #[test]
 fn mextend_of_a_missing_queue() {
     let server = Server::start();
-    server
-        .run("TASK.MEXTEND none 1 a 1")
-        .at(0)
-        .assert_refused("NOTASK", &[]);
+    server.run("TASK.MEXTEND none 1 a 1").at(0).assert_refused("NOTASK", &[]);
     assert_eq!(server.run("EXISTS none"), int(0));
 }

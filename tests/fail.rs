@@ -15,16 +15,9 @@ fn claimed(options: &str) -> Server {
 fn schedules_a_retry() {
     let server = claimed("BACKOFF 100000");
     let before = now_ms();
-    assert_eq!(
-        server.run("TASK.FAIL jobs a \"no route\""),
-        simple("scheduled")
-    );
+    assert_eq!(server.run("TASK.FAIL jobs a \"no route\""), simple("scheduled"));
     let due = server.task("jobs", "a", "ready-at").int();
-    assert!(
-        (before + 90_000 - 1..=now_ms() + 110_000).contains(&due),
-        "{}",
-        due - before
-    );
+    assert!((before + 90_000 - 1..=now_ms() + 110_000).contains(&due), "{}", due - before);
     assert_eq!(server.task("jobs", "a", "error"), "no route");
     assert!(server.task("jobs", "a", "worker").is_nil());
 }
@@ -36,11 +29,7 @@ fn default_backoff() {
     let before = now_ms();
     server.run("TASK.FAIL jobs a no");
     let due = server.task("jobs", "a", "ready-at").int();
-    assert!(
-        (before + 900 - 1..=now_ms() + 1_100).contains(&due),
-        "{}",
-        due - before
-    );
+    assert!((before + 900 - 1..=now_ms() + 1_100).contains(&due), "{}", due - before);
 }
 
 /// Each next backoff is twice the one before, at most one hour, with 10 % of jitter.
@@ -49,29 +38,18 @@ fn backoff_doubles_up_to_an_hour() {
     let server = Server::start();
     for tries in 1..=12 {
         let id = format!("t{tries}");
-        server.run(&format!(
-            "TASK.PUSH jobs x ID {id} ATTEMPTS 0 BACKOFF 10000"
-        ));
+        server.run(&format!("TASK.PUSH jobs x ID {id} ATTEMPTS 0 BACKOFF 10000"));
         for _ in 1..tries {
             server.claim("jobs");
-            assert_eq!(
-                server.run(&format!("TASK.FAIL jobs {id} no DELAY 0")),
-                simple("ready")
-            );
+            assert_eq!(server.run(&format!("TASK.FAIL jobs {id} no DELAY 0")), simple("ready"));
         }
         server.claim("jobs");
         let before = now_ms();
-        assert_eq!(
-            server.run(&format!("TASK.FAIL jobs {id} no")),
-            simple("scheduled")
-        );
+        assert_eq!(server.run(&format!("TASK.FAIL jobs {id} no")), simple("scheduled"));
         let wait = server.task("jobs", &id, "ready-at").int() - before;
         let backoff = (10_000 << (tries - 1)).min(3_600_000);
         let bounds = backoff * 9 / 10 - 1..=backoff * 11 / 10 + 1_000;
-        assert!(
-            bounds.contains(&wait),
-            "{wait} after try {tries}, not {backoff}"
-        );
+        assert!(bounds.contains(&wait), "{wait} after try {tries}, not {backoff}");
     }
 }
 
@@ -100,10 +78,7 @@ fn backoff_has_jitter() {
 fn delay_replaces_the_backoff() {
     let server = claimed("BACKOFF 1");
     let before = now_ms();
-    assert_eq!(
-        server.run("TASK.FAIL jobs a no DELAY 500000"),
-        simple("scheduled")
-    );
+    assert_eq!(server.run("TASK.FAIL jobs a no DELAY 500000"), simple("scheduled"));
     let wait = server.task("jobs", "a", "ready-at").int() - before;
     assert!((499_999..=501_000).contains(&wait), "{wait}");
     server.run_all(&["TASK.RETRY jobs a", "TASK.CLAIM jobs"]);
@@ -125,10 +100,7 @@ fn out_of_tries_is_failed() {
     assert_eq!(server.run("TASK.FAIL jobs a one DELAY 0"), simple("ready"));
     server.claim("jobs");
     assert_eq!(server.run("TASK.FAIL jobs a two DELAY 0"), simple("failed"));
-    assert_eq!(
-        server.run("TASK.RESULT jobs a"),
-        array([bulk("failed"), bulk("two")])
-    );
+    assert_eq!(server.run("TASK.RESULT jobs a"), array([bulk("failed"), bulk("two")]));
     assert_eq!(server.task("jobs", "a", "payload"), "x");
     assert!(server.run("TASK.CLAIM jobs").is_nil());
 }
@@ -147,10 +119,7 @@ fn attempts_0_is_no_limit() {
 #[test]
 fn dead_fails_for_good() {
     let server = claimed("ATTEMPTS 0");
-    assert_eq!(
-        server.run("TASK.FAIL jobs a poison DEAD ATTEMPT 1"),
-        simple("failed")
-    );
+    assert_eq!(server.run("TASK.FAIL jobs a poison DEAD ATTEMPT 1"), simple("failed"));
     assert_eq!(server.state("jobs", "a"), "failed");
 }
 
@@ -158,11 +127,7 @@ fn dead_fails_for_good() {
 #[test]
 fn a_repeat_answers_the_same() {
     let server = claimed("BACKOFF 1000000");
-    for (options, answer) in [
-        ("", "scheduled"),
-        (" DELAY 0", "ready"),
-        (" DEAD", "failed"),
-    ] {
+    for (options, answer) in [("", "scheduled"), (" DELAY 0", "ready"), (" DEAD", "failed")] {
         let attempt = server.task("jobs", "a", "attempt").int();
         let fail = format!("TASK.FAIL jobs a no ATTEMPT {attempt}{options}");
         assert_eq!(server.run(&fail), simple(answer));
@@ -189,11 +154,7 @@ fn only_the_first_answer_counts() {
     server
         .run("TASK.RELEASE jobs a ATTEMPT 1")
         .assert_refused("NOTCLAIMED", &["scheduled"]);
-    server.run_all(&[
-        "TASK.RETRY jobs a",
-        "TASK.CLAIM jobs",
-        "TASK.FAIL jobs a no DELAY 0",
-    ]);
+    server.run_all(&["TASK.RETRY jobs a", "TASK.CLAIM jobs", "TASK.FAIL jobs a no DELAY 0"]);
     server
         .run("TASK.COMPLETE jobs a done ATTEMPT 2")
         .assert_refused("NOTCLAIMED", &["ready"]);
@@ -203,18 +164,10 @@ fn only_the_first_answer_counts() {
 #[test]
 fn a_lapsed_claim_can_still_fail() {
     let server = Server::start();
-    server.run_all(&[
-        "TASK.PUSH jobs x ID a BACKOFF 100000",
-        "TASK.CLAIM jobs LEASE 1",
-    ]);
+    server.run_all(&["TASK.PUSH jobs x ID a BACKOFF 100000", "TASK.CLAIM jobs LEASE 1"]);
     server.wait_for_state("a", "ready");
-    server
-        .run("TASK.FAIL jobs a late")
-        .assert_refused("NOTCLAIMED", &["ready"]);
-    assert_eq!(
-        server.run("TASK.FAIL jobs a late ATTEMPT 1"),
-        simple("scheduled")
-    );
+    server.run("TASK.FAIL jobs a late").assert_refused("NOTCLAIMED", &["ready"]);
+    assert_eq!(server.run("TASK.FAIL jobs a late ATTEMPT 1"), simple("scheduled"));
     assert_eq!(server.task("jobs", "a", "error"), "late");
 }
 
@@ -222,20 +175,12 @@ fn a_lapsed_claim_can_still_fail() {
 #[test]
 fn refuses_what_is_not_held() {
     let server = claimed("");
-    server
-        .run("TASK.FAIL jobs none no")
-        .assert_refused("NOTASK", &[]);
-    server
-        .run("TASK.FAIL jobs a no ATTEMPT 2")
-        .assert_refused("STALE", &[]);
+    server.run("TASK.FAIL jobs none no").assert_refused("NOTASK", &[]);
+    server.run("TASK.FAIL jobs a no ATTEMPT 2").assert_refused("STALE", &[]);
     assert_eq!(server.run("TASK.RELEASE jobs a"), ok());
-    server
-        .run("TASK.FAIL jobs a no")
-        .assert_refused("NOTCLAIMED", &["ready"]);
+    server.run("TASK.FAIL jobs a no").assert_refused("NOTCLAIMED", &["ready"]);
     server.run("TASK.CANCEL jobs a");
-    server
-        .run("TASK.FAIL jobs a no ATTEMPT 7")
-        .assert_refused("CANCELED", &[]);
+    server.run("TASK.FAIL jobs a no ATTEMPT 7").assert_refused("CANCELED", &[]);
 }
 
 /// The error is any bytes.

@@ -22,8 +22,7 @@ fn drops_terminal_tasks() {
     ]);
     server.wait_for_state("expired", "expired");
     server.run("TASK.PUSH jobs x ID ready");
-    let forget =
-        "TASK.FORGET jobs completed failed canceled expired claimed scheduled ready none failed";
+    let forget = "TASK.FORGET jobs completed failed canceled expired claimed scheduled ready none failed";
     assert_eq!(server.run(forget), int(4));
     for id in ["completed", "failed", "canceled", "expired"] {
         assert_eq!(server.run(&format!("TASK.RESULT jobs {id}")), nil_array());

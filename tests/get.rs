@@ -15,26 +15,14 @@ fn answers_a_map() {
     assert_eq!(reply.field("state"), "ready");
     assert_eq!(reply.field("payload"), "hello");
     assert_eq!(reply.field("lease"), 20_000);
-    for (field, value) in [
-        ("priority", 9),
-        ("attempt", 0),
-        ("tries", 0),
-        ("attempts", 5),
-    ] {
+    for (field, value) in [("priority", 9), ("attempt", 0), ("tries", 0), ("attempts", 5)] {
         assert_eq!(reply.field(field), value, "{field}");
     }
     for field in ["created", "ready-at"] {
         let at = reply.field(field).int();
         assert!((before - 1..=now_ms()).contains(&at), "{field}: {at}");
     }
-    for field in [
-        "worker",
-        "result",
-        "error",
-        "checkpoint",
-        "deadline",
-        "finished",
-    ] {
+    for field in ["worker", "result", "error", "checkpoint", "deadline", "finished"] {
         assert!(reply.field(field).is_nil(), "{field}");
     }
 }
@@ -61,16 +49,8 @@ fn shows_the_claim() {
 #[test]
 fn shows_the_end() {
     let server = Server::start();
-    server.run_all(&[
-        "TASK.PUSH jobs x ID a",
-        "TASK.CLAIM jobs",
-        "TASK.COMPLETE jobs a done",
-    ]);
-    server.run_all(&[
-        "TASK.PUSH jobs x ID b",
-        "TASK.CLAIM jobs",
-        "TASK.FAIL jobs b no DEAD",
-    ]);
+    server.run_all(&["TASK.PUSH jobs x ID a", "TASK.CLAIM jobs", "TASK.COMPLETE jobs a done"]);
+    server.run_all(&["TASK.PUSH jobs x ID b", "TASK.CLAIM jobs", "TASK.FAIL jobs b no DEAD"]);
     assert_eq!(server.task("jobs", "a", "result"), "done");
     assert_eq!(server.task("jobs", "b", "error"), "no");
     for id in ["a", "b"] {
@@ -137,10 +117,7 @@ fn json_survives_any_bytes() {
 fn changes_nothing() {
     let server = Server::start();
     server.run("TASK.PUSH jobs x ID a");
-    let (before, offset) = (
-        server.dump("jobs"),
-        server.info("rdb_changes_since_last_save"),
-    );
+    let (before, offset) = (server.dump("jobs"), server.info("rdb_changes_since_last_save"));
     server.run_all(&[
         "TASK.GET jobs a",
         "TASK.GET jobs a JSON",

@@ -5,10 +5,7 @@ use crate::support::{Server, Shutdown, bulk};
 /// The two numbers of a made id.
 fn numbers(id: &str) -> (u64, u64) {
     let (ms, seq) = id.split_once('-').expect("a made id");
-    (
-        ms.parse().expect("an instant"),
-        seq.parse().expect("a number"),
-    )
+    (ms.parse().expect("an instant"), seq.parse().expect("a number"))
 }
 
 /// Asserts that each made id is greater than the one before.
@@ -34,13 +31,7 @@ fn made_ids_increase() {
 fn made_ids_increase_over_deletions() {
     let server = Server::start();
     let mut ids = Vec::new();
-    for away in [
-        "DEL jobs",
-        "FLUSHALL",
-        "RENAME jobs old",
-        "UNLINK jobs",
-        "PING",
-    ] {
+    for away in ["DEL jobs", "FLUSHALL", "RENAME jobs old", "UNLINK jobs", "PING"] {
         let mut client = server.client();
         client.send_all(&["TASK.PUSH jobs x", away, "TASK.PUSH jobs x"]);
         let replies = [client.read(), client.read(), client.read()];
@@ -73,18 +64,9 @@ fn a_taken_id_is_skipped() {
     for _ in 0..50 {
         let (ms, seq) = numbers(&client.run("TASK.PUSH jobs first").text());
         let taken: Vec<_> = (1..=3)
-            .flat_map(|n| {
-                [
-                    format!("{ms}-{}", seq + n),
-                    format!("{}-0", ms + n),
-                    format!("{}-1", ms + n),
-                ]
-            })
+            .flat_map(|n| [format!("{ms}-{}", seq + n), format!("{}-0", ms + n), format!("{}-1", ms + n)])
             .collect();
-        let mut lines: Vec<_> = taken
-            .iter()
-            .map(|id| format!("TASK.PUSH jobs taken ID {id} NX"))
-            .collect();
+        let mut lines: Vec<_> = taken.iter().map(|id| format!("TASK.PUSH jobs taken ID {id} NX")).collect();
         lines.push("TASK.PUSH jobs made NX".to_owned());
         client.send_all(&lines.iter().map(String::as_str).collect::<Vec<_>>());
         for _ in &taken {
@@ -93,12 +75,7 @@ fn a_taken_id_is_skipped() {
         let made = client.read().text();
         assert!(!taken.contains(&made), "{made} was taken");
         assert!(numbers(&made) > (ms, seq));
-        assert_eq!(
-            client
-                .run(&format!("TASK.GET jobs {made}"))
-                .field("payload"),
-            "made"
-        );
+        assert_eq!(client.run(&format!("TASK.GET jobs {made}")).field("payload"), "made");
     }
 }
 
@@ -121,14 +98,8 @@ fn given_ids() {
         let reply = server.cmd(&[b"TASK.PUSH", b"jobs", b"x", b"ID", id.as_bytes()]);
         assert_eq!(reply, bulk(id));
         assert_eq!(server.claim("jobs").id, id);
-        assert_eq!(
-            server.cmd(&[b"TASK.COMPLETE", b"jobs", id.as_bytes(), b"done"]),
-            "OK"
-        );
-        assert_eq!(
-            server.cmd(&[b"TASK.RESULT", b"jobs", id.as_bytes()]).at(1),
-            &bulk("done")
-        );
+        assert_eq!(server.cmd(&[b"TASK.COMPLETE", b"jobs", id.as_bytes(), b"done"]), "OK");
+        assert_eq!(server.cmd(&[b"TASK.RESULT", b"jobs", id.as_bytes()]).at(1), &bulk("done"));
     }
 }
 
@@ -167,13 +138,7 @@ fn refused_ids() {
 fn refused_workers() {
     let server = Server::start();
     server.run("TASK.PUSH jobs x ID a");
-    for worker in [
-        &b""[..],
-        b"a b",
-        b"\xff",
-        b"all",
-        "x".repeat(256).as_bytes(),
-    ] {
+    for worker in [&b""[..], b"a b", b"\xff", b"all", "x".repeat(256).as_bytes()] {
         let reply = server.cmd(&[b"TASK.CLAIM", b"jobs", b"WORKER", worker]);
         reply.assert_refused("ERR", &["worker"]);
     }

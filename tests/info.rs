@@ -15,11 +15,7 @@ const STATES: [&str; 8] = [
 
 /// A total since creation: in a map `totals`, since some share their names with states.
 fn total(server: &Server, name: &str) -> i64 {
-    server
-        .run("TASK.INFO jobs")
-        .field("totals")
-        .field(name)
-        .int()
+    server.run("TASK.INFO jobs").field("totals").field(name).int()
 }
 
 /// Counts tasks by state, under the states' names.
@@ -90,10 +86,7 @@ fn totals_count_what_happened() {
     ]);
     server.wait_for_state("d", "ready");
     server.wait_for_state("e", "expired");
-    assert_eq!(
-        (total(&server, "lapsed"), total(&server, "expired")),
-        (1, 1)
-    );
+    assert_eq!((total(&server, "lapsed"), total(&server, "expired")), (1, 1));
 }
 
 /// Of a queue that does not exist it answers as of an empty one, and makes no key.
@@ -133,8 +126,7 @@ fn answers_a_map_or_json() {
     let info = client.run("TASK.INFO jobs");
     assert!(matches!(info, Value::Map(_)), "{info:?}");
     assert_eq!(info.field("ready"), 2);
-    let json: serde_json::Value =
-        serde_json::from_slice(client.run("TASK.INFO jobs JSON").bytes()).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(client.run("TASK.INFO jobs JSON").bytes()).unwrap();
     assert_eq!(json["ready"], 2);
     assert_eq!(json["totals"]["pushed"], 2);
 }

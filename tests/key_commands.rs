@@ -35,9 +35,7 @@ fn del_and_unlink() {
         let server = queue();
         assert_eq!(server.run(&format!("{remove} jobs")), int(1));
         assert_eq!(server.run("EXISTS jobs"), int(0));
-        server
-            .run("TASK.COMPLETE jobs held result")
-            .assert_refused("NOTASK", &[]);
+        server.run("TASK.COMPLETE jobs held result").assert_refused("NOTASK", &[]);
         server.run("TASK.PUSH jobs x ID new");
         assert_eq!(server.claim("jobs").id, "new");
     }
@@ -51,10 +49,7 @@ fn rename() {
     server.run("RENAME jobs mails");
     assert!(server.dump("mails") == before);
     assert_eq!(server.claim("mails").id, "ready");
-    assert_eq!(
-        server.run("TASK.COMPLETE mails held result ATTEMPT 1"),
-        ok()
-    );
+    assert_eq!(server.run("TASK.COMPLETE mails held result ATTEMPT 1"), ok());
 }
 
 /// COPY makes an equal queue of its own.
@@ -99,10 +94,7 @@ fn dump_and_restore() {
     assert_eq!(server.run("TASK.RESULT jobs done").at(1), "result");
     assert_eq!(server.claim("jobs").payload, b"hello");
     let other = Server::start();
-    assert_eq!(
-        other.cmd(&[b"RESTORE", b"jobs", b"0", &before, b"REPLACE"]),
-        ok()
-    );
+    assert_eq!(other.cmd(&[b"RESTORE", b"jobs", b"0", &before, b"REPLACE"]), ok());
     assert!(other.dump("jobs") == before);
 }
 
@@ -114,16 +106,9 @@ fn a_broken_dump_is_refused() {
     for at in 0..dump.len() {
         let mut broken = dump.clone();
         broken[at] ^= 0x55;
+        assert!(server.cmd(&[b"RESTORE", b"broken", b"0", &broken]).is_error(), "byte {at}");
         assert!(
-            server
-                .cmd(&[b"RESTORE", b"broken", b"0", &broken])
-                .is_error(),
-            "byte {at}"
-        );
-        assert!(
-            server
-                .cmd(&[b"RESTORE", b"broken", b"0", &dump[..at]])
-                .is_error(),
+            server.cmd(&[b"RESTORE", b"broken", b"0", &dump[..at]]).is_error(),
             "cut at {at}"
         );
     }
@@ -138,9 +123,7 @@ fn expire() {
     server.run("TASK.PUSH jobs x");
     assert!((0..=60).contains(&server.run("PTTL jobs").int()));
     eventually(|| server.run("EXISTS jobs") == int(0));
-    server
-        .run("TASK.COMPLETE jobs held result")
-        .assert_refused("NOTASK", &[]);
+    server.run("TASK.COMPLETE jobs held result").assert_refused("NOTASK", &[]);
     server.run("TASK.PUSH jobs x");
     assert_eq!(server.run("TTL jobs"), int(-1));
 }
@@ -154,10 +137,7 @@ fn memory_and_object() {
         server.cmd(&[b"TASK.PUSH", b"jobs", &[b'x'; 1_000]]);
     }
     let after = server.run("MEMORY USAGE jobs").int();
-    assert!(
-        (100_000..300_000).contains(&(after - before)),
-        "{before} to {after}"
-    );
+    assert!((100_000..300_000).contains(&(after - before)), "{before} to {after}");
     for ask in [
         "OBJECT ENCODING jobs",
         "OBJECT REFCOUNT jobs",
@@ -201,9 +181,7 @@ fn wrong_type() {
         "INFO jobs",
         "LIST jobs ready 0",
     ] {
-        server
-            .run(&format!("TASK.{line}"))
-            .assert_refused("WRONGTYPE", &[]);
+        server.run(&format!("TASK.{line}")).assert_refused("WRONGTYPE", &[]);
     }
     assert_eq!(server.run("GET jobs"), "string");
 }
@@ -253,11 +231,7 @@ fn watch() {
 #[test]
 fn an_empty_queue_stays() {
     let server = Server::start();
-    server.run_all(&[
-        "TASK.PUSH jobs x ID a",
-        "TASK.CANCEL jobs a",
-        "TASK.FORGET jobs a",
-    ]);
+    server.run_all(&["TASK.PUSH jobs x ID a", "TASK.CANCEL jobs a", "TASK.FORGET jobs a"]);
     let before = server.dump("jobs");
     server.run_all(&["DEBUG RELOAD", "COPY jobs copy"]);
     assert!(server.dump("jobs") == before && server.dump("copy") == before);
@@ -270,10 +244,7 @@ fn an_empty_queue_stays() {
 fn migrate() {
     let (server, other) = (queue(), Server::start());
     let before = server.dump("jobs");
-    assert_eq!(
-        server.run(&format!("MIGRATE 127.0.0.1 {} jobs 0 2000", other.port())),
-        ok()
-    );
+    assert_eq!(server.run(&format!("MIGRATE 127.0.0.1 {} jobs 0 2000", other.port())), ok());
     assert_eq!(server.run("EXISTS jobs"), int(0));
     assert!(other.dump("jobs") == before);
     assert_eq!(other.run("TASK.COMPLETE jobs held result ATTEMPT 1"), ok());

@@ -35,10 +35,7 @@ fn answers_a_page() {
         (row.at(0).text(), row.at(1).int(), row.at(3).text()),
         ("a".into(), 1, "ann".into())
     );
-    assert!(
-        (row.at(2).int() - now_ms() - 50_000).abs() < 5_000,
-        "lease end"
-    );
+    assert!((row.at(2).int() - now_ms() - 50_000).abs() < 5_000, "lease end");
     let ready = server.run("TASK.LIST jobs ready 0");
     let row = ready.at(1).at(0);
     assert_eq!((row.at(0).text(), row.at(1).int()), ("b".into(), 0));
@@ -56,17 +53,8 @@ fn shows_the_instant_that_counts() {
         server.run("TASK.LIST jobs scheduled 0").at(1).at(0).at(2),
         &crate::support::int(at)
     );
-    server.run_all(&[
-        "TASK.PUSH jobs x ID a",
-        "TASK.CLAIM jobs",
-        "TASK.COMPLETE jobs a done",
-    ]);
-    let finished = server
-        .run("TASK.LIST jobs completed 0")
-        .at(1)
-        .at(0)
-        .at(2)
-        .int();
+    server.run_all(&["TASK.PUSH jobs x ID a", "TASK.CLAIM jobs", "TASK.COMPLETE jobs a done"]);
+    let finished = server.run("TASK.LIST jobs completed 0").at(1).at(0).at(2).int();
     assert_eq!(finished, server.task("jobs", "a", "finished").int());
 }
 
@@ -85,11 +73,7 @@ fn lists_every_state() {
         "EXPIRED",
     ] {
         let page = server.run(&format!("TASK.LIST none {state} 0"));
-        assert_eq!(
-            (page.at(0).text(), page.at(1)),
-            ("0".into(), &array([])),
-            "{state}"
-        );
+        assert_eq!((page.at(0).text(), page.at(1)), ("0".into(), &array([])), "{state}");
     }
     assert_eq!(server.run("EXISTS none"), 0);
 }
@@ -116,11 +100,7 @@ fn keeps_scans_guarantee() {
     for state in ["ready", "claimed", "scheduled", "completed"] {
         let server = Server::start();
         let to_state = |id: &str| {
-            let delay = if state == "scheduled" {
-                "DELAY 1000000"
-            } else {
-                ""
-            };
+            let delay = if state == "scheduled" { "DELAY 1000000" } else { "" };
             server.run(&format!("TASK.PUSH jobs x ID {id} {delay}"));
             if state == "claimed" || state == "completed" {
                 server.run("TASK.CLAIM jobs");

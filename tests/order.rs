@@ -32,10 +32,7 @@ fn higher_priority_first() {
     ] {
         server.run(&format!("TASK.PUSH jobs x ID {id} PRIORITY {priority}"));
     }
-    assert_eq!(
-        line(&server),
-        ["top", "high", "eight", "mid1", "mid2", "low"]
-    );
+    assert_eq!(line(&server), ["top", "high", "eight", "mid1", "mid2", "low"]);
 }
 
 /// A released task keeps its place.
@@ -72,8 +69,10 @@ fn a_lapsed_task_keeps_its_place() {
 fn a_delayed_task_queues_when_it_is_due() {
     let server = Server::start();
     server.run_all(&[
+        "MULTI",
         "TASK.PUSH jobs x ID later DELAY 30",
         "TASK.PUSH jobs x ID now",
+        "EXEC",
     ]);
     server.wait_for_state("later", "ready");
     server.run("TASK.PUSH jobs x ID last");

@@ -63,10 +63,7 @@ fn rdb() {
     assert_same(&server, &before, "after DEBUG RELOAD");
     server.restart(Shutdown::Save);
     assert_same(&server, &before, "after SHUTDOWN SAVE");
-    assert_eq!(
-        server.run("TASK.COMPLETE jobs claimed done ATTEMPT 1"),
-        "OK"
-    );
+    assert_eq!(server.run("TASK.COMPLETE jobs claimed done ATTEMPT 1"), "OK");
 }
 
 /// An AOF holds the queue, after kill -9 too: every acknowledged change.
@@ -80,35 +77,19 @@ fn aof() {
     assert_same(&server, &before, "after DEBUG LOADAOF");
     server.restart(Shutdown::NoSave);
     assert_same(&server, &before, "after SHUTDOWN NOSAVE");
-    assert_eq!(
-        server.run("TASK.COMPLETE jobs claimed done ATTEMPT 1"),
-        "OK"
-    );
+    assert_eq!(server.run("TASK.COMPLETE jobs claimed done ATTEMPT 1"), "OK");
 }
 
 /// A rewritten AOF holds the queue, and what came after the rewrite; with an RDB preamble and as commands.
 #[test]
 fn rewritten_aof() {
-    for builder in [
-        Server::builder().aof(),
-        Server::builder().aof_without_preamble(),
-    ] {
+    for builder in [Server::builder().aof(), Server::builder().aof_without_preamble()] {
         let mut server = every_state(builder.start());
-        server.run_all(&[
-            "TASK.PUSH empty x ID a",
-            "TASK.CANCEL empty a",
-            "TASK.FORGET empty a",
-        ]);
+        server.run_all(&["TASK.PUSH empty x ID a", "TASK.CANCEL empty a", "TASK.FORGET empty a"]);
         server.run("BGREWRITEAOF");
-        eventually(|| {
-            server.info("aof_rewrite_in_progress") == "0"
-                && server.info("aof_rewrite_scheduled") == "0"
-        });
+        eventually(|| server.info("aof_rewrite_in_progress") == "0" && server.info("aof_rewrite_scheduled") == "0");
         assert_eq!(server.info("aof_last_bgrewrite_status"), "ok");
-        server.run_all(&[
-            "TASK.PUSH jobs x ID after",
-            "TASK.COMPLETE jobs claimed done ATTEMPT 1",
-        ]);
+        server.run_all(&["TASK.PUSH jobs x ID after", "TASK.COMPLETE jobs claimed done ATTEMPT 1"]);
         let before = state(&server);
         server.crash_and_restart();
         assert_same(&server, &before, "after a rewrite and kill -9");
@@ -128,9 +109,7 @@ fn a_large_queue_is_rewritten() {
     }
     server.run("TASK.CLAIM jobs COUNT 5000 LEASE 900000");
     server.run("BGREWRITEAOF");
-    eventually(|| {
-        server.info("aof_rewrite_in_progress") == "0" && server.info("aof_rewrite_scheduled") == "0"
-    });
+    eventually(|| server.info("aof_rewrite_in_progress") == "0" && server.info("aof_rewrite_scheduled") == "0");
     let before = state(&server);
     server.crash_and_restart();
     assert_same(&server, &before, "after a rewrite");
@@ -160,9 +139,7 @@ fn what_time_did_is_kept() {
 #[test]
 fn what_waiters_were_given_is_kept() {
     let mut server = Server::builder().aof().start();
-    let mut workers: Vec<_> = (0..3)
-        .map(|_| server.block("TASK.CLAIM jobs BLOCK 0 LEASE 900000"))
-        .collect();
+    let mut workers: Vec<_> = (0..3).map(|_| server.block("TASK.CLAIM jobs BLOCK 0 LEASE 900000")).collect();
     let mut client = server.client();
     server.run("TASK.PUSH jobs x ID a");
     client.send_all(&["MULTI", "TASK.PUSH jobs x ID b", "EXEC"]);

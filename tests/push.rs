@@ -10,10 +10,7 @@ fn answers_a_made_id() {
     let reply = server.run("TASK.PUSH jobs hello");
     let id = String::from_utf8(reply.bytes().to_vec()).unwrap();
     let (ms, seq) = id.split_once('-').unwrap();
-    assert!(
-        (before - 1..=now_ms() + 1).contains(&ms.parse().unwrap()),
-        "{id}"
-    );
+    assert!((before - 1..=now_ms() + 1).contains(&ms.parse().unwrap()), "{id}");
     assert!(seq.parse::<u64>().is_ok(), "{id}");
     assert_eq!(server.state("jobs", &id), "ready");
     assert_eq!(server.run("EXISTS jobs"), int(1));
@@ -32,12 +29,7 @@ fn takes_an_id() {
 fn has_defaults() {
     let server = Server::start();
     server.run("TASK.PUSH jobs hello ID a");
-    for (field, value) in [
-        ("priority", 0),
-        ("attempt", 0),
-        ("tries", 0),
-        ("attempts", 3),
-    ] {
+    for (field, value) in [("priority", 0), ("attempt", 0), ("tries", 0), ("attempts", 3)] {
         assert_eq!(server.task("jobs", "a", field), value, "{field}");
     }
     assert!(server.task("jobs", "a", "worker").is_nil());
@@ -70,14 +62,7 @@ fn queue_names_are_any_bytes() {
 #[test]
 fn a_repeat_changes_nothing() {
     let server = Server::start();
-    let states = [
-        "ready",
-        "scheduled",
-        "claimed",
-        "completed",
-        "failed",
-        "canceled",
-    ];
+    let states = ["ready", "scheduled", "claimed", "completed", "failed", "canceled"];
     server.run_all(&[
         "TASK.PUSH jobs old ID claimed",
         "TASK.CLAIM jobs",
@@ -124,19 +109,13 @@ fn renew_begins_an_unfinished_end_again() {
     ]);
     server.wait_for_state("expired", "expired");
     for id in ["failed", "canceled", "expired"] {
-        assert_eq!(
-            server.run(&format!("TASK.PUSH jobs new ID {id} RENEW")),
-            bulk(id)
-        );
+        assert_eq!(server.run(&format!("TASK.PUSH jobs new ID {id} RENEW")), bulk(id));
         assert_eq!(server.state("jobs", id), "ready");
         assert_eq!(server.task("jobs", id, "tries"), 0);
         assert!(server.task("jobs", id, "error").is_nil());
         assert!(server.task("jobs", id, "finished").is_nil());
         let claim = server.claim("jobs");
-        assert_eq!(
-            (claim.id.as_str(), claim.payload.as_slice()),
-            (id, &b"new"[..])
-        );
+        assert_eq!((claim.id.as_str(), claim.payload.as_slice()), (id, &b"new"[..]));
         assert_eq!(
             claim.attempt,
             if id == "failed" { 2 } else { 1 },
@@ -144,14 +123,8 @@ fn renew_begins_an_unfinished_end_again() {
         );
         assert_eq!(server.run(&format!("TASK.COMPLETE jobs {id} done")), "OK");
         let before = server.dump("jobs");
-        assert_eq!(
-            server.run(&format!("TASK.PUSH jobs newer ID {id} RENEW")),
-            bulk(id)
-        );
-        assert!(
-            server.dump("jobs") == before,
-            "a completed task is not renewed"
-        );
+        assert_eq!(server.run(&format!("TASK.PUSH jobs newer ID {id} RENEW")), bulk(id));
+        assert!(server.dump("jobs") == before, "a completed task is not renewed");
     }
 }
 
@@ -165,9 +138,7 @@ fn renew_voids_earlier_claims() {
         "TASK.CANCEL jobs a",
         "TASK.PUSH jobs y ID a RENEW",
     ]);
-    server
-        .run("TASK.COMPLETE jobs a done ATTEMPT 1")
-        .assert_refused("STALE", &[]);
+    server.run("TASK.COMPLETE jobs a done ATTEMPT 1").assert_refused("STALE", &[]);
     assert_eq!(server.state("jobs", "a"), "ready");
 }
 
@@ -216,15 +187,9 @@ fn a_delayed_task_is_not_claimed() {
 #[test]
 fn a_full_server_refuses_pushes_and_drains() {
     let server = Server::start();
-    server.run_all(&[
-        "TASK.PUSH jobs x ID a",
-        "TASK.PUSH jobs x ID b",
-        "TASK.PUSH jobs x ID c",
-    ]);
+    server.run_all(&["TASK.PUSH jobs x ID a", "TASK.PUSH jobs x ID b", "TASK.PUSH jobs x ID c"]);
     server.run("CONFIG SET maxmemory 1");
-    server
-        .run("TASK.PUSH jobs x ID d")
-        .assert_refused("OOM", &[]);
+    server.run("TASK.PUSH jobs x ID d").assert_refused("OOM", &[]);
     assert_eq!(server.claim("jobs").id, "a");
     assert_eq!(server.run("TASK.EXTEND jobs a"), "OK");
     assert_eq!(server.run("TASK.COMPLETE jobs a done"), "OK");

@@ -44,32 +44,18 @@ fn step(dice: &mut Dice) -> String {
             )
         }
         5 => format!("TASK.PUSH {queue} made{ms} ATTEMPTS 2 BACKOFF 5 RETAIN {ms}"),
-        6..=9 => format!(
-            "TASK.CLAIM {queue} COUNT {} LEASE {} WORKER w{}",
-            1 + ms % 4,
-            1 + ms,
-            ms % 5
-        ),
+        6..=9 => format!("TASK.CLAIM {queue} COUNT {} LEASE {} WORKER w{}", 1 + ms % 4, 1 + ms, ms % 5),
         10 | 11 => format!("TASK.COMPLETE {queue} {id} result{ms} ATTEMPT {attempt}"),
         12 => format!("TASK.COMPLETE {queue} {id} result{ms} RETAIN {ms}"),
         13 => format!(
             "TASK.FAIL {queue} {id} error{ms} {}",
             dice.pick(&["", "DEAD", "DELAY 0", "DELAY 5"])
         ),
-        14 => format!(
-            "TASK.RELEASE {queue} {id} ATTEMPT {attempt} DELAY {}",
-            ms % 3
-        ),
+        14 => format!("TASK.RELEASE {queue} {id} ATTEMPT {attempt} DELAY {}", ms % 3),
         15 => format!("TASK.EXTEND {queue} {id} LEASE {} CHECKPOINT c{ms}", 1 + ms),
         16 => format!("TASK.CANCEL {queue} {id} {ms}"),
-        17 => format!(
-            "TASK.RETRY {queue} {}",
-            dice.pick(&["ALL COUNT 3", "1 2 3", "7"])
-        ),
-        18 => format!(
-            "TASK.FORGET {queue} {}",
-            dice.pick(&["ALL COUNT 2", "4 5 6", "8"])
-        ),
+        17 => format!("TASK.RETRY {queue} {}", dice.pick(&["ALL COUNT 3", "1 2 3", "7"])),
+        18 => format!("TASK.FORGET {queue} {}", dice.pick(&["ALL COUNT 2", "4 5 6", "8"])),
         _ => dice
             .pick(&[
                 "RENAME jobs mails",
@@ -93,9 +79,7 @@ fn dumps(server: &Server) -> (String, Vec<u8>, Vec<u8>) {
 fn settle(server: &Server) {
     let busy = |queue: &str| {
         let info = server.run(&format!("TASK.INFO {queue}"));
-        ["claimed", "scheduled"]
-            .into_iter()
-            .any(|state| info.field(state) != 0)
+        ["claimed", "scheduled"].into_iter().any(|state| info.field(state) != 0)
     };
     let mut last = dumps(server);
     let mut same = 0;
@@ -110,27 +94,15 @@ fn settle(server: &Server) {
 /// Walks with this seed over a master with an AOF and a replica with one of its own.
 fn walk(seed: u64) {
     let mut master = Server::builder().aof().start();
-    let mut replica = Server::builder()
-        .aof_without_preamble()
-        .replica_of(&master)
-        .start();
+    let mut replica = Server::builder().aof_without_preamble().replica_of(&master).start();
     master.wait_for_replica(&replica);
-    eventually(|| {
-        replica.info("aof_rewrite_in_progress") == "0"
-            && replica.info("aof_rewrite_scheduled") == "0"
-    });
+    eventually(|| replica.info("aof_rewrite_in_progress") == "0" && replica.info("aof_rewrite_scheduled") == "0");
     let mut dice = Dice(seed);
     let mut client = master.client();
     for n in 0..STEPS {
         let line = step(&mut dice);
         if let Value::Error(message) = client.run(&line) {
-            let known = [
-                "NOTASK",
-                "CANCELED",
-                "STALE",
-                "NOTCLAIMED",
-                "ERR no such key",
-            ];
+            let known = ["NOTASK", "CANCELED", "STALE", "NOTCLAIMED", "ERR no such key"];
             assert!(
                 known.iter().any(|code| message.starts_with(code)),
                 "seed {seed}, step {n}, {line}: {message}"
@@ -140,10 +112,7 @@ fn walk(seed: u64) {
     settle(&master);
     eventually(|| replica.digest() == master.digest());
     let before = dumps(&master);
-    assert!(
-        dumps(&replica) == before,
-        "the replica differs, seed {seed}"
-    );
+    assert!(dumps(&replica) == before, "the replica differs, seed {seed}");
     master.run("DEBUG RELOAD");
     assert!(dumps(&master) == before, "the RDB differs, seed {seed}");
     master.crash_and_restart();
@@ -151,17 +120,12 @@ fn walk(seed: u64) {
     master.restart(Shutdown::NoSave);
     drop(master);
     replica.crash_and_restart();
-    assert!(
-        dumps(&replica) == before,
-        "the replica's AOF differs, seed {seed}"
-    );
+    assert!(dumps(&replica) == before, "the replica's AOF differs, seed {seed}");
 }
 
 /// A walk of 2,000 commands leaves the same bytes everywhere; `REDIS_TASK_SEED` walks elsewhere.
 #[test]
 fn a_walk_leaves_the_same_bytes_everywhere() {
-    let seed = env::var("REDIS_TASK_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok());
+    let seed = env::var("REDIS_TASK_SEED").ok().and_then(|seed| seed.parse().ok());
     walk(seed.unwrap_or(0x5eed_cafe));
 }

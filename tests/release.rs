@@ -20,10 +20,7 @@ fn delay_schedules() {
     let server = Server::start();
     server.run_all(&["TASK.PUSH jobs x ID a", "TASK.CLAIM jobs"]);
     let before = now_ms();
-    assert_eq!(
-        server.run("TASK.RELEASE jobs a DELAY 100000 ATTEMPT 1"),
-        ok()
-    );
+    assert_eq!(server.run("TASK.RELEASE jobs a DELAY 100000 ATTEMPT 1"), ok());
     assert_eq!(server.state("jobs", "a"), "scheduled");
     assert_eq!(server.task("jobs", "a", "tries"), 0);
     let wait = server.task("jobs", "a", "ready-at").int() - before;
@@ -34,11 +31,7 @@ fn delay_schedules() {
 #[test]
 fn a_repeat_answers_ok() {
     let server = Server::start();
-    server.run_all(&[
-        "TASK.PUSH jobs x ID a",
-        "TASK.CLAIM jobs",
-        "TASK.RELEASE jobs a ATTEMPT 1",
-    ]);
+    server.run_all(&["TASK.PUSH jobs x ID a", "TASK.CLAIM jobs", "TASK.RELEASE jobs a ATTEMPT 1"]);
     let before = server.dump("jobs");
     assert_eq!(server.run("TASK.RELEASE jobs a ATTEMPT 1"), ok());
     assert!(server.dump("jobs") == before);
@@ -46,15 +39,10 @@ fn a_repeat_answers_ok() {
         .run("TASK.COMPLETE jobs a done ATTEMPT 1")
         .assert_refused("NOTCLAIMED", &["ready"]);
     server.run("TASK.CLAIM jobs");
-    server
-        .run("TASK.RELEASE jobs a ATTEMPT 1")
-        .assert_refused("STALE", &[]);
+    server.run("TASK.RELEASE jobs a ATTEMPT 1").assert_refused("STALE", &[]);
     server.run_all(&["TASK.RELEASE jobs a ATTEMPT 2 DELAY 100000"]);
     let before = server.dump("jobs");
-    assert_eq!(
-        server.run("TASK.RELEASE jobs a ATTEMPT 2 DELAY 100000"),
-        ok()
-    );
+    assert_eq!(server.run("TASK.RELEASE jobs a ATTEMPT 2 DELAY 100000"), ok());
     assert!(server.dump("jobs") == before);
 }
 
@@ -65,9 +53,7 @@ fn a_lapsed_claim_can_still_release() {
     server.run_all(&["TASK.PUSH jobs x ID a", "TASK.CLAIM jobs LEASE 1"]);
     server.wait_for_state("a", "ready");
     assert_eq!(server.task("jobs", "a", "tries"), 1);
-    server
-        .run("TASK.RELEASE jobs a")
-        .assert_refused("NOTCLAIMED", &["ready"]);
+    server.run("TASK.RELEASE jobs a").assert_refused("NOTCLAIMED", &["ready"]);
     assert_eq!(server.run("TASK.RELEASE jobs a ATTEMPT 1"), ok());
     assert_eq!(server.state("jobs", "a"), "ready");
     assert_eq!(server.task("jobs", "a", "tries"), 0);
@@ -78,21 +64,11 @@ fn a_lapsed_claim_can_still_release() {
 fn refuses_what_is_not_held() {
     let server = Server::start();
     server.run_all(&["TASK.PUSH jobs x ID a", "TASK.CLAIM jobs"]);
-    server
-        .run("TASK.RELEASE jobs none")
-        .assert_refused("NOTASK", &[]);
-    server
-        .run("TASK.RELEASE none a")
-        .assert_refused("NOTASK", &[]);
-    server
-        .run("TASK.RELEASE jobs a ATTEMPT 2")
-        .assert_refused("STALE", &[]);
+    server.run("TASK.RELEASE jobs none").assert_refused("NOTASK", &[]);
+    server.run("TASK.RELEASE none a").assert_refused("NOTASK", &[]);
+    server.run("TASK.RELEASE jobs a ATTEMPT 2").assert_refused("STALE", &[]);
     server.run("TASK.RELEASE jobs a");
-    server
-        .run("TASK.RELEASE jobs a")
-        .assert_refused("NOTCLAIMED", &["ready"]);
+    server.run("TASK.RELEASE jobs a").assert_refused("NOTCLAIMED", &["ready"]);
     server.run("TASK.CANCEL jobs a");
-    server
-        .run("TASK.RELEASE jobs a ATTEMPT 1")
-        .assert_refused("CANCELED", &[]);
+    server.run("TASK.RELEASE jobs a ATTEMPT 1").assert_refused("CANCELED", &[]);
 }

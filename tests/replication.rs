@@ -18,24 +18,14 @@ fn mixed_work(server: &Server) {
             n % 4,
             n % 10
         ));
-        server.run(&format!(
-            "TASK.PUSH jobs x RETAIN {} TTL {}",
-            n % 7,
-            1 + n % 30
-        ));
-        let task = server.run(&format!(
-            "TASK.CLAIM jobs LEASE {} WORKER w{}",
-            1 + n % 9,
-            n % 3
-        ));
+        server.run(&format!("TASK.PUSH jobs x RETAIN {} TTL {}", n % 7, 1 + n % 30));
+        let task = server.run(&format!("TASK.CLAIM jobs LEASE {} WORKER w{}", 1 + n % 9, n % 3));
         if task.is_nil() {
             continue;
         }
         let (id, attempt) = (task.at(0).text(), task.at(2).int());
         match n % 6 {
-            0 => server.run(&format!(
-                "TASK.COMPLETE jobs {id} \"result {n}\" ATTEMPT {attempt}"
-            )),
+            0 => server.run(&format!("TASK.COMPLETE jobs {id} \"result {n}\" ATTEMPT {attempt}")),
             1 => server.run(&format!("TASK.FAIL jobs {id} no ATTEMPT {attempt}")),
             2 => server.run(&format!("TASK.RELEASE jobs {id} DELAY 2 ATTEMPT {attempt}")),
             3 => server.run(&format!("TASK.EXTEND jobs {id} LEASE 5 CHECKPOINT half")),
@@ -44,10 +34,7 @@ fn mixed_work(server: &Server) {
         };
         server.run(&format!("TASK.RETRY jobs {}", n / 2));
     }
-    server.run_all(&[
-        "TASK.RETRY jobs ALL COUNT 5",
-        "TASK.FORGET jobs ALL COUNT 9",
-    ]);
+    server.run_all(&["TASK.RETRY jobs ALL COUNT 5", "TASK.FORGET jobs ALL COUNT 9"]);
 }
 
 /// After a long mix of commands and lapses the replica's queue is the master's.
@@ -112,10 +99,7 @@ fn a_promotion_keeps_deadlines() {
     replica.wait_for_state("soon", "ready");
     replica.wait_for_state("done", "none");
     assert_eq!(replica.task("jobs", "later", "ready-at"), long);
-    assert_eq!(
-        replica.run("TASK.COMPLETE jobs kept result ATTEMPT 1"),
-        "OK"
-    );
+    assert_eq!(replica.run("TASK.COMPLETE jobs kept result ATTEMPT 1"), "OK");
 }
 
 /// What fell due while nobody was master happens once, after the promotion.
@@ -123,7 +107,8 @@ fn a_promotion_keeps_deadlines() {
 fn a_promotion_does_what_fell_due() {
     let master = Server::start();
     let replica = Server::replica_of(&master);
-    master.run("TASK.PUSH jobs x ID a DELAY 60");
+    master.wait_for_replica(&replica);
+    master.run("TASK.PUSH jobs x ID a DELAY 500");
     eventually(|| replica.state("jobs", "a") == "scheduled");
     drop(master);
     let due = replica.task("jobs", "a", "ready-at").int();
@@ -148,9 +133,7 @@ fn a_replica_is_read_only() {
         "CANCEL jobs a",
         "FORGET jobs ALL",
     ] {
-        replica
-            .run(&format!("TASK.{line}"))
-            .assert_refused("READONLY", &[]);
+        replica.run(&format!("TASK.{line}")).assert_refused("READONLY", &[]);
     }
     assert_eq!(replica.state("jobs", "a"), "ready");
     assert_eq!(replica.count("jobs", "ready"), 1);
@@ -164,10 +147,7 @@ fn a_replica_keeps_its_own_aof() {
     let master = Server::start();
     let mut replica = Server::builder().replica_of(&master).aof().start();
     master.wait_for_replica(&replica);
-    eventually(|| {
-        replica.info("aof_rewrite_in_progress") == "0"
-            && replica.info("aof_rewrite_scheduled") == "0"
-    });
+    eventually(|| replica.info("aof_rewrite_in_progress") == "0" && replica.info("aof_rewrite_scheduled") == "0");
     mixed_work(&master);
     eventually(|| master.count("jobs", "claimed") + master.count("jobs", "scheduled") == 0);
     eventually(|| replica.digest() == master.digest());
@@ -197,11 +177,7 @@ fn the_hidden_command_is_refused() {
     let server = Server::start();
     server.run("TASK.PUSH jobs x ID a");
     let before = server.dump("jobs");
-    for line in [
-        "TASK.APPLY jobs x",
-        "TASK.APPLY jobs \"\"",
-        "TASK.APPLY none x",
-    ] {
+    for line in ["TASK.APPLY jobs x", "TASK.APPLY jobs \"\"", "TASK.APPLY none x"] {
         assert_eq!(server.run(line).code(), "ERR");
         let mut client = server.client();
         client.run("MULTI");
@@ -230,9 +206,7 @@ fn an_aof_can_be_replayed_by_a_client() {
         .map(|entry| entry.unwrap().path())
         .find(|path| path.to_string_lossy().ends_with(".incr.aof"))
         .unwrap();
-    let target = Server::builder()
-        .module_args(&["task.apply-from-clients", "yes"])
-        .start();
+    let target = Server::builder().module_args(&["task.apply-from-clients", "yes"]).start();
     let mut client = target.client();
     client.send_raw(&fs::read(aof).unwrap());
     eventually(|| target.digest() == source.digest());

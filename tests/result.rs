@@ -46,11 +46,7 @@ fn answers_nil_for_the_unknown() {
     let server = Server::start();
     server.run("TASK.PUSH jobs x");
     for ask in ["jobs none", "none a", "jobs none BLOCK 0", "none a BLOCK 0"] {
-        assert_eq!(
-            server.run(&format!("TASK.RESULT {ask}")),
-            nil_array(),
-            "{ask}"
-        );
+        assert_eq!(server.run(&format!("TASK.RESULT {ask}")), nil_array(), "{ask}");
     }
     assert_eq!(server.run("EXISTS none"), 0);
     let mut client = server.client();
@@ -62,13 +58,6 @@ fn answers_nil_for_the_unknown() {
 #[test]
 fn an_empty_result_is_not_nil() {
     let server = Server::start();
-    server.run_all(&[
-        "TASK.PUSH jobs x ID a",
-        "TASK.CLAIM jobs",
-        "TASK.COMPLETE jobs a \"\"",
-    ]);
-    assert_eq!(
-        server.run("TASK.RESULT jobs a"),
-        array([bulk("completed"), bulk("")])
-    );
+    server.run_all(&["TASK.PUSH jobs x ID a", "TASK.CLAIM jobs", "TASK.COMPLETE jobs a \"\""]);
+    assert_eq!(server.run("TASK.RESULT jobs a"), array([bulk("completed"), bulk("")]));
 }

@@ -23,8 +23,7 @@ fn makes_ended_tasks_ready() {
     ]);
     server.wait_for_state("expired", "expired");
     server.run("TASK.PUSH jobs x ID ready");
-    let retry =
-        "TASK.RETRY jobs completed failed claimed canceled expired scheduled ready none failed";
+    let retry = "TASK.RETRY jobs completed failed claimed canceled expired scheduled ready none failed";
     assert_eq!(server.run(retry), int(4));
     for id in ["failed", "canceled", "expired", "scheduled"] {
         assert_eq!(server.state("jobs", id), "ready");
@@ -92,25 +91,12 @@ fn voids_earlier_claims() {
         "TASK.CANCEL jobs a",
         "TASK.RETRY jobs a",
     ]);
-    for answer in [
-        "COMPLETE jobs a done",
-        "FAIL jobs a no",
-        "RELEASE jobs a",
-        "EXTEND jobs a",
-    ] {
-        server
-            .run(&format!("TASK.{answer} ATTEMPT 1"))
-            .assert_refused("STALE", &[]);
+    for answer in ["COMPLETE jobs a done", "FAIL jobs a no", "RELEASE jobs a", "EXTEND jobs a"] {
+        server.run(&format!("TASK.{answer} ATTEMPT 1")).assert_refused("STALE", &[]);
     }
     assert_eq!(server.state("jobs", "a"), "ready");
-    server.run_all(&[
-        "TASK.CLAIM jobs",
-        "TASK.FAIL jobs a no DELAY 100000",
-        "TASK.RETRY jobs a",
-    ]);
-    server
-        .run("TASK.FAIL jobs a no ATTEMPT 2")
-        .assert_refused("STALE", &[]);
+    server.run_all(&["TASK.CLAIM jobs", "TASK.FAIL jobs a no DELAY 100000", "TASK.RETRY jobs a"]);
+    server.run("TASK.FAIL jobs a no ATTEMPT 2").assert_refused("STALE", &[]);
 }
 
 /// A retried task has all its tries again.

@@ -1,8 +1,6 @@
 //! Time: what falls due happens by itself, and wherever the queue went meanwhile.
 
-use crate::support::{
-    Events, Server, Shutdown, bulk, eventually, holds_for, int, now_ms, ok, simple,
-};
+use crate::support::{Events, Server, Shutdown, bulk, eventually, holds_for, int, now_ms, ok, simple};
 
 /// How late anything may be on a busy machine; an idle one keeps 5 ms.
 const LATE_MS: i64 = 1_000;
@@ -40,10 +38,7 @@ fn lateness_is_small() {
             now_ms() - due
         })
         .min();
-    assert!(
-        best.is_some_and(|late| (-1..5).contains(&late)),
-        "{best:?} ms late"
-    );
+    assert!(best.is_some_and(|late| (-1..5).contains(&late)), "{best:?} ms late");
 }
 
 /// A claim whose lease ends lapses: the task is ready again, its try counted.
@@ -66,10 +61,7 @@ fn a_lease_lapses_by_itself() {
 #[test]
 fn the_last_lapse_fails() {
     let server = Server::start();
-    server.run_all(&[
-        "TASK.PUSH jobs x ID a ATTEMPTS 1",
-        "TASK.CLAIM jobs LEASE 10",
-    ]);
+    server.run_all(&["TASK.PUSH jobs x ID a ATTEMPTS 1", "TASK.CLAIM jobs LEASE 10"]);
     server.wait_for_state("a", "failed");
     assert_eq!(server.task("jobs", "a", "error"), "lease expired");
 }
@@ -78,10 +70,7 @@ fn the_last_lapse_fails() {
 #[test]
 fn a_timeout_ends_the_claim() {
     let server = Server::start();
-    server.run_all(&[
-        "TASK.PUSH jobs x ID a ATTEMPTS 1 TIMEOUT 60",
-        "TASK.CLAIM jobs",
-    ]);
+    server.run_all(&["TASK.PUSH jobs x ID a ATTEMPTS 1 TIMEOUT 60", "TASK.CLAIM jobs"]);
     let claimed = now_ms();
     eventually(|| server.run("TASK.EXTEND jobs a LEASE 100000").is_error());
     assert!(now_ms() - claimed >= 50, "too early");
@@ -118,11 +107,7 @@ fn a_ttl_ends_by_itself() {
 #[test]
 fn a_claim_ends_the_ttl() {
     let server = Server::start();
-    server.run_all(&[
-        "TASK.PUSH jobs x ID a TTL 100",
-        "TASK.CLAIM jobs",
-        "TASK.RELEASE jobs a",
-    ]);
+    server.run_all(&["TASK.PUSH jobs x ID a TTL 100", "TASK.CLAIM jobs", "TASK.RELEASE jobs a"]);
     holds_for(150, || server.state("jobs", "a") == "ready");
 }
 
@@ -143,9 +128,7 @@ fn a_backoff_ends_by_itself() {
 fn retention_ends_by_itself() {
     let server = Server::start();
     for id in ["completed", "failed", "canceled"] {
-        server.run(&format!(
-            "TASK.PUSH jobs x ID {id} RETAIN 40 RETAINFAILED 100000"
-        ));
+        server.run(&format!("TASK.PUSH jobs x ID {id} RETAIN 40 RETAINFAILED 100000"));
         server.run("TASK.CLAIM jobs");
     }
     let mut events = Events::of(&server);
@@ -164,9 +147,7 @@ fn retention_ends_by_itself() {
 fn retention_of_failed_tasks() {
     let server = Server::start();
     for (id, retain) in [("short", "20"), ("none", "0"), ("ever", "-1")] {
-        server.run(&format!(
-            "TASK.PUSH jobs x ID {id} RETAIN 0 RETAINFAILED {retain}"
-        ));
+        server.run(&format!("TASK.PUSH jobs x ID {id} RETAIN 0 RETAINFAILED {retain}"));
         server.run_all(&["TASK.CLAIM jobs", &format!("TASK.FAIL jobs {id} no DEAD")]);
     }
     assert_eq!(server.state("jobs", "none"), "none");
@@ -205,14 +186,7 @@ fn many_deadlines_at_once() {
 /// Deadlines follow the queue wherever it goes, and what stays behind has none.
 #[test]
 fn deadlines_follow_the_queue() {
-    for how in [
-        "RENAME",
-        "COPY",
-        "MOVE",
-        "SWAPDB",
-        "RESTORE",
-        "DEBUG RELOAD",
-    ] {
+    for how in ["RENAME", "COPY", "MOVE", "SWAPDB", "RESTORE", "DEBUG RELOAD"] {
         let server = Server::start();
         server.run_all(&[
             "TASK.PUSH jobs x ID lease PRIORITY 9",
@@ -266,10 +240,7 @@ fn what_is_gone_has_no_deadlines() {
     ] {
         let server = Server::start();
         let mut events = Events::of(&server);
-        server.run_all(&[
-            "TASK.PUSH jobs x ID a DELAY 60",
-            "TASK.PUSH jobs x ID b TTL 60",
-        ]);
+        server.run_all(&["TASK.PUSH jobs x ID a DELAY 60", "TASK.PUSH jobs x ID b TTL 60"]);
         events.expect(&["push", "push"]);
         server.run(away);
         events.expect_none(100);
@@ -302,10 +273,7 @@ fn deadlines_survive_a_restart() {
 fn a_pause_of_writes_stops_time() {
     let server = Server::start();
     let mut events = Events::of(&server);
-    server.run_all(&[
-        "TASK.PUSH jobs x ID lease PRIORITY 9",
-        "TASK.CLAIM jobs LEASE 100",
-    ]);
+    server.run_all(&["TASK.PUSH jobs x ID lease PRIORITY 9", "TASK.CLAIM jobs LEASE 100"]);
     let mut client = server.client();
     client.send_all(&[
         "TASK.PUSH jobs x ID delay DELAY 50",
@@ -339,14 +307,9 @@ fn a_late_heartbeat_is_in_time_until_the_lapse() {
 #[test]
 fn too_few_replicas_stop_time() {
     let server = Server::start();
-    server.run_all(&[
-        "TASK.PUSH jobs x ID a DELAY 60",
-        "CONFIG SET min-replicas-to-write 1",
-    ]);
+    server.run_all(&["TASK.PUSH jobs x ID a DELAY 60", "CONFIG SET min-replicas-to-write 1"]);
     holds_for(200, || server.state("jobs", "a") == "scheduled");
-    server
-        .run("TASK.CLAIM jobs")
-        .assert_refused("NOREPLICAS", &[]);
+    server.run("TASK.CLAIM jobs").assert_refused("NOREPLICAS", &[]);
     server.run("CONFIG SET min-replicas-to-write 0");
     server.wait_for_state("a", "ready");
 }

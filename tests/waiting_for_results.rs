@@ -19,11 +19,7 @@ fn is_woken_by_every_end() {
         ("TASK.COMPLETE jobs a done", "completed", bulk("done")),
         ("TASK.FAIL jobs a no DEAD", "failed", bulk("no")),
         ("TASK.CANCEL jobs a", "canceled", nil()),
-        (
-            "TASK.EXTEND jobs a LEASE 1",
-            "failed",
-            bulk("lease expired"),
-        ),
+        ("TASK.EXTEND jobs a LEASE 1", "failed", bulk("lease expired")),
     ] {
         let server = Server::start();
         server.run_all(&["TASK.PUSH jobs x ID a ATTEMPTS 1", "TASK.CLAIM jobs"]);
@@ -32,11 +28,7 @@ fn is_woken_by_every_end() {
         server.run(end);
         for waiter in [&mut first, &mut second] {
             let reply = waiter.read();
-            assert_eq!(
-                (reply.at(0).text().as_str(), reply.at(1)),
-                (state, &data),
-                "{end}"
-            );
+            assert_eq!((reply.at(0).text().as_str(), reply.at(1)), (state, &data), "{end}");
         }
     }
 }
@@ -85,10 +77,7 @@ fn times_out_with_the_state_there_is() {
             let start = Instant::now();
             let reply = server.run("TASK.RESULT jobs a BLOCK 30");
             let waited = start.elapsed().as_millis();
-            assert_eq!(
-                (reply.at(0).text().as_str(), reply.at(1)),
-                ("claimed", &nil())
-            );
+            assert_eq!((reply.at(0).text().as_str(), reply.at(1)), ("claimed", &nil()));
             assert!(waited >= 29, "{waited} ms are too early");
             waited - 29
         })
@@ -154,10 +143,7 @@ fn client_unblock() {
     server.wait_for_blocked(1);
     assert_eq!(server.run(&format!("CLIENT UNBLOCK {id}")), int(1));
     let reply = waiter.read();
-    assert_eq!(
-        (reply.at(0).text().as_str(), reply.at(1)),
-        ("claimed", &nil())
-    );
+    assert_eq!((reply.at(0).text().as_str(), reply.at(1)), ("claimed", &nil()));
     waiter.send(WAIT);
     server.wait_for_blocked(1);
     server.run(&format!("CLIENT UNBLOCK {id} ERROR"));
@@ -184,8 +170,7 @@ fn does_not_wait_in_transactions_and_scripts() {
     client.run("MULTI");
     client.run(WAIT);
     assert_eq!(client.run("EXEC").at(0).at(0), "claimed");
-    let reply =
-        client.run(r#"EVAL "return redis.call('TASK.RESULT', KEYS[1], 'a', 'BLOCK', 0)" 1 jobs"#);
+    let reply = client.run(r#"EVAL "return redis.call('TASK.RESULT', KEYS[1], 'a', 'BLOCK', 0)" 1 jobs"#);
     assert_eq!(reply.at(0), "claimed");
 }
 

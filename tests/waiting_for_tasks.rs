@@ -39,9 +39,7 @@ fn does_not_wait_for_what_is_ready() {
 #[test]
 fn first_come_first_served() {
     let server = Server::start();
-    let mut workers: Vec<_> = (0..5)
-        .map(|_| server.block("TASK.CLAIM jobs BLOCK 0"))
-        .collect();
+    let mut workers: Vec<_> = (0..5).map(|_| server.block("TASK.CLAIM jobs BLOCK 0")).collect();
     for n in 0..5 {
         server.run(&format!("TASK.PUSH jobs x ID {n}"));
     }
@@ -87,10 +85,7 @@ fn count_takes_what_a_tick_made_ready() {
 #[test]
 fn times_out_exactly() {
     let server = Server::start();
-    for claim in [
-        "TASK.CLAIM jobs BLOCK 30",
-        "TASK.CLAIM jobs COUNT 3 BLOCK 30",
-    ] {
+    for claim in ["TASK.CLAIM jobs BLOCK 30", "TASK.CLAIM jobs COUNT 3 BLOCK 30"] {
         let late = (0..5)
             .map(|_| {
                 let start = Instant::now();
@@ -264,11 +259,7 @@ fn goes_on_waiting_for_the_key() {
 fn a_key_that_comes_back_serves_waiters() {
     for how in ["RENAME", "RESTORE", "COPY", "MOVE", "SWAPDB"] {
         let server = Server::start();
-        let source = if how == "MOVE" || how == "SWAPDB" {
-            "jobs"
-        } else {
-            "source"
-        };
+        let source = if how == "MOVE" || how == "SWAPDB" { "jobs" } else { "source" };
         let mut client = server.client();
         if source == "jobs" {
             client.run("SELECT 1");
@@ -299,9 +290,7 @@ fn a_demotion_unblocks() {
     let mut worker = server.block("TASK.CLAIM jobs BLOCK 0");
     server.run(&format!("REPLICAOF 127.0.0.1 {}", master.port()));
     worker.read().assert_refused("UNBLOCKED", &[]);
-    server
-        .run("TASK.CLAIM jobs BLOCK 0")
-        .assert_refused("READONLY", &[]);
+    server.run("TASK.CLAIM jobs BLOCK 0").assert_refused("READONLY", &[]);
 }
 
 /// A waiter on a key of another type is refused at once.
@@ -309,9 +298,7 @@ fn a_demotion_unblocks() {
 fn another_type_is_refused() {
     let server = Server::start();
     server.run("SET jobs string");
-    server
-        .run("TASK.CLAIM jobs BLOCK 0")
-        .assert_refused("WRONGTYPE", &[]);
+    server.run("TASK.CLAIM jobs BLOCK 0").assert_refused("WRONGTYPE", &[]);
 }
 
 /// While clients' writes are paused nobody is given anything; then everybody is.

@@ -17,30 +17,20 @@ pub(crate) struct Crew(Vec<Child>);
 impl Crew {
     pub(crate) fn hire(url: &str, size: usize) -> io::Result<Crew> {
         let names = (1..=size).map(|number| format!("worker-{number}"));
-        Ok(Crew(
-            names
-                .map(|name| hire(url, &name))
-                .collect::<Result<_, _>>()?,
-        ))
+        Ok(Crew(names.map(|name| hire(url, &name)).collect::<Result<_, _>>()?))
     }
 
     /// Fails if no worker is left.
     pub(crate) fn check(&mut self) -> Result<(), Error> {
         let works = |worker: &mut Child| matches!(worker.try_wait(), Ok(None));
-        if self.0.iter_mut().any(works) {
-            Ok(())
-        } else {
-            Err("all workers are gone".into())
-        }
+        if self.0.iter_mut().any(works) { Ok(()) } else { Err("all workers are gone".into()) }
     }
 }
 
 /// Asks the workers to stop, by the end of their stdin, and waits until they have.
 impl Drop for Crew {
     fn drop(&mut self) {
-        self.0
-            .iter_mut()
-            .for_each(|worker| drop(worker.stdin.take()));
+        self.0.iter_mut().for_each(|worker| drop(worker.stdin.take()));
         for worker in &mut self.0 {
             let _ = worker.wait();
         }
@@ -48,10 +38,7 @@ impl Drop for Crew {
 }
 
 fn hire(url: &str, name: &str) -> io::Result<Child> {
-    Command::new(current_exe()?)
-        .args(["worker", url, name])
-        .stdin(Stdio::piped())
-        .spawn()
+    Command::new(current_exe()?).args(["worker", url, name]).stdin(Stdio::piped()).spawn()
 }
 
 /// Hires one more worker, kills it in the middle of the job and of a task, and tells what becomes
@@ -61,7 +48,7 @@ pub(crate) fn lose_one(url: &str, name: &str, tasks: u64) -> Result<(), Error> {
     let (id, attempt, killed) = loop {
         let mut victim = hire(url, name)?;
         sleep(TICK);
-        while completed(&mut link)? * 3 < tasks {
+        while completed(&mut link)? * 4 < tasks {
             sleep(TICK);
         }
         if completed(&mut link)? == tasks {
@@ -77,16 +64,12 @@ pub(crate) fn lose_one(url: &str, name: &str, tasks: u64) -> Result<(), Error> {
             break (id, attempt, killed);
         } // else it was between two tasks: once more
     };
-    print(&format!(
-        "{name} killed with kill -9; it had {id}, attempt {attempt}"
-    ));
+    print(&format!("{name} killed with kill -9; it had {id}, attempt {attempt}"));
     while number(&mut link, &["TASK.GET", QUEUE, &id], "attempt")? == attempt {
         sleep(TICK);
     }
     let (now, after) = (attempt + 1, killed.elapsed().as_secs_f32());
-    print(&format!(
-        "{id} came back as attempt {now} after {after:.1} s"
-    ));
+    print(&format!("{id} came back as attempt {now} after {after:.1} s"));
     Ok(())
 }
 
@@ -98,9 +81,7 @@ pub(crate) fn completed(link: &mut Link) -> Result<u64, Error> {
 /// One number of a map.
 fn number(link: &mut Link, command: &[&str], field: &str) -> Result<u64, Error> {
     let map: HashMap<String, Value> = link.ask(command)?;
-    let value = map
-        .get(field)
-        .ok_or_else(|| format!("{command:?} says nothing of {field}"))?;
+    let value = map.get(field).ok_or_else(|| format!("{command:?} says nothing of {field}"))?;
     Ok(u64::from_redis_value_ref(value)?)
 }
 
@@ -120,11 +101,7 @@ fn claim_of(link: &mut Link, worker: &str) -> Result<Option<(String, u64)>, Erro
 }
 
 /// Prints a line where the bar is.
-fn print(line: &str) {
-    let clear = if stdout().is_terminal() {
-        "\r\x1b[K"
-    } else {
-        ""
-    };
+pub(crate) fn print(line: &str) {
+    let clear = if stdout().is_terminal() { "\r\x1b[K" } else { "" };
     println!("{clear}         {line}");
 }

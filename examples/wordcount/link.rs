@@ -14,10 +14,7 @@ pub(crate) struct Link {
 
 impl Link {
     pub(crate) fn new(url: &str) -> RedisResult<Link> {
-        Ok(Link {
-            client: Client::open(url)?,
-            connection: None,
-        })
+        Ok(Link { client: Client::open(url)?, connection: None })
     }
 
     /// Says a command, and says it again if the connection broke or the server is loading its data.
@@ -32,11 +29,7 @@ impl Link {
                 Some(connection) => Ok(connection),
                 None => self.client.get_connection(),
             }
-            .and_then(|connection| {
-                redis::cmd(name)
-                    .arg(arguments)
-                    .query(self.connection.insert(connection))
-            });
+            .and_then(|connection| redis::cmd(name).arg(arguments).query(self.connection.insert(connection)));
             match answer {
                 Err(error) if Instant::now() < give_up && worth_it(&error) => {
                     self.connection = None;

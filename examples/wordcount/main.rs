@@ -29,13 +29,16 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 const QUEUE: &str = "words";
 
 /// How soon the task of a dead worker comes back. Those alive extend theirs.
-const LEASE_MS: &str = "2000";
+const LEASE_MS: &str = "1000";
 
 /// The longest that an attempt may take, however often it is extended: the end of one that hangs.
 const TIMEOUT_MS: &str = "60000";
 
 /// A task's share of the text, if there is enough for some hundreds.
-const TASK_BYTES: u64 = 256 << 10;
+const TASK_BYTES: u64 = 1 << 20;
+
+/// How long we wait for any one result.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often we look at what is going on.
 const TICK: Duration = Duration::from_millis(50);
@@ -74,6 +77,7 @@ fn demo(folder: Option<&str>) -> Result<(), Error> {
     let shared_took = started.elapsed();
     last.join().map_err(|_| "lose_one panicked")??;
     drop(crew);
+    crew::print(&format!("{task_count} results collected"));
 
     println!("check    one process counts the same files");
     let started = Instant::now();
@@ -85,11 +89,7 @@ fn demo(folder: Option<&str>) -> Result<(), Error> {
     let took = [shared_took, started.elapsed()].map(|took| took.as_secs_f32());
     println!("{:>17} {:>13.1}s {:>13.1}s", "time", took[0], took[1]);
     println!("identical: {}", if shared == alone { "yes" } else { "NO" });
-    if shared == alone {
-        Ok(())
-    } else {
-        Err("the counts differ".into())
-    }
+    if shared == alone { Ok(()) } else { Err("the counts differ".into()) }
 }
 
 /// Pushes the tasks and answers their ids: our own, so that a push said twice adds nothing.
@@ -108,68 +108,49 @@ fn collect(link: &mut Link, ids: &[String], crew: &mut Crew) -> Result<Counts, E
     let mut sum = Counts::new();
     let mut drawn = Instant::now();
     for id in ids {
+        let give_up = Instant::now() + PATIENCE;
         let result = loop {
             if drawn.elapsed() > TICK {
                 drawn = Instant::now();
                 draw(crew::completed(link)?, ids.len() as u64);
                 crew.check()?;
             }
-            let answer: Vec<Option<String>> =
-                link.ask(&["TASK.RESULT", QUEUE, id, "BLOCK", "50"])?;
+            let answer: Vec<Option<String>> = link.ask(&["TASK.RESULT", QUEUE, id, "BLOCK", "50"])?;
             match answer.as_slice() {
                 [Some(state), Some(result), ..] if state == "completed" => break result.clone(),
-                [Some(state), ..] if ["scheduled", "ready", "claimed"].contains(&&**state) => {}
-                other => return Err(format!("{id} is not to be done: {other:?}").into()),
+                [Some(state), ..] if is_open(state) && Instant::now() < give_up => {}
+                other => return Err(format!("no result of {id}: {other:?}").into()),
             }
         };
         for (word, count) in serde_json::from_str::<Counts>(&result)? {
             *sum.entry(word).or_default() += count;
         }
     }
-    draw(ids.len() as u64, ids.len() as u64);
     Ok(sum)
+}
+
+fn is_open(state: &str) -> bool {
+    matches!(state, "waiting" | "scheduled" | "ready" | "claimed")
 }
 
 /// Draws the bar over itself; nothing where no one watches.
 fn draw(done: u64, total: u64) {
     if stdout().is_terminal() {
-        let bar: String = (0..40)
-            .map(|at| if at * total < done * 40 { '#' } else { '.' })
-            .collect();
-        let end = if done == total { "\n" } else { "" };
-        print!("\r         {bar} {done} of {total} tasks{end}");
+        let bar: String = (0..40).map(|at| if at * total < done * 40 { '#' } else { '.' }).collect();
+        print!("\r         {bar} {done} of {total} tasks");
         let _ = stdout().flush();
     }
 }
 
 /// Prints both counts side by side: the most frequent words, and all.
 fn compare(shared: &Counts, alone: &Counts) {
-    let mut words: Vec<_> = alone
-        .iter()
-        .filter(|(word, _)| word.chars().count() > 3)
-        .collect();
+    let mut words: Vec<_> = alone.iter().filter(|(word, _)| word.chars().count() > 3).collect();
     words.sort_by_key(|(word, count)| (Reverse(**count), *word));
-    println!(
-        "{:>17} {:>14} {:>14}",
-        "4 letters or more", "workers", "one process"
-    );
+    println!("{:>17} {:>14} {:>14}", "4 letters or more", "workers", "one process");
     for (word, count) in words.into_iter().take(10) {
-        println!(
-            "{word:>17} {:>14} {count:>14}",
-            shared.get(word).unwrap_or(&0)
-        );
+        println!("{word:>17} {:>14} {count:>14}", shared.get(word).unwrap_or(&0));
     }
     let total = |counts: &Counts| counts.values().sum::<u64>();
-    println!(
-        "{:>17} {:>14} {:>14}",
-        "all words",
-        total(shared),
-        total(alone)
-    );
-    println!(
-        "{:>17} {:>14} {:>14}",
-        "distinct",
-        shared.len(),
-        alone.len()
-    );
+    println!("{:>17} {:>14} {:>14}", "all words", total(shared), total(alone));
+    println!("{:>17} {:>14} {:>14}", "distinct", shared.len(), alone.len());
 }

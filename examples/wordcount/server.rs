@@ -22,21 +22,13 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn start() -> Result<Server, Error> {
         let module = env::var("REDIS_TASK_MODULE").unwrap_or_else(|_| MODULE.into());
-        let module = fs::canonicalize(&module)
-            .map_err(|_| format!("no module at {module}: run `cargo build --release`"))?;
+        let module = fs::canonicalize(&module).map_err(|_| format!("no module at {module}: run `cargo build --release`"))?;
         let program = env::var("REDIS_TASK_SERVER").unwrap_or_else(|_| "redis-server".into());
         let folder = TempDir::with_prefix("redis-task-")?;
         let log = folder.path().join("log");
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let process = Command::new(&program)
-            .args([
-                "--bind",
-                "127.0.0.1",
-                "--port",
-                &port.to_string(),
-                "--appendonly",
-                "yes",
-            ])
+            .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--appendonly", "yes"])
             .args(["--save", "", "--dir"])
             .arg(folder.path())
             .arg("--loadmodule")
@@ -45,11 +37,7 @@ impl Server {
             .spawn()
             .map_err(|error| format!("{program}: {error}; name one in REDIS_TASK_SERVER"))?;
         let url = format!("redis://127.0.0.1:{port}/");
-        let mut server = Server {
-            url,
-            process,
-            _folder: folder,
-        };
+        let mut server = Server { url, process, _folder: folder };
         let give_up = Instant::now() + Duration::from_secs(10);
         while redis::Client::open(&*server.url)?.get_connection().is_err() {
             if server.process.try_wait()?.is_some() || Instant::now() > give_up {

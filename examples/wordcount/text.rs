@@ -140,16 +140,12 @@ fn count(bytes: &[u8], html: bool, counts: &mut Counts) {
         (!tag.starts_with("script") && !tag.starts_with("style")).then_some(text)
     });
     for text in after_tags.chain([before]) {
-        for word in text
-            .split(|c: char| !c.is_alphabetic())
-            .filter(|word| !word.is_empty())
-        {
+        for word in text.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty()) {
             *counts.entry(word.to_lowercase()).or_default() += 1;
         }
     }
 }
 
 fn is_html(path: &Path) -> bool {
-    path.extension()
-        .is_some_and(|extension| extension == "html" || extension == "htm")
+    path.extension().is_some_and(|extension| extension == "html" || extension == "htm")
 }

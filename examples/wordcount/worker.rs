@@ -45,7 +45,7 @@ pub(crate) fn run(url: &str, name: &str) -> Result<(), Error> {
             }
         };
         match said {
-            Err(error) if is_lost(&error) => eprintln!("{name}: {} is not ours: {error}", claim.id),
+            Err(error) if has_ended(&error) => eprintln!("{name}: too late for {}: {error}", claim.id),
             said => said?,
         }
     }
@@ -54,8 +54,7 @@ pub(crate) fn run(url: &str, name: &str) -> Result<(), Error> {
 
 /// The next task, or none within half a second: time to see whether we should stop.
 fn claim(link: &mut Link, name: &str) -> Result<Option<Claim>, Error> {
-    let answer: Option<Vec<Option<String>>> =
-        link.ask(&["TASK.CLAIM", QUEUE, "WORKER", name, "BLOCK", "500"])?;
+    let answer: Option<Vec<Option<String>>> = link.ask(&["TASK.CLAIM", QUEUE, "WORKER", name, "BLOCK", "500"])?;
     match answer.unwrap_or_default().as_slice() {
         [Some(id), Some(payload), Some(attempt), Some(lease_ms), ..] => Ok(Some(Claim {
             id: id.clone(),
@@ -73,17 +72,20 @@ fn say(link: &mut Link, command: &str, claim: &Claim, text: &[&str]) -> RedisRes
     link.ask(&[&[command, QUEUE, &claim.id], text, &fence].concat())
 }
 
-/// The task is not ours any more: the lease ended and another worker has it, or it was canceled or
-/// forgotten. Nothing is wrong: a result is published by the claim that is live, or not at all.
+/// The claim has ended: its lease was over, or the task was canceled or forgotten. Nothing is wrong: a
+/// result is published by the claim that is live, or not at all.
+fn has_ended(error: &RedisError) -> bool {
+    matches!(error.code(), Some("STALE" | "CANCELED" | "NOTCLAIMED" | "NOTASK"))
+}
+
+/// As [`has_ended`], and for good. NOTCLAIMED may only say that the lease is over: as long as no other
+/// worker has the task, our result is still welcome.
 fn is_lost(error: &RedisError) -> bool {
-    matches!(
-        error.code(),
-        Some("STALE" | "CANCELED" | "NOTCLAIMED" | "NOTASK")
-    )
+    has_ended(error) && error.code() != Some("NOTCLAIMED")
 }
 
 /// Works while another thread extends the lease, which can thus be short: it only says how soon
-/// the task of a dead worker comes back. `lost` tells the work that the task is not ours any more.
+/// the task of a dead worker comes back. `lost` tells the work to give up.
 fn beating<T>(link: &mut Link, claim: &Claim, work: impl FnOnce(&AtomicBool) -> T) -> T {
     let lost = &AtomicBool::new(false);
     let (working, work_ends) = mpsc::channel::<()>();

@@ -14,6 +14,7 @@ use crate::queue::Queue;
 use crate::state::{LastClaim, State};
 use crate::task::{Extra, Status, Task};
 use crate::time::{Ms, UnixMs};
+use crate::times::Times;
 use std::mem;
 
 impl Queue {
@@ -38,6 +39,11 @@ impl Queue {
                 self.head = *head;
                 Ok(None)
             }
+            Effect::Measured { waits, runs } => {
+                let (waits, runs) = (Times::decode(waits)?, Times::decode(runs)?);
+                (self.waits, self.runs) = (waits, runs);
+                Ok(None)
+            }
             Effect::Restored(image) => {
                 self.admit_image(image)?;
                 Ok(Some((Event::Restore, self.apply_restored(image))))
@@ -49,7 +55,7 @@ impl Queue {
         if let (true, TaskId::Made(id)) = (pushed.made, pushed.id) {
             self.head.last_id = self.head.last_id.max(id);
         }
-        self.head.totals.pushed += 1;
+        count(&mut self.head.totals.pushed);
         let slot = self.add(pushed.id, State::Waiting, LastClaim::Open);
         self.begin(slot, &pushed.order, pushed.at);
         slot
@@ -63,6 +69,7 @@ impl Queue {
                 self.enter_ready(slot, order, at);
             }
             Change::Claimed { attempt, worker, lease, at, deadline, timeout_at } => {
+                self.waits.record(at.since(self.tasks.at(slot).at));
                 self.leave(slot);
                 self.end_ttl(slot);
                 self.set_worker(slot, worker, lease);
@@ -71,7 +78,7 @@ impl Queue {
                 task.attempt = attempt;
                 task.set_last_claim(LastClaim::Open);
                 self.enter(slot, State::Claimed, deadline);
-                self.head.totals.claimed += 1;
+                count(&mut self.head.totals.claimed);
             }
             Change::Extended { deadline, checkpoint } => {
                 if checkpoint.is_some() {
@@ -80,32 +87,40 @@ impl Queue {
                 self.extend(slot, deadline);
             }
             Change::Completed { result, at, drop_at } => {
+                self.measure_run(slot, at);
                 self.set_data(slot, result);
                 self.set_error(slot, None);
                 self.set_checkpoint(slot, None);
                 self.tasks.at_mut(slot).set_last_claim(LastClaim::Completed);
                 self.finish(slot, State::Completed, at, drop_at);
-                self.head.totals.completed += 1;
+                count(&mut self.head.totals.completed);
             }
-            Change::BackedOff { error, due } => {
+            Change::BackedOff { error, at, due } => {
+                self.measure_run(slot, at);
                 self.leave(slot);
                 self.set_error(slot, Some(error));
                 self.tasks.at_mut(slot).set_last_claim(LastClaim::FailedToScheduled);
                 self.enter(slot, State::Scheduled, due);
-                self.head.totals.retried += 1;
+                count(&mut self.head.totals.retried);
             }
             Change::Requeued { error, order, at } => {
+                self.measure_run(slot, at);
                 self.leave(slot);
                 self.set_error(slot, Some(error));
                 self.tasks.at_mut(slot).set_last_claim(LastClaim::FailedToReady);
                 self.enter_ready(slot, order, at);
-                self.head.totals.retried += 1;
+                count(&mut self.head.totals.retried);
             }
             Change::Failed { error, lapsed, at, drop_at } => {
                 self.set_error(slot, Some(error));
                 self.tasks.at_mut(slot).set_last_claim(if lapsed { LastClaim::Lapsed } else { LastClaim::FailedForGood });
-                self.head.totals.lapsed += u64::from(lapsed);
-                self.head.totals.failed += 1;
+                if lapsed {
+                    count(&mut self.head.totals.lapsed);
+                }
+                count(&mut self.head.totals.failed);
+                if !lapsed {
+                    self.measure_run(slot, at);
+                }
                 self.finish(slot, State::Failed, at, drop_at);
             }
             Change::Released { at } => {
@@ -124,16 +139,16 @@ impl Queue {
                 self.leave(slot);
                 self.tasks.at_mut(slot).set_last_claim(LastClaim::Lapsed);
                 self.enter_ready(slot, self.tasks.at(slot).order, at);
-                self.head.totals.lapsed += 1;
+                count(&mut self.head.totals.lapsed);
             }
             Change::Canceled { at, drop_at } => {
                 self.void_claims(slot);
                 self.finish(slot, State::Canceled, at, drop_at);
-                self.head.totals.canceled += 1;
+                count(&mut self.head.totals.canceled);
             }
             Change::Expired { at, drop_at } => {
                 self.finish(slot, State::Expired, at, drop_at);
-                self.head.totals.expired += 1;
+                count(&mut self.head.totals.expired);
             }
             Change::Revived { order, at } => {
                 self.leave(slot);
@@ -147,7 +162,7 @@ impl Queue {
                 self.set_checkpoint(slot, None);
                 self.begin_tries_anew(slot);
                 self.begin(slot, &order, at);
-                self.head.totals.pushed += 1;
+                count(&mut self.head.totals.pushed);
             }
             Change::Dropped => return self.drop_task(slot),
         }
@@ -242,12 +257,20 @@ impl Queue {
         }
     }
 
+    /// A live claim was answered. How long one ran that had lapsed is not known.
+    fn measure_run(&mut self, slot: Slot, at: UnixMs) {
+        if self.tasks.at(slot).state() == State::Claimed {
+            self.runs.record(at.since(self.claimed_at(slot)));
+        }
+    }
+
     /// A claim was given back: its try does not count.
     fn end_claim(&mut self, slot: Slot, last_claim: LastClaim) {
+        let attempt = self.tasks.at(slot).attempt;
         let extra = self.extra_mut(slot);
-        extra.uncounted = extra.uncounted.saturating_add(1);
+        extra.uncounted = extra.uncounted.saturating_add(1).min(attempt);
         self.tasks.at_mut(slot).set_last_claim(last_claim);
-        self.head.totals.released += 1;
+        count(&mut self.head.totals.released);
     }
 
     fn finish(&mut self, slot: Slot, state: State, at: UnixMs, drop_at: UnixMs) {
@@ -329,9 +352,9 @@ impl Queue {
         let task = self.tasks.remove(slot);
         self.owned_bytes -= task.data.len();
         if let Some(extra) = task.extra.get() {
-            self.owned_bytes -= owned_by(&self.extras.remove(extra));
+            self.owned_bytes -= self.extras.remove(extra).owned_bytes();
         }
-        self.head.totals.dropped += 1;
+        count(&mut self.head.totals.dropped);
     }
 
     // What a task owns.
@@ -429,23 +452,21 @@ impl Queue {
 
     /// Drops an [`Extra`] that says nothing, so that equal tasks are equal whatever they went through.
     fn tidy_extra(&mut self, slot: Slot) {
-        if let Some(extra) = self.tasks.at(slot).extra.get() {
-            if self.extras.at(extra).is_empty() {
-                self.extras.remove(extra);
-                self.tasks.at_mut(slot).extra = Slot::NIL;
-            }
+        if let Some(extra) = self.tasks.at(slot).extra.get()
+            && self.extras.at(extra).is_empty()
+        {
+            self.extras.remove(extra);
+            self.tasks.at_mut(slot).extra = Slot::NIL;
         }
     }
+}
+
+/// One more; but a dump that says it had counted to the end cannot make it overflow.
+const fn count(total: &mut u64) {
+    *total = total.saturating_add(1);
 }
 
 /// When a claim began, unless its deadline and its lease tell.
 fn untold(claimed_at: UnixMs, deadline: UnixMs, lease: Ms) -> Option<UnixMs> {
     (deadline.before(lease) != claimed_at).then_some(claimed_at)
-}
-
-/// What an [`Extra`] adds to [`Queue::owned_bytes`].
-pub(crate) fn owned_by(extra: &Extra) -> usize {
-    let texts = [&extra.error, &extra.checkpoint].into_iter().flatten().map(|text| text.len());
-    let options = extra.options.as_ref().map_or(0, |_| mem::size_of::<Options>());
-    texts.sum::<usize>() + options + extra.name.as_ref().map_or(0, |name| name.len())
 }

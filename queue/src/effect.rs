@@ -25,6 +25,15 @@ pub enum Effect<'a> {
     /// A task as it is, from a snapshot.
     #[serde(borrow)]
     Restored(Image<'a>),
+    /// How long tasks waited and ran, from a snapshot: each a list of pairs of milliseconds and count, in postcard's wire format.
+    Measured {
+        /// From ready to claimed.
+        #[serde(borrow, with = "serde_bytes")]
+        waits: &'a [u8],
+        /// From claimed to answered.
+        #[serde(borrow, with = "serde_bytes")]
+        runs: &'a [u8],
+    },
 }
 
 /// A task was added.
@@ -106,6 +115,8 @@ pub enum Change<'a> {
         /// Why.
         #[serde(borrow, with = "serde_bytes")]
         error: &'a [u8],
+        /// When.
+        at: UnixMs,
         /// When it becomes ready.
         due: UnixMs,
     },

@@ -35,6 +35,8 @@ pub mod op;
 
 mod admit;
 mod apply;
+#[cfg(debug_assertions)]
+mod check;
 mod index;
 mod list;
 mod options;
@@ -43,6 +45,7 @@ mod snapshot;
 mod state;
 mod task;
 mod time;
+mod times;
 mod txn;
 mod view;
 
@@ -55,5 +58,6 @@ pub use options::{Defaults, Options, Start};
 pub use queue::Queue;
 pub use state::{LastClaim, State};
 pub use time::{Ms, Retention, UnixMs};
+pub use times::Percentiles;
 pub use txn::{Journal, Txn};
 pub use view::TaskView;

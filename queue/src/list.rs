@@ -69,7 +69,9 @@ impl fmt::Display for Cursor<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Zero => out.write_str("0"),
-            Self::Task { rewinds, place, stay: (attempt, since), id } => write!(out, "t:{rewinds}:{place}:{attempt}:{since}:{id}"),
+            Self::Task { rewinds, place, stay: (attempt, since), id } => {
+                write!(out, "t:{rewinds}:{place}:{attempt}:{since}:{id}")
+            }
             Self::Slot(slot) => write!(out, "s:{slot}"),
         }
     }

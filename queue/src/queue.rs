@@ -10,6 +10,7 @@ use crate::index::workers::Workers;
 use crate::state::State;
 use crate::task::{Extra, NO_EXTRA, Task};
 use crate::time::{Ms, UnixMs};
+use crate::times::{Percentiles, Times};
 use std::collections::BTreeSet;
 use std::mem;
 
@@ -35,6 +36,10 @@ pub struct Queue {
     /// Never claimed tasks with a TTL, by its end.
     pub(crate) ttls: BTreeSet<(UnixMs, Slot)>,
     pub(crate) head: Head,
+    /// How long tasks were ready before they were claimed.
+    pub(crate) waits: Times,
+    /// How long claims were held before they were answered.
+    pub(crate) runs: Times,
     /// Nothing falls due before this. Never late; early where a deadline was moved away.
     pub(crate) soonest: UnixMs,
     /// Bytes of payloads, results and what else tasks own outside their slots.
@@ -56,6 +61,8 @@ impl Default for Queue {
             finished: Default::default(),
             ttls: BTreeSet::new(),
             head: Head::default(),
+            waits: Times::default(),
+            runs: Times::default(),
             soonest: UnixMs::NEVER,
             owned_bytes: 0,
             rewinds: 0,
@@ -90,6 +97,18 @@ impl Queue {
     #[must_use]
     pub const fn totals(&self) -> &Totals {
         &self.head.totals
+    }
+
+    /// How long recent tasks were ready before they were claimed.
+    #[must_use]
+    pub fn wait_times(&self) -> Option<Percentiles> {
+        self.waits.percentiles()
+    }
+
+    /// How long recent claims were held before the worker completed or failed the task.
+    #[must_use]
+    pub fn run_times(&self) -> Option<Percentiles> {
+        self.runs.percentiles()
     }
 
     /// The last id the queue made.
@@ -142,7 +161,14 @@ impl Queue {
         const TTL_BYTES: usize = mem::size_of::<(UnixMs, Slot)>() * 3 / 2;
         let slabs = self.tasks.bytes() + self.extras.bytes() + self.ids.bytes() + self.workers.bytes();
         let deadlines: usize = [&self.due, &self.leases].into_iter().chain(&self.finished).map(Deadlines::bytes).sum();
-        mem::size_of::<Self>() + slabs + self.ready.bytes() + deadlines + self.ttls.len() * TTL_BYTES + self.owned_bytes
+        mem::size_of::<Self>()
+            + slabs
+            + self.ready.bytes()
+            + self.waits.bytes()
+            + self.runs.bytes()
+            + deadlines
+            + self.ttls.len() * TTL_BYTES
+            + self.owned_bytes
     }
 
     /// The next place at the end of the line.

@@ -17,6 +17,7 @@ impl Queue {
     pub fn for_each_chunk(&self, mut sink: impl FnMut(&[u8])) {
         let mut packed = Packed::default();
         packed.push(&Effect::Restarted(self.head));
+        packed.push(&Effect::Measured { waits: &self.waits.encode(), runs: &self.runs.encode() });
         for slot in self.in_order() {
             packed.push(&Effect::Restored(self.image(slot)));
             if packed.bytes().len() >= CHUNK_BYTES {
@@ -42,7 +43,7 @@ impl Queue {
         self.ready.iter(&self.tasks).chain(deadlines.flat_map(|deadlines: &Deadlines| deadlines.iter(&self.tasks)))
     }
 
-    fn image(&self, slot: Slot) -> Image<'_> {
+    pub(crate) fn image(&self, slot: Slot) -> Image<'_> {
         let task = self.tasks.at(slot);
         let extra = self.extra(task);
         let extra = ExtraImage {

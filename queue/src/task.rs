@@ -5,6 +5,7 @@ use crate::index::workers::{Worker, WorkerId};
 use crate::options::Options;
 use crate::state::{LastClaim, State};
 use crate::time::UnixMs;
+use std::mem;
 
 /// A task in its slot.
 ///
@@ -142,5 +143,12 @@ pub(crate) static NO_EXTRA: Extra = Extra {
 impl Extra {
     pub(crate) fn is_empty(&self) -> bool {
         *self == NO_EXTRA
+    }
+
+    /// What it owns outside its slot.
+    pub(crate) fn owned_bytes(&self) -> usize {
+        let texts = [&self.error, &self.checkpoint].into_iter().flatten().map(|text| text.len());
+        let names = [self.name.as_deref(), self.worker.as_ref().map(|worker| &*worker.name)].into_iter().flatten().map(str::len);
+        texts.sum::<usize>() + names.sum::<usize>() + self.options.as_ref().map_or(0, |_| mem::size_of::<Options>())
     }
 }

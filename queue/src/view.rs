@@ -57,7 +57,7 @@ impl Queue {
             priority: task.priority,
             attempt: task.attempt,
             tries: self.tries(slot),
-            worker: self.worker(slot).map(|(name, _)| name),
+            worker: self.worker(slot).map(|(name, _)| name).filter(|_| state == State::Claimed || state.is_terminal()),
             created: self.created(slot),
             ready_at: at_if(matches!(state, State::Scheduled | State::Ready)),
             claimed_at: (state == State::Claimed).then(|| self.claimed_at(slot)),

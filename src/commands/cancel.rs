@@ -1,20 +1,24 @@
 //! `TASK.CANCEL queue (id [id …] | ALL [COUNT n])`
 
 use crate::commands::selection::{self, Verb};
-use crate::redis::command::{Access, CommandSpec, KeySpec, handler};
+use crate::redis::command::{Access, CommandSpec, handler};
 use taskqueue::op;
 
 pub(crate) const SPEC: CommandSpec = CommandSpec {
     name: "task.cancel",
-    handler: handler(|context, argv| selection::run(context, argv, &Verb { to_one: op::cancel, to_all: op::cancel_all })),
+    handler: handler(|context, args| selection::run(context, args, &CANCEL)),
     flags: "write",
     arity: -3,
     summary: "Cancels tasks that have not ended; ALL means all that no worker has claimed. Answers how many.",
     complexity: "O(C log N) for C tasks of N in the queue",
     since: "0.1.0",
-    history: &[],
     tips: "",
     args: selection::ARGS,
-    keys: &[KeySpec::at(1, Access::Update)],
+    access: Access::Update,
     acl: "write slow task",
+};
+
+const CANCEL: Verb = Verb {
+    to_one: op::cancel,
+    to_all: op::cancel_all,
 };

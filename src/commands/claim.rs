@@ -1,7 +1,7 @@
 //! `TASK.CLAIM queue [COUNT n] [WORKER name] [LEASE ms] [BLOCK ms]`
 
 use crate::args::{Args, DURATION, POSITIVE_DURATION, set, worker_name};
-use crate::redis::command::{Access, Arg, CommandSpec, KeySpec, handler};
+use crate::redis::command::{Access, Arg, CommandSpec, handler};
 use crate::redis::context::Context;
 use crate::redis::error::Error;
 use crate::redis::string::Argv;
@@ -18,16 +18,27 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     summary: "Gives the next task, or several, to a worker until the lease ends; can wait for one.",
     complexity: "O(C log N) for C tasks claimed and N claims held",
     since: "0.1.0",
-    history: &[],
     tips: "nondeterministic_output",
     args: &[
-        Arg::key("queue", 0),
-        Arg::integer("count").token("COUNT").optional().summary("Answer an array of 1 to this many tasks."),
-        Arg::string("worker").token("WORKER").optional().summary("Who works: shown by TASK.GET. Default: the connection's name."),
-        Arg::integer("lease-ms").token("LEASE").optional().summary("Overrides the task's lease."),
-        Arg::integer("block-ms").token("BLOCK").optional().summary("Wait so long for a task; 0: for ever."),
+        Arg::key("queue"),
+        Arg::integer("count")
+            .token("COUNT")
+            .optional()
+            .summary("Answer an array of 1 to this many tasks."),
+        Arg::string("worker")
+            .token("WORKER")
+            .optional()
+            .summary("Who works: shown by TASK.GET. Default: the connection's name."),
+        Arg::integer("lease-ms")
+            .token("LEASE")
+            .optional()
+            .summary("Overrides the task's lease."),
+        Arg::integer("block-ms")
+            .token("BLOCK")
+            .optional()
+            .summary("Wait so long for a task; 0: for ever."),
     ],
-    keys: &[KeySpec::at(1, Access::ReadWrite)],
+    access: Access::Update,
     acl: "write fast blocking task",
 };
 
@@ -39,24 +50,24 @@ struct Request<'a> {
     block: Option<Ms>,
 }
 
-fn claim(context: &Context, argv: Argv<'_>) -> Result<(), Error> {
-    let mut args = Args::new(argv);
+fn claim(context: &Context, args: Argv<'_>) -> Result<(), Error> {
+    let mut args = Args::new(args);
     let queue = args.key()?;
     let request = parse(&mut args)?;
-    let default_name;
-    let worker = match request.worker {
-        Some(worker) => worker,
-        None => {
-            default_name = default_worker(context);
-            &default_name
-        }
+    let worker = request.worker.map_or_else(|| default_worker(context), Into::into);
+    let claim = Claim {
+        worker: &worker,
+        lease: request.lease,
     };
-    let claim = Claim { worker, lease: request.lease };
     if claim_now(context, queue, &claim, request.count)? {
         return Ok(());
     }
     let waits = request.block.is_some_and(|block| {
-        let wish = Wish::Claim { worker: worker.into(), lease: request.lease, count: request.count };
+        let wish = Wish::Claim {
+            worker: worker.into(),
+            lease: request.lease,
+            count: request.count,
+        };
         waiters::wait(context, &[queue], wish, block.0)
     });
     if !waits {

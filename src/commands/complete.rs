@@ -1,7 +1,7 @@
 //! `TASK.COMPLETE queue id result [ATTEMPT n] [RETAIN ms]`
 
 use crate::args::Args;
-use crate::redis::command::{Access, Arg, CommandSpec, KeySpec, handler};
+use crate::redis::command::{Access, Arg, CommandSpec, handler};
 use crate::redis::context::Context;
 use crate::redis::error::Error;
 use crate::redis::string::Argv;
@@ -17,21 +17,26 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     summary: "Publishes the result of a claimed task, once, and wakes who waits for it.",
     complexity: "O(log N) for N tasks kept",
     since: "0.1.0",
-    history: &[],
     tips: "",
     args: &[
-        Arg::key("queue", 0),
+        Arg::key("queue"),
         Arg::string("id"),
         Arg::string("result").summary("Any bytes."),
-        Arg::integer("attempt").token("ATTEMPT").optional().summary("The claim's number: refused if it was lost."),
-        Arg::integer("retain-ms").token("RETAIN").optional().summary("How long the result is kept; -1: for ever."),
+        Arg::integer("attempt")
+            .token("ATTEMPT")
+            .optional()
+            .summary("The claim's number: refused if it was lost."),
+        Arg::integer("retain-ms")
+            .token("RETAIN")
+            .optional()
+            .summary("How long the result is kept; -1: for ever."),
     ],
-    keys: &[KeySpec::at(1, Access::Update)],
+    access: Access::Update,
     acl: "write fast task",
 };
 
-fn complete(context: &Context, argv: Argv<'_>) -> Result<(), Error> {
-    let mut args = Args::new(argv);
+fn complete(context: &Context, args: Argv<'_>) -> Result<(), Error> {
+    let mut args = Args::new(args);
     let (queue, id, result) = (args.key()?, args.id()?, args.bytes()?);
     let (mut attempt, mut retain) = (None, None);
     while let Some(word) = args.option() {

@@ -1,7 +1,7 @@
 //! `TASK.FAIL queue id error [ATTEMPT n] [DELAY ms | DEAD]`
 
 use crate::args::{Args, DURATION, switch};
-use crate::redis::command::{Access, Arg, CommandSpec, KeySpec, handler};
+use crate::redis::command::{Access, Arg, CommandSpec, handler};
 use crate::redis::context::Context;
 use crate::redis::error::Error;
 use crate::redis::string::Argv;
@@ -18,28 +18,32 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     summary: "Reports that a try failed: the task is tried again after its backoff, or has failed.",
     complexity: "O(log N) for N tasks scheduled or kept",
     since: "0.1.0",
-    history: &[],
     tips: "nondeterministic_output",
     args: &[
-        Arg::key("queue", 0),
+        Arg::key("queue"),
         Arg::string("id"),
         Arg::string("error").summary("Why, for people: any bytes."),
-        Arg::integer("attempt").token("ATTEMPT").optional().summary("The claim's number: refused if it was lost."),
+        Arg::integer("attempt")
+            .token("ATTEMPT")
+            .optional()
+            .summary("The claim's number: refused if it was lost."),
         Arg::one_of(
             "next",
             &[
-                Arg::integer("delay-ms").token("DELAY").summary("Instead of the backoff; 0: ready at once."),
+                Arg::integer("delay-ms")
+                    .token("DELAY")
+                    .summary("Instead of the backoff; 0: ready at once."),
                 Arg::word("dead", "DEAD").summary("No more tries."),
             ],
         )
         .optional(),
     ],
-    keys: &[KeySpec::at(1, Access::Update)],
+    access: Access::Update,
     acl: "write fast task",
 };
 
-fn fail(context: &Context, argv: Argv<'_>) -> Result<(), Error> {
-    let mut args = Args::new(argv);
+fn fail(context: &Context, args: Argv<'_>) -> Result<(), Error> {
+    let mut args = Args::new(args);
     let (queue, id, error) = (args.key()?, args.id()?, args.bytes()?);
     let (mut attempt, mut delay, mut dead) = (None, None, false);
     while let Some(word) = args.option() {

@@ -1,20 +1,24 @@
 //! `TASK.FORGET queue (id [id …] | ALL [COUNT n])`
 
 use crate::commands::selection::{self, Verb};
-use crate::redis::command::{Access, CommandSpec, KeySpec, handler};
+use crate::redis::command::{Access, CommandSpec, handler};
 use taskqueue::op;
 
 pub(crate) const SPEC: CommandSpec = CommandSpec {
     name: "task.forget",
-    handler: handler(|context, argv| selection::run(context, argv, &Verb { to_one: |txn, id, _| op::forget(txn, id), to_all: |txn, count, _| op::forget_all(txn, count) })),
+    handler: handler(|context, args| selection::run(context, args, &FORGET)),
     flags: "write",
     arity: -3,
     summary: "Drops tasks that have ended, now. Answers how many.",
     complexity: "O(C log N) for C tasks of N in the queue",
     since: "0.1.0",
-    history: &[],
     tips: "",
     args: selection::ARGS,
-    keys: &[KeySpec::at(1, Access::Update)],
+    access: Access::Update,
     acl: "write slow task",
+};
+
+const FORGET: Verb = Verb {
+    to_one: |txn, id, _| op::forget(txn, id),
+    to_all: |txn, count, _| op::forget_all(txn, count),
 };

@@ -3,7 +3,7 @@
 use crate::args::{Args, switch};
 use crate::commands::fields;
 use crate::config;
-use crate::redis::command::{Access, Arg, CommandSpec, KeySpec, handler};
+use crate::redis::command::{Access, Arg, CommandSpec, handler};
 use crate::redis::context::Context;
 use crate::redis::error::Error;
 use crate::redis::string::Argv;
@@ -17,19 +17,20 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     summary: "Shows all of a task.",
     complexity: "O(1)",
     since: "0.1.0",
-    history: &[],
     tips: "",
     args: &[
-        Arg::key("queue", 0),
+        Arg::key("queue"),
         Arg::string("id"),
-        Arg::word("json", "JSON").optional().summary("One JSON object, as a bulk string."),
+        Arg::word("json", "JSON")
+            .optional()
+            .summary("One JSON object, as a bulk string."),
     ],
-    keys: &[KeySpec::at(1, Access::Read)],
+    access: Access::Read,
     acl: "read fast task",
 };
 
-fn get(context: &Context, argv: Argv<'_>) -> Result<(), Error> {
-    let mut args = Args::new(argv);
+fn get(context: &Context, args: Argv<'_>) -> Result<(), Error> {
+    let mut args = Args::new(args);
     let (queue, id) = (args.key()?, args.id()?);
     let mut json = false;
     while let Some(word) = args.option() {
@@ -43,7 +44,11 @@ fn get(context: &Context, argv: Argv<'_>) -> Result<(), Error> {
     match value.and_then(|value| Some((value, value.queue.find(id)?))) {
         Some((value, slot)) => {
             let fields = fields::of_task(&value.queue.view(slot, &config::defaults()), true);
-            if json { fields.reply_json(context) } else { fields.reply(context) }
+            if json {
+                fields.reply_json(context);
+            } else {
+                fields.reply(context);
+            }
         }
         None if json => context.null(),
         None => context.null_array(),

@@ -2,13 +2,13 @@
 
 use crate::args::{Args, switch};
 use crate::commands::fields::{Field, Fields};
-use crate::redis::command::{Access, Arg, CommandSpec, KeySpec, handler};
+use crate::redis::command::{Access, Arg, CommandSpec, handler};
 use crate::redis::context::Context;
 use crate::redis::error::Error;
 use crate::redis::string::Argv;
 use crate::transact::now;
 use crate::value::QUEUE;
-use taskqueue::{Queue, State, UnixMs};
+use taskqueue::{Percentiles, Queue, State, UnixMs};
 
 pub(crate) const SPEC: CommandSpec = CommandSpec {
     name: "task.info",
@@ -18,15 +18,19 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     summary: "Shows a queue: tasks by state, the age of the oldest ready one, totals, memory.",
     complexity: "O(1)",
     since: "0.1.0",
-    history: &[],
     tips: "nondeterministic_output",
-    args: &[Arg::key("queue", 0), Arg::word("json", "JSON").optional().summary("One JSON object, as a bulk string.")],
-    keys: &[KeySpec::at(1, Access::Read)],
+    args: &[
+        Arg::key("queue"),
+        Arg::word("json", "JSON")
+            .optional()
+            .summary("One JSON object, as a bulk string."),
+    ],
+    access: Access::Read,
     acl: "read fast task",
 };
 
-fn info(context: &Context, argv: Argv<'_>) -> Result<(), Error> {
-    let mut args = Args::new(argv);
+fn info(context: &Context, args: Argv<'_>) -> Result<(), Error> {
+    let mut args = Args::new(args);
     let queue = args.key()?;
     let mut json = false;
     while let Some(word) = args.option() {
@@ -39,7 +43,11 @@ fn info(context: &Context, argv: Argv<'_>) -> Result<(), Error> {
     let empty = Queue::default();
     let (queue, memory) = key.value()?.map_or((&empty, 0), |value| (&value.queue, value.queue.bytes()));
     let fields = fields(queue, memory, now());
-    if json { fields.reply_json(context) } else { fields.reply(context) }
+    if json {
+        fields.reply_json(context);
+    } else {
+        fields.reply(context);
+    }
     Ok(())
 }
 
@@ -60,8 +68,22 @@ fn fields(queue: &Queue, memory: usize, now: UnixMs) -> Fields<'static> {
     ]);
     let rest = [
         ("oldest-ready-ms", queue.oldest_ready_age(now).into()),
+        ("wait-ms", percentiles(queue.wait_times())),
+        ("run-ms", percentiles(queue.run_times())),
         ("totals", Field::Map(totals)),
         ("memory", memory.into()),
     ];
     Fields(counts.chain(rest).collect())
+}
+
+/// How long recent tasks took; nothing if there were none.
+fn percentiles(times: Option<Percentiles>) -> Field<'static> {
+    times.map_or(Field::Nil, |Percentiles { p50, p90, p99, max }| {
+        Field::Map(Fields(vec![
+            ("p50", p50.into()),
+            ("p90", p90.into()),
+            ("p99", p99.into()),
+            ("max", max.into()),
+        ]))
+    })
 }

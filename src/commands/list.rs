@@ -3,7 +3,7 @@
 use crate::args::{Args, switch};
 use crate::commands::fields;
 use crate::config;
-use crate::redis::command::{Access, Arg, CommandSpec, KeySpec, handler};
+use crate::redis::command::{Access, Arg, CommandSpec, handler};
 use crate::redis::context::Context;
 use crate::redis::error::Error;
 use crate::redis::string::Argv;
@@ -21,25 +21,29 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     summary: "Lists the tasks of a state, page by page.",
     complexity: "O(COUNT)",
     since: "0.1.0",
-    history: &[],
     tips: "nondeterministic_output",
     args: &[
-        Arg::key("queue", 0),
+        Arg::key("queue"),
         Arg::string("state").summary("waiting, scheduled, ready, claimed, completed, failed, canceled or expired."),
         Arg::string("cursor").summary("0 for the first page, then what the page before answered, until that is 0."),
-        Arg::integer("count").token("COUNT").optional().summary("Most tasks on a page: 1 to 10,000, default 10."),
-        Arg::word("json", "JSON").optional().summary("All of each task but its payload, as a JSON object."),
+        Arg::integer("count")
+            .token("COUNT")
+            .optional()
+            .summary("Most tasks on a page: 1 to 10,000, default 10."),
+        Arg::word("json", "JSON")
+            .optional()
+            .summary("All of each task but its payload, as a JSON object."),
     ],
-    keys: &[KeySpec::at(1, Access::Read)],
+    access: Access::Read,
     acl: "read slow task",
 };
 
-fn list(context: &Context, argv: Argv<'_>) -> Result<(), Error> {
-    let mut args = Args::new(argv);
+fn list(context: &Context, args: Argv<'_>) -> Result<(), Error> {
+    let mut args = Args::new(args);
     let queue = args.key()?;
     let state = state(args.bytes()?)?;
-    let cursor = Cursor::parse(args.bytes()?)
-        .ok_or_else(|| Error::new("ERR", "cursor must be 0, or what the page before answered"))?;
+    let cursor =
+        Cursor::parse(args.bytes()?).ok_or_else(|| Error::new("ERR", "cursor must be 0, or what the page before answered"))?;
     let (mut count, mut json) = (None, false);
     while let Some(word) = args.option() {
         if word.is("COUNT") {
@@ -53,7 +57,12 @@ fn list(context: &Context, argv: Argv<'_>) -> Result<(), Error> {
     let key = context.open_read(queue, &QUEUE)?;
     let empty = Queue::default();
     let queue = key.value()?.map_or(&empty, |value| &value.queue);
-    reply(context, queue, &queue.list(state, cursor, count.unwrap_or(COUNT_DEFAULT)), json);
+    reply(
+        context,
+        queue,
+        &queue.list(state, cursor, count.unwrap_or(COUNT_DEFAULT)),
+        json,
+    );
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! `TASK.RELEASE queue id [ATTEMPT n] [DELAY ms]`
 
 use crate::args::{Args, DURATION};
-use crate::redis::command::{Access, Arg, CommandSpec, KeySpec, handler};
+use crate::redis::command::{Access, Arg, CommandSpec, handler};
 use crate::redis::context::Context;
 use crate::redis::error::Error;
 use crate::redis::string::Argv;
@@ -16,20 +16,25 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     summary: "Gives a claimed task back unfinished; the try does not count.",
     complexity: "O(log N) for N claims held",
     since: "0.1.0",
-    history: &[],
     tips: "",
     args: &[
-        Arg::key("queue", 0),
+        Arg::key("queue"),
         Arg::string("id"),
-        Arg::integer("attempt").token("ATTEMPT").optional().summary("The claim's number: refused if it was lost."),
-        Arg::integer("delay-ms").token("DELAY").optional().summary("Ready again after so long. Default: at once, in its old place."),
+        Arg::integer("attempt")
+            .token("ATTEMPT")
+            .optional()
+            .summary("The claim's number: refused if it was lost."),
+        Arg::integer("delay-ms")
+            .token("DELAY")
+            .optional()
+            .summary("Ready again after so long. Default: at once, in its old place."),
     ],
-    keys: &[KeySpec::at(1, Access::Update)],
+    access: Access::Update,
     acl: "write fast task",
 };
 
-fn release(context: &Context, argv: Argv<'_>) -> Result<(), Error> {
-    let mut args = Args::new(argv);
+fn release(context: &Context, args: Argv<'_>) -> Result<(), Error> {
+    let mut args = Args::new(args);
     let (queue, id) = (args.key()?, args.id()?);
     let (mut attempt, mut delay) = (None, None);
     while let Some(word) = args.option() {
@@ -41,8 +46,10 @@ fn release(context: &Context, argv: Argv<'_>) -> Result<(), Error> {
             return Err(word.unknown());
         }
     }
-    transact(context, queue, Missing::Leave, |txn, _| Ok(op::release(txn, id, attempt, delay.unwrap_or_default())?))?
-        .ok_or(Refusal::NoTask)?;
+    transact(context, queue, Missing::Leave, |txn, _| {
+        Ok(op::release(txn, id, attempt, delay.unwrap_or_default())?)
+    })?
+    .ok_or(Refusal::NoTask)?;
     context.ok();
     Ok(())
 }

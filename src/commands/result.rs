@@ -1,13 +1,13 @@
 //! `TASK.RESULT queue id [BLOCK ms]`
 
 use crate::args::{Args, DURATION};
-use crate::redis::command::{Access, Arg, CommandSpec, KeySpec, handler};
+use crate::redis::command::{Access, Arg, CommandSpec, handler};
 use crate::redis::context::Context;
 use crate::redis::error::Error;
 use crate::redis::string::{Argv, KeyName};
+use crate::reply;
 use crate::value::QUEUE;
 use crate::waiters::{self, Wish};
-use crate::reply;
 use taskqueue::{Ms, TaskId};
 
 pub(crate) const SPEC: CommandSpec = CommandSpec {
@@ -18,19 +18,21 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     summary: "Answers a task's state and its result or error; can wait until there is one.",
     complexity: "O(1)",
     since: "0.1.0",
-    history: &[],
     tips: "",
     args: &[
-        Arg::key("queue", 0),
+        Arg::key("queue"),
         Arg::string("id"),
-        Arg::integer("block-ms").token("BLOCK").optional().summary("Wait so long for the task to end; 0: for ever."),
+        Arg::integer("block-ms")
+            .token("BLOCK")
+            .optional()
+            .summary("Wait so long for the task to end; 0: for ever."),
     ],
-    keys: &[KeySpec::at(1, Access::Read)],
+    access: Access::Read,
     acl: "read fast blocking task",
 };
 
-fn result(context: &Context, argv: Argv<'_>) -> Result<(), Error> {
-    let mut args = Args::new(argv);
+fn result(context: &Context, args: Argv<'_>) -> Result<(), Error> {
+    let mut args = Args::new(args);
     let (queue, id) = (args.key()?, args.id()?);
     let mut block: Option<Ms> = None;
     while let Some(word) = args.option() {
@@ -39,8 +41,11 @@ fn result(context: &Context, argv: Argv<'_>) -> Result<(), Error> {
         }
         args.set_duration(&mut block, &word, &DURATION)?;
     }
-    if let (Some(block), true) = (block, is_pending(context, queue, id)?) {
-        if waiters::wait(context, &[queue], Wish::Result { id: id.to_string().into() }, block.0) {
+    if let Some(block) = block
+        && is_pending(context, queue, id)?
+    {
+        let id = id.to_string().into();
+        if waiters::wait(context, &[queue], Wish::Result { id }, block.0) {
             return Ok(());
         }
     }
@@ -51,7 +56,10 @@ fn result(context: &Context, argv: Argv<'_>) -> Result<(), Error> {
 fn is_pending(context: &Context, queue: KeyName<'_>, id: TaskId<'_>) -> Result<bool, Error> {
     let key = context.open_read(queue, &QUEUE)?;
     let Some(value) = key.value()? else { return Ok(false) };
-    Ok(value.queue.find(id).is_some_and(|slot| !value.queue.result(slot).0.is_terminal()))
+    Ok(value
+        .queue
+        .find(id)
+        .is_some_and(|slot| !value.queue.result(slot).0.is_terminal()))
 }
 
 fn answer(context: &Context, queue: KeyName<'_>, id: TaskId<'_>) -> Result<(), Error> {

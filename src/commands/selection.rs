@@ -15,13 +15,16 @@ const COUNT_DEFAULT: usize = 1_000;
 
 /// The arguments, for COMMAND DOCS.
 pub(super) const ARGS: &[Arg] = &[
-    Arg::key("queue", 0),
+    Arg::key("queue"),
     Arg::one_of(
         "tasks",
         &[
             Arg::string("id").multiple().summary("Up to 1,000."),
-            Arg::block("all", &[Arg::word("all", "ALL"), Arg::integer("count").token("COUNT").optional()])
-                .summary("At most COUNT, default 1,000, oldest first: say it again until it answers 0."),
+            Arg::block(
+                "all",
+                &[Arg::word("all", "ALL"), Arg::integer("count").token("COUNT").optional()],
+            )
+            .summary("At most COUNT, default 1,000, oldest first: say it again until it answers 0."),
         ],
     ),
 ];
@@ -40,8 +43,8 @@ enum Selection<'a> {
 }
 
 /// Does it, and answers how many tasks it was done to.
-pub(super) fn run(context: &Context, argv: Argv<'_>, verb: &Verb) -> Result<(), Error> {
-    let mut args = Args::new(argv);
+pub(super) fn run(context: &Context, args: Argv<'_>, verb: &Verb) -> Result<(), Error> {
+    let mut args = Args::new(args);
     let queue = args.key()?;
     let selection = parse(&mut args)?;
     let count = transact(context, queue, Missing::Leave, |txn, env| {

@@ -26,11 +26,6 @@ impl<'a> AofWriter<'a> {
         }
     }
 
-    /// The key that is written.
-    pub(crate) fn key(&self) -> PassingName<'a> {
-        self.key
-    }
-
     /// Writes `command key bytes`.
     pub(crate) fn emit(&mut self, command: &CStr, bytes: &[u8]) {
         let key = self.key.bytes();

@@ -17,8 +17,6 @@
 
 use std::cell::Cell;
 use std::ffi::c_void;
-use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::os::raw::c_int;
 use std::ptr;
@@ -51,7 +49,7 @@ pub(crate) trait Waiter: 'static {
     fn disconnected(&self);
 }
 
-/// A client that waits, until [`Blocked::is_waiting`] ends. Cheap to clone; equal if it is the same client and wait.
+/// A client that waits, or has waited. Cheap to clone.
 pub(crate) struct Blocked<W>(Rc<Record<W>>);
 
 struct Record<W> {
@@ -124,11 +122,6 @@ impl<W: Waiter> Blocked<W> {
             }
         }
     }
-
-    /// Whether the client is there and no reply was made.
-    pub(crate) fn is_waiting(&self) -> bool {
-        !self.0.handle.get().is_null() && !self.0.answered.get() && !self.0.gone.get()
-    }
 }
 
 impl<W> Clone for Blocked<W> {
@@ -142,26 +135,6 @@ impl<W> Deref for Blocked<W> {
 
     fn deref(&self) -> &W {
         &self.0.waiter
-    }
-}
-
-impl<W> PartialEq for Blocked<W> {
-    fn eq(&self, other: &Self) -> bool {
-        Rc::ptr_eq(&self.0, &other.0)
-    }
-}
-
-impl<W> Eq for Blocked<W> {}
-
-impl<W> Hash for Blocked<W> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        Rc::as_ptr(&self.0).hash(state);
-    }
-}
-
-impl<W> fmt::Debug for Blocked<W> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Blocked({:p})", Rc::as_ptr(&self.0))
     }
 }
 

@@ -7,8 +7,8 @@ use std::ptr::{self, NonNull};
 use redis_module::raw::{RedisModuleCommand, RedisModuleCtx, RedisModuleString};
 
 use super::command_info::Info;
-pub(crate) use super::command_spec::{Access, Arg, KeySpec};
-use super::context::{Context, Level};
+pub(crate) use super::command_spec::{Access, Arg};
+use super::context::Context;
 use super::error::Error;
 use super::guard::guard;
 use super::string::Argv;
@@ -21,7 +21,7 @@ pub(crate) struct CommandSpec {
     pub(crate) name: &'static str,
     /// What runs: [`handler`] of a function.
     pub(crate) handler: Handler,
-    /// The flags of `RM_CreateCommand`, such as `write deny-oom fast`. `internal` is left out where unknown (only Redis 8 has it).
+    /// The flags of `RM_CreateCommand`, such as `write deny-oom fast`.
     pub(crate) flags: &'static str,
     /// The number of arguments with the name; `-n` for at least n. The server checks it.
     pub(crate) arity: i32,
@@ -31,17 +31,18 @@ pub(crate) struct CommandSpec {
     pub(crate) complexity: &'static str,
     /// The version of the module that brought it.
     pub(crate) since: &'static str,
-    /// What changed, by version.
-    pub(crate) history: &'static [(&'static str, &'static str)],
     /// Tips for clients and proxies, space-separated, such as `nondeterministic_output`; may be empty.
     pub(crate) tips: &'static str,
     /// Its arguments, without the name.
     pub(crate) args: &'static [Arg],
-    /// Where its keys are.
-    pub(crate) keys: &'static [KeySpec],
+    /// What it does to its one key, which is its first argument.
+    pub(crate) access: Access,
     /// ACL categories, space-separated, such as `write fast task`. Redis before 7.2 has none for modules.
     pub(crate) acl: &'static str,
 }
+
+/// Where the key stands among the arguments, the command's name being number 0.
+pub(super) const KEY_POSITION: c_int = 1;
 
 /// A function that answers a command, in the form in which the server can call it.
 #[derive(Clone, Copy, Debug)]
@@ -105,34 +106,25 @@ pub(super) fn register(context: &Context, spec: &CommandSpec) -> Result<(), Erro
     set_acl(command, spec).ok_or_else(|| refused("the ACL categories"))
 }
 
-/// Creates the command, without `internal` where the server does not know that flag.
 fn create(context: &Context, spec: &CommandSpec, name: &CString) -> Option<()> {
-    let (first, last, step) = spec.keys.first().map_or((0, 0, 0), |key| key.legacy());
-    let try_flags = |flags: &str| {
-        let flags = c_string(flags);
-        let function = Some(spec.handler.0 as _);
-        // SAFETY: the context is live and loading; name and flags are C strings, which are copied; the handler is one of `run`.
-        let created = unsafe {
-            api!(RedisModule_CreateCommand(
-                context.raw(),
-                name.as_ptr(),
-                function,
-                flags.as_ptr(),
-                first,
-                last,
-                step
-            ))
-        };
-        (created == Some(OK)).then_some(())
+    let flags = c_string(spec.flags);
+    let function = Some(spec.handler.0 as _);
+    // SAFETY: the context is live and loading; name and flags are C strings, which are copied; the handler is one of `run`.
+    let created = unsafe {
+        api!(RedisModule_CreateCommand(
+            context.raw(),
+            name.as_ptr(),
+            function,
+            flags.as_ptr(),
+            KEY_POSITION,
+            KEY_POSITION,
+            1
+        ))
     };
-    let known: Vec<&str> = spec.flags.split_whitespace().filter(|&flag| flag != "internal").collect();
-    try_flags(spec.flags).or_else(|| try_flags(&known.join(" ")))
+    (created == Some(OK)).then_some(())
 }
 
 fn set_acl(command: *mut RedisModuleCommand, spec: &CommandSpec) -> Option<()> {
-    if spec.acl.is_empty() {
-        return Some(());
-    }
     let categories = c_string(spec.acl);
     // SAFETY: the command is live; the categories are a C string, which is copied.
     let set = unsafe { api!(RedisModule_SetCommandACLCategories(command, categories.as_ptr())) };
@@ -146,7 +138,7 @@ pub(super) fn add_acl_category(context: &Context, name: &str) {
     // SAFETY: the context is live and loading; the name is copied.
     match unsafe { api!(RedisModule_AddACLCategory(context.raw(), category.as_ptr())) } {
         None | Some(OK) => {}
-        Some(_) => context.log(Level::Warning, &format!("the server refused the ACL category {name}")),
+        Some(_) => context.warn(&format!("the server refused the ACL category {name}")),
     }
 }
 

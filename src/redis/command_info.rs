@@ -9,8 +9,8 @@ use redis_module::raw::{
     RedisModuleCommandKeySpec,
 };
 
-use super::command::{CommandSpec, c_string};
-use super::command_spec::{Arg, Begin, Find, KeySpec};
+use super::command::{CommandSpec, KEY_POSITION, c_string};
+use super::command_spec::{Access, Arg};
 use super::signed;
 
 /// What the structures look like that we were compiled with: servers newer than this header still understand them.
@@ -32,43 +32,28 @@ pub(super) struct Info {
 struct Memory {
     texts: Vec<CString>,
     arguments: Vec<Vec<RedisModuleCommandArg>>,
-    history: Vec<RedisModuleCommandHistoryEntry>,
     keys: Vec<RedisModuleCommandKeySpec>,
 }
 
 impl Info {
     pub(super) fn new(spec: &CommandSpec) -> Self {
-        let mut memory = Memory::default();
-        memory.history = spec
-            .history
-            .iter()
-            .map(|&(since, changes)| (memory.text(since), memory.text(changes)))
-            .chain([(ptr::null(), ptr::null())])
-            .map(|(since, changes)| RedisModuleCommandHistoryEntry { since, changes })
-            .collect();
-        memory.keys = spec
-            .keys
-            .iter()
-            .map(|key| memory.key_spec(key))
-            .chain([end_of_keys()])
-            .collect();
+        let mut memory = Memory {
+            keys: vec![key_spec(spec.access), end_of_keys()],
+            ..Memory::default()
+        };
         let raw = RedisModuleCommandInfo {
             version: &raw const VERSION,
             summary: memory.text(spec.summary),
             complexity: memory.text(spec.complexity),
             since: memory.text(spec.since),
-            history: memory.history.as_mut_ptr(),
+            history: ptr::null_mut(),
             tips: if spec.tips.is_empty() {
                 ptr::null()
             } else {
                 memory.text(spec.tips)
             },
             arity: spec.arity,
-            key_specs: if spec.keys.is_empty() {
-                ptr::null_mut()
-            } else {
-                memory.keys.as_mut_ptr()
-            },
+            key_specs: memory.keys.as_mut_ptr(),
             args: memory.arguments(spec.args),
         };
         Self { raw, _memory: memory }
@@ -110,49 +95,22 @@ impl Memory {
             key_spec_index: argument.key_spec,
             token: self.optional_text(argument.token),
             summary: self.optional_text(argument.summary),
-            since: self.optional_text(argument.since),
             flags: signed(argument.flags),
             subargs: self.arguments(argument.parts),
             ..end_of_arguments()
         }
     }
+}
 
-    fn key_spec(&mut self, key: &KeySpec) -> RedisModuleCommandKeySpec {
-        let mut spec = end_of_keys();
-        spec.flags = u64::from(key.flags);
-        match key.begin {
-            Begin::Index(position) => {
-                spec.begin_search_type = raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_INDEX;
-                spec.bs.index.pos = position;
-            }
-            Begin::Keyword(keyword, from) => {
-                spec.begin_search_type = raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_KEYWORD;
-                spec.bs.keyword = raw::RedisModuleCommandKeySpec__bindgen_ty_1__bindgen_ty_2 {
-                    keyword: self.text(keyword),
-                    startfrom: from,
-                };
-            }
-        }
-        match key.find {
-            Find::Range { last, step } => {
-                spec.find_keys_type = raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_RANGE;
-                spec.fk.range = raw::RedisModuleCommandKeySpec__bindgen_ty_2__bindgen_ty_1 {
-                    lastkey: last,
-                    keystep: step,
-                    limit: 0,
-                };
-            }
-            Find::Number => {
-                spec.find_keys_type = raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_KEYNUM;
-                spec.fk.keynum = raw::RedisModuleCommandKeySpec__bindgen_ty_2__bindgen_ty_2 {
-                    keynumidx: 0,
-                    firstkey: 1,
-                    keystep: 1,
-                };
-            }
-        }
-        spec
-    }
+/// One key, at its place.
+fn key_spec(access: Access) -> RedisModuleCommandKeySpec {
+    let mut spec = end_of_keys();
+    spec.flags = u64::from(access.bits());
+    spec.begin_search_type = raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_INDEX;
+    spec.bs.index.pos = KEY_POSITION;
+    spec.find_keys_type = raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_RANGE;
+    spec.fk.range.keystep = 1;
+    spec
 }
 
 /// The argument that ends a table: all zeros but the index, for which -1 means none.

@@ -8,11 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use redis_module::raw;
 
 use super::command::c_string;
-use super::config_callbacks::{get_number, get_switch, get_words, set_number, set_switch, set_words};
+use super::config_callbacks::{get_number, get_switch, set_number, set_switch};
 use super::context::Context;
 use super::error::Error;
 use super::string::Argv;
-use super::text::Text;
 use super::{OK, api};
 
 /// One setting, of a table that is a `static`. Its value is in a static of its own, which readers load (relaxed will do).
@@ -20,7 +19,6 @@ pub(crate) struct Setting {
     name: &'static str,
     pub(super) kind: Kind,
     flags: u32,
-    changed: Option<fn()>,
 }
 
 /// What a setting is, and where its value is kept.
@@ -35,20 +33,11 @@ pub(super) enum Kind {
         cell: &'static AtomicBool,
         default: bool,
     },
-    Words {
-        cell: &'static Text,
-        default: &'static str,
-    },
 }
 
 impl Setting {
     const fn new(name: &'static str, kind: Kind) -> Self {
-        Self {
-            name,
-            kind,
-            flags: 0,
-            changed: None,
-        }
+        Self { name, kind, flags: 0 }
     }
 
     /// A whole number within `min..=max`. `name` is without the module's, of letters, digits, `-` and `_`.
@@ -56,21 +45,9 @@ impl Setting {
         Self::new(name, Kind::Number { cell, default, min, max })
     }
 
-    /// A number of bytes, which may be written `64mb`.
-    pub(crate) const fn memory(name: &'static str, cell: &'static AtomicI64, default: i64, min: i64, max: i64) -> Self {
-        let mut setting = Self::integer(name, cell, default, min, max);
-        setting.flags = raw::REDISMODULE_CONFIG_MEMORY;
-        setting
-    }
-
     /// `yes` or `no`.
     pub(crate) const fn boolean(name: &'static str, cell: &'static AtomicBool, default: bool) -> Self {
         Self::new(name, Kind::Switch { cell, default })
-    }
-
-    /// Any text.
-    pub(crate) const fn text(name: &'static str, cell: &'static Text, default: &'static str) -> Self {
-        Self::new(name, Kind::Words { cell, default })
     }
 
     /// It can be set at start only.
@@ -79,25 +56,13 @@ impl Setting {
         self
     }
 
-    /// What runs after the value was set, also while loading.
-    pub(crate) const fn on_change(mut self, changed: fn()) -> Self {
-        self.changed = Some(changed);
-        self
-    }
-
-    pub(super) fn has_changed(&self) {
-        if let Some(changed) = self.changed {
-            changed();
-        }
-    }
-
     /// Sets the value from a module argument; the error says what it may be.
     fn parse(&self, text: &str) -> Result<(), String> {
         match self.kind {
             Kind::Number { cell, min, max, .. } => {
-                let is_memory = self.flags & raw::REDISMODULE_CONFIG_MEMORY != 0;
-                let number = if is_memory { parse_memory(text) } else { text.parse().ok() };
-                let number = number
+                let number = text
+                    .parse::<i64>()
+                    .ok()
                     .filter(|number| (min..=max).contains(number))
                     .ok_or_else(|| format!("{} must be an integer from {min} to {max}", self.name))?;
                 cell.store(number, Ordering::Relaxed);
@@ -110,9 +75,7 @@ impl Setting {
                 };
                 cell.store(value, Ordering::Relaxed);
             }
-            Kind::Words { cell, .. } => cell.set(text.as_bytes()),
         }
-        self.has_changed();
         Ok(())
     }
 
@@ -141,16 +104,6 @@ impl Setting {
                     self.flags,
                     Some(get_switch),
                     Some(set_switch),
-                    None,
-                    private
-                )),
-                Kind::Words { default, .. } => api!(RedisModule_RegisterStringConfig(
-                    context.raw(),
-                    name.as_ptr(),
-                    c_string(default).as_ptr(),
-                    self.flags,
-                    Some(get_words),
-                    Some(set_words),
                     None,
                     private
                 )),
@@ -202,21 +155,4 @@ pub(super) fn apply_arguments(module: &str, settings: &[Setting], arguments: Arg
         index += 2;
     }
     Ok(())
-}
-
-/// A number of bytes as the server's own settings take it: `1k` is 1,000, `1kb` is 1,024.
-fn parse_memory(text: &str) -> Option<i64> {
-    let lower = text.to_ascii_lowercase();
-    let digits = lower.trim_end_matches(|character: char| character.is_ascii_alphabetic());
-    let factor = match lower.get(digits.len()..)? {
-        "" | "b" => 1,
-        "k" => 1_000,
-        "kb" => 1 << 10,
-        "m" => 1_000_000,
-        "mb" => 1 << 20,
-        "g" => 1_000_000_000,
-        "gb" => 1 << 30,
-        _ => return None,
-    };
-    digits.parse::<i64>().ok()?.checked_mul(factor)
 }

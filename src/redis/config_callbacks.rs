@@ -2,14 +2,12 @@
 
 use std::ffi::c_void;
 use std::os::raw::{c_char, c_int, c_longlong};
-use std::ptr;
 use std::sync::atomic::Ordering;
 
 use redis_module::raw::RedisModuleString;
 
 use super::config::{Kind, Setting};
 use super::guard::guard;
-use super::string::KeyName;
 use super::{ERR, OK};
 
 /// # Safety
@@ -44,7 +42,6 @@ pub(super) unsafe extern "C" fn set_number(
             return ERR;
         };
         cell.store(value, Ordering::Relaxed);
-        setting.has_changed();
         OK
     })
 }
@@ -74,38 +71,6 @@ pub(super) unsafe extern "C" fn set_switch(
             return ERR;
         };
         cell.store(value != 0, Ordering::Relaxed);
-        setting.has_changed();
-        OK
-    })
-}
-
-pub(super) unsafe extern "C" fn get_words(_: *const c_char, private: *mut c_void) -> *mut RedisModuleString {
-    guard(ptr::null_mut(), || {
-        // SAFETY: see `setting`.
-        match unsafe { setting(private) }.map(|setting| &setting.kind) {
-            Some(Kind::Words { cell, .. }) => cell.raw(),
-            _ => ptr::null_mut(),
-        }
-    })
-}
-
-pub(super) unsafe extern "C" fn set_words(
-    _: *const c_char,
-    value: *mut RedisModuleString,
-    private: *mut c_void,
-    _: *mut *mut RedisModuleString,
-) -> c_int {
-    guard(ERR, || {
-        // SAFETY: see `setting`; the value lives for the call.
-        let (setting, value) = unsafe { (setting(private), KeyName::from_raw(value)) };
-        let (Some(setting), Some(value)) = (setting, value) else {
-            return ERR;
-        };
-        let Kind::Words { cell, .. } = setting.kind else {
-            return ERR;
-        };
-        cell.set(value.bytes());
-        setting.has_changed();
         OK
     })
 }

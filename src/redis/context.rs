@@ -15,15 +15,6 @@ pub(crate) struct Context {
     raw: *mut RedisModuleCtx,
 }
 
-/// How loud a line in the server's log is.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Level {
-    Debug,
-    Verbose,
-    Notice,
-    Warning,
-}
-
 impl Context {
     /// # Safety
     /// `raw` stays a live context of this module until the `Context` is dropped, on the main thread.
@@ -100,34 +91,6 @@ impl Context {
         }
     }
 
-    /// PUBLISH; answers how many subscribers of this node got it.
-    pub(crate) fn publish(&self, channel: &[u8], message: &[u8]) -> i32 {
-        let (channel, message) = (OwnedName::new(channel), OwnedName::new(message));
-        // SAFETY: the context is live, and so are both strings.
-        unsafe {
-            api!(RedisModule_PublishMessage(
-                self.raw,
-                channel.as_name().raw(),
-                message.as_name().raw()
-            ))
-            .unwrap_or(0)
-        }
-    }
-
-    /// SPUBLISH; answers how many subscribers of this node got it.
-    pub(crate) fn publish_shard(&self, channel: &[u8], message: &[u8]) -> i32 {
-        let (channel, message) = (OwnedName::new(channel), OwnedName::new(message));
-        // SAFETY: the context is live, and so are both strings.
-        unsafe {
-            api!(RedisModule_PublishMessageShard(
-                self.raw,
-                channel.as_name().raw(),
-                message.as_name().raw()
-            ))
-            .unwrap_or(0)
-        }
-    }
-
     /// Fails the EXEC of those who WATCH the key, and invalidates what clients cached of it.
     pub(crate) fn signal_modified_key(&self, key: KeyName<'_>) {
         // SAFETY: the context is live, and so is the name.
@@ -136,19 +99,13 @@ impl Context {
         }
     }
 
-    /// Writes a line to the server's log, which cuts it at about 1,000 bytes.
-    pub(crate) fn log(&self, level: Level, line: &str) {
+    /// Writes a warning to the server's log, which cuts it at about 1,000 bytes.
+    pub(crate) fn warn(&self, line: &str) {
         let line: Vec<u8> = line.bytes().filter(|&byte| byte != 0).collect();
         let Ok(line) = CString::new(line) else { return };
-        let level = match level {
-            Level::Debug => c"debug",
-            Level::Verbose => c"verbose",
-            Level::Notice => c"notice",
-            Level::Warning => c"warning",
-        };
         // SAFETY: the context is live; the format takes one C string, which follows.
         unsafe {
-            api!(RedisModule_Log(self.raw, level.as_ptr(), c"%s".as_ptr(), line.as_ptr()));
+            api!(RedisModule_Log(self.raw, c"warning".as_ptr(), c"%s".as_ptr(), line.as_ptr()));
         }
     }
 
@@ -211,24 +168,14 @@ macro_rules! flags {
 flags! {
     /// The server is a master.
     is_master = raw::REDISMODULE_CTX_FLAGS_MASTER;
-    /// The server is a replica.
-    is_replica = raw::REDISMODULE_CTX_FLAGS_SLAVE;
     /// The command came over the link from the master (on valkey also by slot migration).
     is_replicated = raw::REDISMODULE_CTX_FLAGS_REPLICATED;
     /// The server is loading its data: an RDB, an AOF, or a full sync.
     is_loading = raw::REDISMODULE_CTX_FLAGS_LOADING | raw::REDISMODULE_CTX_FLAGS_ASYNC_LOADING;
     /// The caller cannot wait: it runs in MULTI, a script or another module.
     denies_blocking = raw::REDISMODULE_CTX_FLAGS_DENY_BLOCKING | raw::REDISMODULE_CTX_FLAGS_MULTI | raw::REDISMODULE_CTX_FLAGS_LUA;
-    /// The command runs in a transaction.
-    in_multi = raw::REDISMODULE_CTX_FLAGS_MULTI;
     /// The command runs in a script or function, whose client is not a real one.
     in_script = raw::REDISMODULE_CTX_FLAGS_LUA;
     /// The server is a node of a cluster.
     is_cluster = raw::REDISMODULE_CTX_FLAGS_CLUSTER;
-    /// Memory is above maxmemory.
-    is_out_of_memory = raw::REDISMODULE_CTX_FLAGS_OOM;
-    /// The client speaks RESP3.
-    is_resp3 = raw::REDISMODULE_CTX_FLAGS_RESP3;
-    /// This is the process that writes a snapshot.
-    is_child = raw::REDISMODULE_CTX_FLAGS_IS_CHILD;
 }

@@ -30,12 +30,13 @@ pub(crate) trait Value: Send + Sized + 'static {
     fn aof_rewrite(&self, writer: &mut AofWriter<'_>);
     /// Adds everything that replicas must agree on.
     fn digest(&self, digest: &mut Digest<'_>);
-    /// Bytes used, from about `samples` samples (MEMORY USAGE; `usize::MAX` or so for all).
-    fn mem_usage(&self, samples: usize) -> usize;
+    /// Bytes used (MEMORY USAGE).
+    fn mem_usage(&self) -> usize;
     /// How many allocations a drop frees, about; above 64 the server drops it in a background thread.
     fn free_effort(&self) -> usize;
-    /// A copy for COPY; None refuses it.
-    fn copy(&self, from: Place<'_>, to: Place<'_>) -> Option<Box<Self>>;
+    /// A copy for COPY.
+    #[allow(clippy::unnecessary_box_returns, reason = "the server is given values in boxes")]
+    fn copy(&self) -> Box<Self>;
     /// This place no longer holds the value: DEL, expiry, eviction, overwriting, but also RENAME and MOVE, where the value lives
     /// on. Runs on the main thread; not called for FLUSHALL, FLUSHDB and SWAPDB.
     fn unlink(&self, place: Place<'_>);
@@ -59,18 +60,6 @@ impl Place<'_> {
             Self {
                 db: api!(RedisModule_GetDbIdFromOptCtx(context)).unwrap_or(-1),
                 name: PassingName::from_raw(api!(RedisModule_GetKeyNameFromOptCtx(context)).unwrap_or(ptr::null())),
-            }
-        }
-    }
-
-    /// # Safety
-    /// `context` is live as long as the place is used.
-    unsafe fn there(context: *mut RedisModuleKeyOptCtx) -> Self {
-        // SAFETY: as the caller promises; the name lives as long as the context.
-        unsafe {
-            Self {
-                db: api!(RedisModule_GetToDbIdFromOptCtx(context)).unwrap_or(-1),
-                name: PassingName::from_raw(api!(RedisModule_GetToKeyNameFromOptCtx(context)).unwrap_or(ptr::null())),
             }
         }
     }
@@ -212,11 +201,11 @@ unsafe extern "C" fn free<T: Value>(value: *mut c_void) {
     });
 }
 
-unsafe extern "C" fn mem_usage<T: Value>(_: *mut RedisModuleKeyOptCtx, value: *const c_void, samples: usize) -> usize {
+unsafe extern "C" fn mem_usage<T: Value>(_: *mut RedisModuleKeyOptCtx, value: *const c_void, _: usize) -> usize {
     guard(0, || {
         // SAFETY: see above.
         let value = unsafe { borrow::<T>(value) };
-        value.map_or(0, |value| value.mem_usage(samples))
+        value.map_or(0, Value::mem_usage)
     })
 }
 
@@ -239,10 +228,10 @@ unsafe extern "C" fn unlink<T: Value>(context: *mut RedisModuleKeyOptCtx, value:
     });
 }
 
-unsafe extern "C" fn copy<T: Value>(context: *mut RedisModuleKeyOptCtx, value: *const c_void) -> *mut c_void {
+unsafe extern "C" fn copy<T: Value>(_: *mut RedisModuleKeyOptCtx, value: *const c_void) -> *mut c_void {
     guard(ptr::null_mut(), || {
         // SAFETY: see above.
-        let (value, from, to) = unsafe { (borrow::<T>(value), Place::here(context), Place::there(context)) };
-        give(value.and_then(|value| value.copy(from, to)))
+        let value = unsafe { borrow::<T>(value) };
+        give(value.map(Value::copy))
     })
 }

@@ -24,11 +24,6 @@ impl Error {
             sentence: sentence.into(),
         }
     }
-
-    /// The upper-case word clients branch on.
-    pub(crate) fn code(&self) -> &'static str {
-        self.code
-    }
 }
 
 impl fmt::Display for Error {

@@ -23,12 +23,12 @@ pub(super) fn is_any_open() -> bool {
     OPEN.load(Ordering::Relaxed)
 }
 
-/// Held while a key is open, or values are lent out by a scan.
-pub(super) struct OnlyOne(());
+/// Held while a key is open.
+struct OnlyOne(());
 
 impl OnlyOne {
     /// None if a key is open already.
-    pub(super) fn take() -> Option<Self> {
+    fn take() -> Option<Self> {
         if is_any_open() {
             return None;
         }
@@ -40,28 +40,6 @@ impl OnlyOne {
 impl Drop for OnlyOne {
     fn drop(&mut self) {
         OPEN.store(false, Ordering::Relaxed);
-    }
-}
-
-/// What a key holds.
-#[derive(Debug)]
-pub(crate) enum Found<V> {
-    /// No such key.
-    Empty,
-    /// A value of our type.
-    Ours(V),
-    /// Something of another type.
-    Other,
-}
-
-impl<V> Found<V> {
-    /// The value if there is one, or the WRONGTYPE error.
-    pub(crate) fn ours(self) -> Result<Option<V>, Error> {
-        match self {
-            Found::Empty => Ok(None),
-            Found::Ours(value) => Ok(Some(value)),
-            Found::Other => Err(Error::WRONG_TYPE),
-        }
     }
 }
 
@@ -122,9 +100,27 @@ impl<'c, T: Value> Handle<'c, T> {
         })
     }
 
-    fn find(&self) -> Found<*mut T> {
+    /// The value if the key is there, or WRONGTYPE.
+    fn value(&self) -> Result<Option<*mut T>, Error> {
         // SAFETY: the handle is open (null is allowed).
-        unsafe { found(self.raw, self.data_type) }
+        unsafe {
+            let kind = api!(RedisModule_KeyType(self.raw)).unwrap_or(0);
+            if kind as isize == raw::REDISMODULE_KEYTYPE_EMPTY {
+                return Ok(None);
+            }
+            let of = api!(RedisModule_ModuleTypeGetType(self.raw)).unwrap_or(ptr::null_mut());
+            if of.is_null() || of != self.data_type.raw() {
+                return Err(Error::WRONG_TYPE);
+            }
+            let value: *mut T = api!(RedisModule_ModuleTypeGetValue(self.raw))
+                .unwrap_or(ptr::null_mut())
+                .cast();
+            if value.is_null() {
+                Err(Error::WRONG_TYPE)
+            } else {
+                Ok(Some(value))
+            }
+        }
     }
 }
 
@@ -137,44 +133,15 @@ impl<T: Value> Drop for Handle<'_, T> {
     }
 }
 
-/// What an open key holds.
-///
-/// # Safety
-/// `raw` is null or an open key.
-pub(super) unsafe fn found<T: Value>(raw: *mut RedisModuleKey, data_type: &DataType<T>) -> Found<*mut T> {
-    // SAFETY: as the caller promises.
-    unsafe {
-        let kind = api!(RedisModule_KeyType(raw)).unwrap_or(0);
-        if kind as isize == raw::REDISMODULE_KEYTYPE_EMPTY {
-            return Found::Empty;
-        }
-        let of = api!(RedisModule_ModuleTypeGetType(raw)).unwrap_or(ptr::null_mut());
-        if of.is_null() || of != data_type.raw() {
-            return Found::Other;
-        }
-        let value: *mut T = api!(RedisModule_ModuleTypeGetValue(raw)).unwrap_or(ptr::null_mut()).cast();
-        if value.is_null() { Found::Other } else { Found::Ours(value) }
-    }
-}
-
 /// A key opened to look at it.
 pub(crate) struct ReadKey<'c, T: Value>(Handle<'c, T>);
 
 impl<T: Value> ReadKey<'_, T> {
-    /// What the key holds.
-    pub(crate) fn find(&self) -> Found<&T> {
-        match self.0.find() {
-            // SAFETY: a value of our type is a live `T` (only `WriteKey::set` and `rdb_load` make them), and while this one key
-            // is open nothing else can change or free it.
-            Found::Ours(value) => Found::Ours(unsafe { &*value }),
-            Found::Empty => Found::Empty,
-            Found::Other => Found::Other,
-        }
-    }
-
     /// The value if the key is there, or WRONGTYPE.
     pub(crate) fn value(&self) -> Result<Option<&T>, Error> {
-        self.find().ours()
+        // SAFETY: a value of our type is a live `T` (only `WriteKey::set`, `rdb_load` and `copy` make them), and while this one key
+        // is open nothing else can change or free it.
+        Ok(self.0.value()?.map(|value| unsafe { &*value }))
     }
 }
 
@@ -182,19 +149,10 @@ impl<T: Value> ReadKey<'_, T> {
 pub(crate) struct WriteKey<'c, T: Value>(Handle<'c, T>);
 
 impl<T: Value> WriteKey<'_, T> {
-    /// What the key holds.
-    pub(crate) fn find(&mut self) -> Found<&mut T> {
-        match self.0.find() {
-            // SAFETY: as in `ReadKey::find`, and this key is borrowed mutably for as long.
-            Found::Ours(value) => Found::Ours(unsafe { &mut *value }),
-            Found::Empty => Found::Empty,
-            Found::Other => Found::Other,
-        }
-    }
-
     /// The value if the key is there, or WRONGTYPE.
     pub(crate) fn value(&mut self) -> Result<Option<&mut T>, Error> {
-        self.find().ours()
+        // SAFETY: as in `ReadKey::value`, and this key is borrowed mutably for as long.
+        Ok(self.0.value()?.map(|value| unsafe { &mut *value }))
     }
 
     /// Gives the key this value, in place of any other, and tells those who WATCH. The key's time to live ends.
@@ -218,17 +176,8 @@ impl<T: Value> WriteKey<'_, T> {
             return Err(Error::new("ERR", "a bug was caught: the server refused the value of a key"));
         }
         self.modified();
-        // SAFETY: the value is in the key now; as in `find`.
+        // SAFETY: the value is in the key now; as in `value`.
         Ok(unsafe { &mut *value })
-    }
-
-    /// Deletes the key, and tells those who WATCH. The value's `unlink` runs at once, its drop now or later.
-    pub(crate) fn delete(&mut self) {
-        // SAFETY: the key is open for writing; no reference to its value is out, as `self` is borrowed mutably.
-        unsafe {
-            api!(RedisModule_DeleteKey(self.0.raw));
-        }
-        self.modified();
     }
 
     /// Tells those who WATCH the key, or cache it, that it changed.

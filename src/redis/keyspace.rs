@@ -6,7 +6,7 @@ use std::os::raw::{c_char, c_int};
 use redis_module::raw::{self, RedisModuleCtx, RedisModuleString};
 
 use super::command::conjure;
-use super::context::{Context, Level};
+use super::context::Context;
 use super::guard::guard;
 use super::string::PassingName;
 use super::{OK, api};
@@ -14,7 +14,7 @@ use super::{OK, api};
 /// One event of one key.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeyEvent<'a> {
-    /// Such as `rename_to`, `restore`, `loaded`.
+    /// Such as `rename_to` or `restore`.
     pub(crate) event: &'a [u8],
     /// The key.
     pub(crate) key: PassingName<'a>,
@@ -22,17 +22,8 @@ pub(crate) struct KeyEvent<'a> {
     pub(crate) db: i32,
 }
 
-/// Classes of events: generic ones of any key (`del`, `rename_to`, `move_to`, `restore`, `copy_to` …).
-pub(crate) const GENERIC: c_int = raw::REDISMODULE_NOTIFY_GENERIC;
-/// Keys that were loaded from an RDB.
-pub(crate) const LOADED: c_int = raw::REDISMODULE_NOTIFY_LOADED;
-/// Keys that expired, on the master.
-pub(crate) const EXPIRED: c_int = raw::REDISMODULE_NOTIFY_EXPIRED;
-/// Keys that were evicted.
-pub(crate) const EVICTED: c_int = raw::REDISMODULE_NOTIFY_EVICTED;
-
-/// Calls `function`, which captures nothing, for every event of these classes, whatever `notify-keyspace-events` says.
-pub(crate) fn subscribe<F>(context: &Context, classes: c_int, _: F)
+/// Calls `function`, which captures nothing, for every generic event (`del`, `rename_to`, `restore` …) of any key, whatever `notify-keyspace-events` says.
+pub(crate) fn subscribe<F>(context: &Context, _: F)
 where
     F: Fn(&Context, KeyEvent<'_>) + Copy + 'static,
 {
@@ -41,12 +32,12 @@ where
     let status = unsafe {
         api!(RedisModule_SubscribeToKeyspaceEvents(
             context.raw(),
-            classes,
+            raw::REDISMODULE_NOTIFY_GENERIC,
             Some(on_key_event::<F>)
         ))
     };
     if status != Some(OK) {
-        context.log(Level::Warning, "this server refused the subscription to key events");
+        context.warn("this server refused the subscription to key events");
     }
 }
 

@@ -10,7 +10,7 @@ use redis_module::raw::{self, RedisModuleCtx, RedisModuleString};
 
 use super::command::{self, CommandSpec};
 use super::config::{self, Setting};
-use super::context::{Context, Level};
+use super::context::Context;
 use super::datatype::{DataType, Value};
 use super::error::Error;
 use super::guard::guard;
@@ -19,7 +19,7 @@ use super::{ERR, OK, alloc, api, signed};
 
 /// What a module is. `crate::MODULE` is the one that the server loads.
 pub(crate) struct Module {
-    /// Up to 63 characters; settings and INFO fields begin with it.
+    /// Up to 63 characters; settings begin with it.
     pub(crate) name: &'static CStr,
     /// As MODULE LIST shows it.
     pub(crate) version: i32,
@@ -102,7 +102,7 @@ extern "C" fn RedisModule_OnLoad(context: *mut RedisModuleCtx, arguments: *mut *
         match load(&context, module, arguments) {
             Ok(()) => OK,
             Err(error) => {
-                context.log(Level::Warning, &format!("not loaded: {error}"));
+                context.warn(&format!("not loaded: {error}"));
                 ERR
             }
         }
@@ -111,7 +111,7 @@ extern "C" fn RedisModule_OnLoad(context: *mut RedisModuleCtx, arguments: *mut *
 
 fn load(context: &Context, module: &'static Module, arguments: Argv<'_>) -> Result<(), Error> {
     if !alloc::is_the_servers() {
-        context.log(Level::Warning, "the module's memory is not counted by the server");
+        context.warn("the module's memory is not counted by the server");
     }
     // SAFETY: the context is live; options that a server does not know are ignored by it.
     unsafe {

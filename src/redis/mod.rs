@@ -18,15 +18,12 @@ pub(crate) mod digest;
 pub(crate) mod error;
 pub(crate) mod event;
 mod guard;
-pub(crate) mod info;
 pub(crate) mod key;
 pub(crate) mod keyspace;
 pub(crate) mod load;
 pub(crate) mod rdb;
 pub(crate) mod reply;
-pub(crate) mod scan;
 pub(crate) mod string;
-pub(crate) mod text;
 pub(crate) mod timer;
 
 /// Calls a function of the module API: `Some(result)`, or `None` where this server does not have it.

@@ -26,14 +26,6 @@ impl RdbWriter<'_> {
         }
     }
 
-    /// A whole number.
-    pub(crate) fn save_unsigned(&mut self, value: u64) {
-        // SAFETY: the stream is live.
-        unsafe {
-            api!(RedisModule_SaveUnsigned(self.io, value));
-        }
-    }
-
     /// Any bytes, with their length.
     pub(crate) fn save_bytes(&mut self, bytes: &[u8]) {
         // SAFETY: the stream is live; the bytes are written before the call returns.
@@ -69,13 +61,6 @@ impl<'a> RdbReader<'a> {
     pub(crate) fn db(&self) -> i32 {
         // SAFETY: the stream is live.
         unsafe { api!(RedisModule_GetDbIdFromIO(self.io)) }.unwrap_or(-1)
-    }
-
-    /// A whole number.
-    pub(crate) fn load_unsigned(&mut self) -> Option<u64> {
-        // SAFETY: the stream is live.
-        let value = unsafe { api!(RedisModule_LoadUnsigned(self.io)) }?;
-        (!self.failed()).then_some(value)
     }
 
     /// Bytes as they were saved.

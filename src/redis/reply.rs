@@ -1,13 +1,13 @@
 //! Replies. RESP2 and RESP3 are the server's business: a map is a flat array, a null the null of the protocol spoken.
 
 use std::ffi::{CStr, CString};
-use std::os::raw::{c_int, c_long};
+use std::os::raw::c_long;
 
 use super::api;
 use super::context::Context;
 use super::error::Error;
 
-/// The length that is told later, by `set_…_len`.
+/// The length that is told later, by [`Context::set_array_len`].
 const POSTPONED: c_long = -1;
 
 /// Lengths of replies as the server takes them; it could not send more anyway.
@@ -37,22 +37,6 @@ impl Context {
         // SAFETY: see `null`.
         unsafe {
             api!(RedisModule_ReplyWithLongLong(self.raw(), value));
-        }
-    }
-
-    /// A number with a fraction: a string in RESP2.
-    pub(crate) fn double(&self, value: f64) {
-        // SAFETY: see `null`.
-        unsafe {
-            api!(RedisModule_ReplyWithDouble(self.raw(), value));
-        }
-    }
-
-    /// Yes or no: 1 or 0 in RESP2.
-    pub(crate) fn boolean(&self, value: bool) {
-        // SAFETY: see `null`.
-        unsafe {
-            api!(RedisModule_ReplyWithBool(self.raw(), c_int::from(value)));
         }
     }
 
@@ -88,7 +72,10 @@ impl Context {
 
     /// The head of a map; its `len` pairs follow, key and value in turn.
     pub(crate) fn map(&self, len: usize) {
-        self.map_head(length(len));
+        // SAFETY: see `null`.
+        unsafe {
+            api!(RedisModule_ReplyWithMap(self.raw(), length(len)));
+        }
     }
 
     /// The head of an array whose length is not known yet: [`Self::set_array_len`] after the last element.
@@ -101,19 +88,6 @@ impl Context {
         // SAFETY: see `null`; without an open array the server logs and ignores it.
         unsafe {
             api!(RedisModule_ReplySetArrayLength(self.raw(), length(len)));
-        }
-    }
-
-    /// The head of a map whose length is not known yet: [`Self::set_map_len`] after the last pair.
-    pub(crate) fn postponed_map(&self) {
-        self.map_head(POSTPONED);
-    }
-
-    /// Closes the innermost postponed map, of `len` pairs.
-    pub(crate) fn set_map_len(&self, len: usize) {
-        // SAFETY: see `null`; without an open map the server logs and ignores it.
-        unsafe {
-            api!(RedisModule_ReplySetMapLength(self.raw(), length(len)));
         }
     }
 
@@ -139,13 +113,6 @@ impl Context {
         // SAFETY: see `null`.
         unsafe {
             api!(RedisModule_ReplyWithArray(self.raw(), len));
-        }
-    }
-
-    fn map_head(&self, len: c_long) {
-        // SAFETY: see `null`.
-        unsafe {
-            api!(RedisModule_ReplyWithMap(self.raw(), len));
         }
     }
 }

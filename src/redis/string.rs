@@ -1,9 +1,6 @@
 //! The server's strings: the arguments of a command, and the names of keys.
 
-use std::borrow::Borrow;
-use std::cmp::Ordering;
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 use std::slice;
@@ -122,11 +119,6 @@ impl<'a> Argv<'a> {
     pub(crate) fn name(self, index: usize) -> Option<KeyName<'a>> {
         self.0.get(index).copied()
     }
-
-    /// The arguments of `range` as names of keys.
-    pub(crate) fn names(self, range: std::ops::Range<usize>) -> Option<&'a [KeyName<'a>]> {
-        self.0.get(range)
-    }
 }
 
 /// A name of our own, kept as long as we like, on the main thread.
@@ -184,37 +176,5 @@ impl Clone for OwnedName {
 impl fmt::Debug for OwnedName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.as_name().fmt(f)
-    }
-}
-
-impl PartialEq for OwnedName {
-    fn eq(&self, other: &Self) -> bool {
-        self.bytes() == other.bytes()
-    }
-}
-
-impl Eq for OwnedName {}
-
-impl PartialOrd for OwnedName {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for OwnedName {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.bytes().cmp(other.bytes())
-    }
-}
-
-impl Hash for OwnedName {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.bytes().hash(state);
-    }
-}
-
-impl Borrow<[u8]> for OwnedName {
-    fn borrow(&self) -> &[u8] {
-        self.bytes()
     }
 }

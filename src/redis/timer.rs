@@ -1,5 +1,7 @@
-//! Timers that fire once. Timer contexts select database 0; what a timer may do is said in DESIGN.md (never write while
-//! `avoid_replica_traffic`, never on a replica).
+//! Timers that fire once. Timer contexts select database 0. A timer must not write while [`avoid_replica_traffic`], and never on
+//! a replica.
+//!
+//! [`avoid_replica_traffic`]: super::context::avoid_replica_traffic
 
 use std::cell::Cell;
 use std::os::raw::c_void;

@@ -74,8 +74,7 @@ impl Builder {
 
     /// Adds arguments to the loadmodule line.
     pub(crate) fn module_args(mut self, args: &[&str]) -> Self {
-        self.module_args
-            .extend(args.iter().map(ToString::to_string));
+        self.module_args.extend(args.iter().map(ToString::to_string));
         self
     }
 
@@ -123,12 +122,7 @@ impl Builder {
         let mut conf = format!("{DEFAULTS}port {port}\n");
         if self.module {
             let path = module();
-            let _ = writeln!(
-                conf,
-                "loadmodule {} {}",
-                path.display(),
-                self.module_args.join(" ")
-            );
+            let _ = writeln!(conf, "loadmodule {} {}", path.display(), self.module_args.join(" "));
         }
         for line in &self.lines {
             let _ = writeln!(conf, "{line}");

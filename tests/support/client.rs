@@ -55,10 +55,7 @@ impl Client {
     /// Sends many lines in one packet (a pipeline) and does not wait.
     #[track_caller]
     pub(crate) fn send_all(&mut self, lines: &[&str]) {
-        let packet: Vec<u8> = lines
-            .iter()
-            .flat_map(|line| encode(&command_line::split(line)))
-            .collect();
+        let packet: Vec<u8> = lines.iter().flat_map(|line| encode(&command_line::split(line))).collect();
         self.send_raw(&packet);
     }
 
@@ -86,8 +83,7 @@ impl Client {
     /// The next reply, or None if there is none within `ms`; panics if the connection was closed.
     #[track_caller]
     pub(crate) fn read_within(&mut self, ms: u64) -> Option<Value> {
-        self.try_read(Duration::from_millis(ms))
-            .expect("an open connection")
+        self.try_read(Duration::from_millis(ms)).expect("an open connection")
     }
 
     /// The next reply, None at the end of `patience`, an error if the connection was closed.
@@ -102,8 +98,7 @@ impl Client {
             if left.is_zero() {
                 return Ok(None);
             }
-            self.stream
-                .set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
+            self.stream.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
             let mut packet = [0; 16_384];
             match self.stream.read(&mut packet) {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
@@ -172,9 +167,7 @@ fn parse(bytes: &[u8]) -> Option<(Value, usize)> {
 
 fn blob(kind: u8, data: &[u8]) -> Value {
     match kind {
-        b'=' => {
-            Value::Verbatim(String::from_utf8_lossy(data.get(4..).unwrap_or(data)).into_owned())
-        }
+        b'=' => Value::Verbatim(String::from_utf8_lossy(data.get(4..).unwrap_or(data)).into_owned()),
         b'!' => Value::Error(String::from_utf8_lossy(data).into_owned()),
         _ => Value::Bulk(data.to_vec()),
     }
@@ -193,12 +186,7 @@ fn aggregate(bytes: &[u8], head: &str, start: usize) -> Option<(Value, usize)> {
         at += length;
     }
     let value = match bytes[0] {
-        b'%' => Value::Map(
-            items
-                .chunks(2)
-                .map(|pair| (pair[0].clone(), pair[1].clone()))
-                .collect(),
-        ),
+        b'%' => Value::Map(items.chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()),
         b'~' => Value::Set(items),
         b'>' => Value::Push(items),
         b'|' => {

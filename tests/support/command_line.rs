@@ -13,10 +13,7 @@ pub(crate) fn split(line: &str) -> Vec<Vec<u8>> {
             Some(b'"') => arguments.push(double_quoted(&mut rest, line)),
             Some(b'\'') => arguments.push(single_quoted(&mut rest, line)),
             Some(_) => {
-                let end = rest
-                    .iter()
-                    .position(u8::is_ascii_whitespace)
-                    .unwrap_or(rest.len());
+                let end = rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len());
                 let (word, after) = rest.split_at(end);
                 arguments.push(word.to_vec());
                 rest = after;

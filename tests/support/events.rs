@@ -27,14 +27,9 @@ impl Events {
     /// The next event, if one comes within `patience`.
     #[track_caller]
     pub(crate) fn next_within(&mut self, patience: Duration) -> Option<String> {
-        let message = self
-            .client
-            .try_read(patience)
-            .expect("an open connection")?;
+        let message = self.client.try_read(patience).expect("an open connection")?;
         let (channel, key) = (message.at(2).text(), message.at(3).text());
-        let event = channel
-            .strip_prefix("__keyevent@0__:")
-            .expect("a keyevent channel");
+        let event = channel.strip_prefix("__keyevent@0__:").expect("a keyevent channel");
         Some(format!("{event} {key}"))
     }
 
@@ -42,11 +37,7 @@ impl Events {
     #[track_caller]
     pub(crate) fn expect(&mut self, events: &[&str]) {
         for (n, event) in events.iter().enumerate() {
-            assert_eq!(
-                self.next(),
-                format!("task.{event} jobs"),
-                "event {n} of {events:?}"
-            );
+            assert_eq!(self.next(), format!("task.{event} jobs"), "event {n} of {events:?}");
         }
     }
 

@@ -16,10 +16,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) fn eventually(mut condition: impl FnMut() -> bool) {
     let until = Instant::now() + PATIENCE;
     while !condition() {
-        assert!(
-            Instant::now() < until,
-            "did not come true within {PATIENCE:?}"
-        );
+        assert!(Instant::now() < until, "did not come true within {PATIENCE:?}");
         thread::sleep(STEP);
     }
 }
@@ -57,8 +54,6 @@ pub(crate) fn holds_for(ms: u64, mut condition: impl FnMut() -> bool) {
 
 /// The wall clock, which the server on this machine shares, in Unix milliseconds.
 pub(crate) fn now_ms() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("a clock after 1970");
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
     i64::try_from(since.as_millis()).expect("a clock before the year 292 million")
 }

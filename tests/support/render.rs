@@ -29,18 +29,10 @@ fn nested(value: &Value, prefix: &str) -> String {
 }
 
 fn list(items: &[Value], mark: char, empty: &str, prefix: &str) -> String {
-    lines(items.len(), mark, empty, prefix, |index, inner| {
-        nested(&items[index], inner)
-    })
+    lines(items.len(), mark, empty, prefix, |index, inner| nested(&items[index], inner))
 }
 
-fn lines(
-    count: usize,
-    mark: char,
-    empty: &str,
-    prefix: &str,
-    line: impl Fn(usize, &str) -> String,
-) -> String {
+fn lines(count: usize, mark: char, empty: &str, prefix: &str, line: impl Fn(usize, &str) -> String) -> String {
     if count == 0 {
         return empty.to_owned();
     }
@@ -94,8 +86,7 @@ mod tests {
         let mut items = vec![inner, simple("OK"), array([])];
         items.extend((0..7).map(int));
         let shown = render(&array(items));
-        let start =
-            " 1) 1) \"a\\\"\\n\\x01\"\n    2) (nil)\n 2) OK\n 3) (empty array)\n 4) (integer) 0\n";
+        let start = " 1) 1) \"a\\\"\\n\\x01\"\n    2) (nil)\n 2) OK\n 3) (empty array)\n 4) (integer) 0\n";
         assert!(shown.starts_with(start), "{shown}");
         assert!(shown.ends_with("\n10) (integer) 6"));
     }
@@ -103,13 +94,7 @@ mod tests {
     /// RESP3 maps show as `1# key => value`.
     #[test]
     fn maps_show_arrows() {
-        let map = Value::Map(vec![
-            (bulk("k"), int(1)),
-            (bulk("list"), array([bulk("a"), bulk("b")])),
-        ]);
-        assert_eq!(
-            render(&map),
-            "1# \"k\" => (integer) 1\n2# \"list\" => 1) \"a\"\n   2) \"b\""
-        );
+        let map = Value::Map(vec![(bulk("k"), int(1)), (bulk("list"), array([bulk("a"), bulk("b")]))]);
+        assert_eq!(render(&map), "1# \"k\" => (integer) 1\n2# \"list\" => 1) \"a\"\n   2) \"b\"");
     }
 }

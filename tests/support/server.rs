@@ -55,11 +55,7 @@ impl Server {
             directory,
             client: RefCell::default(),
         };
-        if server.comes_up() {
-            Ok(server)
-        } else {
-            Err(server.log())
-        }
+        if server.comes_up() { Ok(server) } else { Err(server.log()) }
     }
 
     /// A replica of `master`, in step with it.
@@ -111,9 +107,7 @@ impl Server {
     #[track_caller]
     pub(crate) fn info(&self, field: &str) -> String {
         let info = self.run("INFO everything").text();
-        let value = info
-            .lines()
-            .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        let value = info.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
         value.unwrap_or_default().trim_end().to_owned()
     }
 
@@ -174,11 +168,7 @@ impl Server {
     /// Shuts the server down in order and starts it again on its files.
     #[track_caller]
     pub(crate) fn restart(&mut self, shutdown: Shutdown) -> &Self {
-        let save = if shutdown == Shutdown::Save {
-            "SAVE"
-        } else {
-            "NOSAVE"
-        };
+        let save = if shutdown == Shutdown::Save { "SAVE" } else { "NOSAVE" };
         self.client().send(&format!("SHUTDOWN {save}"));
         eventually(|| self.process.try_wait().expect("a child").is_some());
         self.start_again();
@@ -199,11 +189,7 @@ impl Server {
     fn start_again(&mut self) {
         self.client.take();
         self.process = spawn(&self.directory);
-        assert!(
-            self.comes_up(),
-            "the server did not start again:\n{}",
-            self.log()
-        );
+        assert!(self.comes_up(), "the server did not start again:\n{}", self.log());
     }
 
     /// Whether the server answers PING before it ends or the patience does.
@@ -244,11 +230,7 @@ impl Drop for Server {
         if thread::panicking() {
             let lines: Vec<_> = log.lines().collect();
             let tail = &lines[lines.len().saturating_sub(40)..];
-            eprintln!(
-                "--- log of the server on port {}:\n{}",
-                self.port,
-                tail.join("\n")
-            );
+            eprintln!("--- log of the server on port {}:\n{}", self.port, tail.join("\n"));
             return;
         }
         let sign = SIGNS_OF_A_CRASH.into_iter().find(|sign| log.contains(sign));
@@ -284,10 +266,7 @@ mod tests {
     #[test]
     fn servers_replicate_crash_and_restart() {
         let mut master = Server::builder().without_module().aof().start();
-        let mut replica = Server::builder()
-            .without_module()
-            .replica_of(&master)
-            .start();
+        let mut replica = Server::builder().without_module().replica_of(&master).start();
         for n in 0..100 {
             master.run(&format!("SET k{n} {n}"));
         }

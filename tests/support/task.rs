@@ -37,10 +37,7 @@ impl Claim {
 /// The ids of an array of tasks.
 #[track_caller]
 pub(crate) fn ids_of(reply: &Value) -> Vec<String> {
-    Claim::all_of(reply)
-        .into_iter()
-        .map(|claim| claim.id)
-        .collect()
+    Claim::all_of(reply).into_iter().map(|claim| claim.id).collect()
 }
 
 impl Client {
@@ -96,10 +93,7 @@ impl Value {
         assert_eq!(self.code(), code, "{self:?}");
         let message = self.error().to_lowercase();
         for word in words {
-            assert!(
-                message.contains(&word.to_lowercase()),
-                "no {word} in: {message}"
-            );
+            assert!(message.contains(&word.to_lowercase()), "no {word} in: {message}");
         }
     }
 }

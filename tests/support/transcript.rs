@@ -94,37 +94,29 @@ fn steps(text: &str) -> Vec<Step> {
 
 /// What stands after a prompt.
 fn command(line: &str) -> Option<&str> {
-    let rest = line
-        .strip_prefix("127.0.0.1:6379")
-        .or_else(|| line.strip_prefix("redis"))?;
+    let rest = line.strip_prefix("127.0.0.1:6379").or_else(|| line.strip_prefix("redis"))?;
     rest.strip_prefix("(TX)").unwrap_or(rest).strip_prefix("> ")
 }
 
 /// redis-cli's note of how long a slow command took, as `(1.02s)`.
 fn is_duration(line: &str) -> bool {
-    let number = line
-        .strip_prefix('(')
-        .and_then(|rest| rest.strip_suffix("s)"));
+    let number = line.strip_prefix('(').and_then(|rest| rest.strip_suffix("s)"));
     number.is_some_and(|number| number.parse::<f64>().is_ok())
 }
 
 fn matches(expected: &[String], actual: &[String]) -> bool {
     match expected.split_first() {
         None => actual.is_empty(),
-        Some((first, rest)) if first.trim() == "..." => {
-            (0..=actual.len()).any(|skip| matches(rest, &actual[skip..]))
-        }
-        Some((first, rest)) => actual.split_first().is_some_and(|(line, others)| {
-            normal(first) == normal(line.trim_end()) && matches(rest, others)
-        }),
+        Some((first, rest)) if first.trim() == "..." => (0..=actual.len()).any(|skip| matches(rest, &actual[skip..])),
+        Some((first, rest)) => actual
+            .split_first()
+            .is_some_and(|(line, others)| normal(first) == normal(line.trim_end()) && matches(rest, others)),
     }
 }
 
 /// `line` with made ids as `<id>` and instants as `<ms>`.
 fn normal(line: &str) -> String {
-    replace_numbers(line, |_, is_id| {
-        if is_id { "<id>" } else { "<ms>" }.to_owned()
-    })
+    replace_numbers(line, |_, is_id| if is_id { "<id>" } else { "<ms>" }.to_owned())
 }
 
 fn learn_ids(expected: &[String], actual: &[String], ids: &mut HashMap<String, String>) {
@@ -148,9 +140,7 @@ fn ids_in(lines: &[String]) -> Vec<String> {
 }
 
 fn with_actual_ids(command: &str, ids: &HashMap<String, String>) -> String {
-    replace_numbers(command, |number, _| {
-        ids.get(number).map_or(number, String::as_str).to_owned()
-    })
+    replace_numbers(command, |number, _| ids.get(number).map_or(number, String::as_str).to_owned())
 }
 
 /// `line` with each 13-digit number, and each made id that begins with one, replaced.
@@ -220,19 +210,13 @@ redis> TIME
         let steps = steps(text);
         assert_eq!(steps.len(), 7);
         let differences = run_steps(&server, "x.md", &steps);
-        assert!(
-            differences.starts_with("x.md:23: TIME\n  - 1) ...\n"),
-            "{differences}"
-        );
+        assert!(differences.starts_with("x.md:23: TIME\n  - 1) ...\n"), "{differences}");
     }
 
     /// Only whole 13-digit numbers are normalised.
     #[test]
     fn made_ids_and_instants_are_normalised() {
-        assert_eq!(
-            normal("1) \"1763953200123-12\" 1763953200123 12-3"),
-            "1) \"<id>\" <ms> 12-3"
-        );
+        assert_eq!(normal("1) \"1763953200123-12\" 1763953200123 12-3"), "1) \"<id>\" <ms> 12-3");
         assert_eq!(normal("17639532001234-1"), "17639532001234-1");
         let ids = [("1763953200123-0".to_owned(), "1763953200999-7".to_owned())].into();
         assert_eq!(

@@ -170,9 +170,7 @@ impl Value {
             Self::Map(pairs) => pairs.iter().map(|(k, v)| (k.text(), v.clone())).collect(),
             Self::Array(flat) => {
                 assert!(flat.len() % 2 == 0, "no flat map: {self:?}");
-                flat.chunks(2)
-                    .map(|pair| (pair[0].text(), pair[1].clone()))
-                    .collect()
+                flat.chunks(2).map(|pair| (pair[0].text(), pair[1].clone())).collect()
             }
             other => panic!("no map: {other:?}"),
         }

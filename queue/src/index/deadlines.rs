@@ -3,6 +3,8 @@
 //! One map entry a millisecond, holding a line through the tasks: a storm of deadlines in one millisecond is one entry, leaves in
 //! the order in which it came, and costs nothing beside the links. The instant itself is the task's `at`.
 
+#[cfg(debug_assertions)]
+use crate::check::ensure;
 use crate::index::line::Line;
 use crate::index::segments::{Segments, Slot};
 use crate::task::Task;
@@ -52,6 +54,18 @@ impl Deadlines {
     /// The first task at or after an instant.
     pub(crate) fn first_from(&self, at: UnixMs) -> Option<Slot> {
         self.instants.range(at..).next().map(|(_, line)| line.head)
+    }
+
+    /// Whether each task stands at its instant, and links and count are right.
+    #[cfg(debug_assertions)]
+    pub(crate) fn check(&self, tasks: &Segments<Task>) -> Result<(), String> {
+        let mut len = 0;
+        for (&at, line) in &self.instants {
+            ensure(!line.is_empty(), "an instant is empty")?;
+            len += line.check(tasks, self.len)?;
+            ensure(Line::from(tasks, line.head).all(|slot| tasks.at(slot).at == at), "a task stands at another's instant")?;
+        }
+        ensure(len == self.len, "the count of deadlines is wrong")
     }
 
     /// All tasks in order.

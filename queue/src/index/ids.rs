@@ -3,6 +3,8 @@
 //! The table grows by one bucket at a time, so no insertion pays for all the others. Ids made in one burst lie in neighbouring
 //! buckets, which is what a worker's next look-up wants of the cache. The hash is keyed, since clients choose names.
 
+#[cfg(debug_assertions)]
+use crate::check::ensure;
 use crate::id::TaskId;
 use crate::index::segments::{Segments, Slot};
 use crate::task::Task;
@@ -144,6 +146,26 @@ impl IdIndex {
             }
         }
         self.link_all(tasks, last);
+    }
+
+    /// Whether each task is in the chain of its bucket once, and nothing else.
+    #[cfg(debug_assertions)]
+    pub(crate) fn check(&self, tasks: &Segments<Task>) -> Result<(), String> {
+        let mut len = 0;
+        for bucket in 0..self.buckets {
+            let mut slot = self.head(bucket);
+            while let Some(task) = slot.get().map(|slot| tasks.get(slot)) {
+                let task = task.ok_or("a chain holds what is no task")?;
+                ensure(self.bucket(self.hash(task.key, task.is_named())) == bucket, "a task is in the chain of another bucket")?;
+                len += 1;
+                ensure(len <= self.len, "a chain has a loop, or the count of ids is wrong")?;
+                slot = task.chain;
+            }
+        }
+        let buckets: usize = self.chunks.iter().map(Vec::len).sum();
+        ensure(len == self.len && len == tasks.len(), "the count of ids is wrong")?;
+        ensure(buckets == self.buckets && len <= LOAD * buckets, "the table is too small")?;
+        ensure(buckets == BUCKETS_MIN || len * 4 >= LOAD * buckets, "the table is too large")
     }
 
     fn relink(&mut self, tasks: &mut Segments<Task>, bucket: usize) {

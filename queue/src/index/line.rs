@@ -1,5 +1,7 @@
 //! First-in-first-out lines whose links lie inside the tasks.
 
+#[cfg(debug_assertions)]
+use crate::check::ensure;
 use crate::index::segments::{Segments, Slot};
 use crate::task::Task;
 
@@ -41,6 +43,19 @@ impl Line {
             Some(next) => tasks.at_mut(next).prev = prev,
             None => self.tail = prev,
         }
+    }
+
+    /// How many tasks it holds, at most `max`, if each knows its neighbours.
+    #[cfg(debug_assertions)]
+    pub(crate) fn check(self, tasks: &Segments<Task>, max: usize) -> Result<usize, String> {
+        let (mut last, mut len) = (Slot::NIL, 0);
+        for slot in Self::from(tasks, self.head) {
+            ensure(tasks.at(slot).prev == last, "a task does not know its neighbour")?;
+            (last, len) = (slot, len + 1);
+            ensure(len <= max, "a line is too long")?;
+        }
+        ensure(last == self.tail, "a line does not know its end")?;
+        Ok(len)
     }
 
     /// The tasks from `start` on.

@@ -1,5 +1,7 @@
 //! The ready tasks in the order in which they will be claimed.
 
+#[cfg(debug_assertions)]
+use crate::check::ensure;
 use crate::index::line::Line;
 use crate::index::segments::{Segments, Slot};
 use crate::task::Task;
@@ -59,14 +61,32 @@ impl Ready {
         if self.returned.remove(&place(tasks, slot)) {
             return;
         }
-        if let Ok(index) = self.lines.binary_search_by_key(&tasks.at(slot).priority, |&(priority, _)| priority) {
-            if let Some((_, line)) = self.lines.get_mut(index) {
-                line.unlink(tasks, slot);
-                if line.is_empty() {
-                    self.lines.remove(index);
-                }
+        if let Ok(index) = self.lines.binary_search_by_key(&tasks.at(slot).priority, |&(priority, _)| priority)
+            && let Some((_, line)) = self.lines.get_mut(index)
+        {
+            line.unlink(tasks, slot);
+            if line.is_empty() {
+                self.lines.remove(index);
             }
         }
+    }
+
+    /// Whether each task stands at its place, and links and count are right.
+    #[cfg(debug_assertions)]
+    pub(crate) fn check(&self, tasks: &Segments<Task>) -> Result<(), String> {
+        let mut len = self.returned.len();
+        ensure(self.lines.is_sorted_by(|(a, _), (b, _)| a < b), "lines are out of order")?;
+        for &(priority, line) in &self.lines {
+            ensure(!line.is_empty(), "a line is empty")?;
+            len += line.check(tasks, self.len)?;
+            ensure(
+                Line::from(tasks, line.head).all(|slot| tasks.at(slot).priority == priority),
+                "a task stands in another's line",
+            )?;
+        }
+        ensure(len == self.len, "the count of ready tasks is wrong")?;
+        ensure(self.returned.iter().all(|&kept| kept == place(tasks, kept.2)), "a returned task is not at its place")?;
+        ensure(self.iter(tasks).is_sorted_by_key(|slot| place(tasks, slot)), "ready tasks are out of order")
     }
 
     /// The task to be claimed next.

@@ -3,6 +3,9 @@
 //! A doubling `Vec` of ten million tasks would stop the server for seconds when it grows; a segment costs the same whatever
 //! stands beside it. Only the first segment grows by doubling, so that a small queue stays small.
 
+#[cfg(debug_assertions)]
+use {crate::check::ensure, std::collections::BTreeSet};
+
 use std::mem;
 
 /// Where something lies in [`Segments`]. Valid until it is removed; then the slot is used again.
@@ -81,7 +84,10 @@ impl<T> Default for Segments<T> {
     }
 }
 
-#[allow(clippy::indexing_slicing, reason = "segment numbers come from our own lists; an error here is a bug that must not pass unseen")]
+#[allow(
+    clippy::indexing_slicing,
+    reason = "segment numbers come from our own lists; an error here is a bug that must not pass unseen"
+)]
 impl<T> Segments<T> {
     pub(crate) const fn len(&self) -> usize {
         self.len
@@ -182,6 +188,37 @@ impl<T> Segments<T> {
             }
         }
         value
+    }
+}
+
+#[cfg(debug_assertions)]
+impl<T> Segments<T> {
+    /// Whether free lists, open and vacant segments and counts are what the entries say.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let (mut len, mut open, mut vacant) = (0, BTreeSet::new(), BTreeSet::new());
+        for (segment, number) in self.segments.iter().zip(0..) {
+            let live = segment.entries.iter().filter(|entry| matches!(entry, Entry::Live(_))).count();
+            let mut free = 0;
+            let mut next = segment.free;
+            while let Some(Entry::Free(after)) = segment.entries.get(next as usize) {
+                (free, next) = (free + 1, *after);
+                ensure(free <= SEGMENT_LEN as usize, "a free list has a loop")?;
+            }
+            ensure(next == NONE && live + free == segment.entries.len(), "a free entry is not in the free list")?;
+            ensure(live == segment.live as usize, "a segment's count is wrong")?;
+            len += live;
+            if segment.entries.capacity() == 0 {
+                vacant.insert(number);
+            } else if segment.has_room() {
+                open.insert(number);
+            }
+        }
+        ensure(len == self.len, "the count is wrong")?;
+        ensure(self.open.iter().copied().collect::<BTreeSet<_>>() == open && self.open.len() == open.len(), "open segments")?;
+        ensure(
+            self.vacant.iter().copied().collect::<BTreeSet<_>>() == vacant && self.vacant.len() == vacant.len(),
+            "vacant segments",
+        )
     }
 }
 

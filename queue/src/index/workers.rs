@@ -2,6 +2,8 @@
 //!
 //! A task keeps two bytes for its worker. A worker claims with one lease as a rule, so name and lease are one entry.
 
+#[cfg(debug_assertions)]
+use crate::check::ensure;
 use crate::time::Ms;
 use std::collections::{BTreeMap, HashMap};
 use std::mem;
@@ -15,7 +17,7 @@ pub(crate) struct Worker {
 }
 
 /// A worker's number in [`Workers`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct WorkerId(u16);
 
 impl WorkerId {
@@ -84,6 +86,22 @@ impl Workers {
         self.numbers.entry(name.into()).or_default().insert(lease, number);
         self.name_bytes += name.len();
         WorkerId(number)
+    }
+
+    /// Whether each worker is kept once and counts its tasks; `tasks` says how many refer to which.
+    #[cfg(debug_assertions)]
+    pub(crate) fn check(&self, mut tasks: HashMap<WorkerId, u32>) -> Result<(), String> {
+        tasks.remove(&WorkerId::NONE);
+        let mut name_bytes = 0;
+        for (entry, number) in self.entries.iter().zip(0..).filter_map(|(entry, number)| entry.as_ref().zip(Some(number))) {
+            ensure(tasks.remove(&WorkerId(number)) == Some(entry.tasks), "a worker's count of tasks is wrong")?;
+            let numbers = self.numbers.get(&entry.worker.name).ok_or("a worker is not found by name")?;
+            ensure(numbers.get(&entry.worker.lease) == Some(&number), "a worker is not found by lease")?;
+            name_bytes += entry.worker.name.len();
+        }
+        let known: usize = self.numbers.values().map(BTreeMap::len).sum();
+        ensure(tasks.is_empty() && known + self.free.len() == self.entries.len(), "a worker is lost")?;
+        ensure(self.name_bytes == name_bytes && self.numbers.values().all(|numbers| !numbers.is_empty()), "bytes of names")
     }
 
     /// Counts one task less.

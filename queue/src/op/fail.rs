@@ -53,7 +53,7 @@ pub fn fail(
     let change = match wait {
         None => Change::Failed { error, lapsed: false, at, drop_at: options.retain_failed.drop_at(at) },
         Some(Ms(0)) => Change::Requeued { error, order: txn.next_order(), at },
-        Some(wait) => Change::BackedOff { error, due: at.after(wait) },
+        Some(wait) => Change::BackedOff { error, at, due: at.after(wait) },
     };
     txn.record(slot, &change);
     Ok(txn.state(slot))

@@ -1,6 +1,6 @@
 //! `TASK.PUSH`: a task comes into the queue.
 
-use crate::admit::COUNT_MAX;
+use crate::admit::MADE_ID_MAX;
 use crate::effect::{Change, Order, Pushed};
 use crate::error::Refusal;
 use crate::id::{MadeId, TaskId};
@@ -89,7 +89,7 @@ pub fn push(txn: &mut Txn<'_>, push: &Push<'_>, floor: MadeId) -> Result<PushOut
 /// The first free id after all that were made, if there is one left.
 fn next_id(queue: &Queue, now: UnixMs, floor: MadeId) -> Option<MadeId> {
     let mut id = MadeId::first_of(now).max(floor.max(queue.last_id()).next());
-    while id <= MadeId(COUNT_MAX) {
+    while id <= MADE_ID_MAX {
         if queue.find(TaskId::Made(id)).is_none() {
             return Some(id);
         }

@@ -1,0 +1,305 @@
+//! Bytes from disks, networks and RESTORE: whatever they say, a queue refuses them or stays sound.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+#![cfg(debug_assertions)]
+
+mod support;
+
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use support::{Command, DelaySpec, Driver, PushSpec, START, cases, history, restored, run};
+use taskqueue::effect::{Change, ExtraImage, Head, Image, Order, Packed, Pushed, Totals, VERSION, unpack};
+use taskqueue::{
+    Defaults, Effect, Journal, LastClaim, MadeId, Mismatch, Ms, Options, Queue, Retention, Start, State, TaskId, UnixMs,
+};
+
+/// Applies what can be applied. A refused effect changes nothing, an accepted one leaves the queue sound.
+fn feed(queue: &mut Queue, packed: &[u8]) -> Result<(), TestCaseError> {
+    for effect in unpack(packed) {
+        let Ok(effect) = effect else { break };
+        let before = queue.snapshot();
+        if queue.apply(&effect).is_ok() {
+            queue.check().map_err(|what| TestCaseError::fail(format!("{what}, by {effect:?}")))?;
+        } else {
+            prop_assert_eq!(before, queue.snapshot());
+        }
+    }
+    Ok(())
+}
+
+/// A queue that took whatever it was given still does its work, ends it, and is saved and loaded.
+fn lives_on(mut queue: Queue) -> Result<(), TestCaseError> {
+    prop_assert_eq!(restored(&queue.snapshot()).snapshot(), queue.snapshot());
+    let (mut journal, settings) = (Journal::default(), Defaults::default());
+    let spec = PushSpec { payload: vec![1], priority: 3, delay: DelaySpec::For(0), ttl: None, options: Options::default() };
+    let mut commands = vec![Command::Push { task: spec, id: None, renew: false, floor: MadeId(0) }, Command::RetryAll(2)];
+    for _ in 0..6 {
+        commands.push(Command::Claim { worker: "w".to_owned(), lease: None });
+    }
+    for slot in queue.list(State::Claimed, taskqueue::Cursor::Zero, 10).slots {
+        let id = queue.id(slot).to_string();
+        commands.push(Command::Extend { id: id.clone(), attempt: None, lease: None, checkpoint: None });
+        commands.push(Command::Release { id, attempt: None, delay: Ms(0) });
+    }
+    commands.extend([
+        Command::Tick { budget: 3 },
+        Command::CancelAll(100),
+        Command::ForgetAll(100),
+        Command::Tick { budget: 1000 },
+    ]);
+    for (seconds, command) in (0..).zip(&commands) {
+        let (replica, now) = (queue.clone(), START.after(Ms(seconds * 1000)));
+        run(&mut queue, &mut journal, now, &settings, command);
+        queue.check().map_err(TestCaseError::fail)?;
+        let mut replica = replica;
+        support::apply_all(&mut replica, journal.packed.bytes());
+        prop_assert_eq!(replica.snapshot(), queue.snapshot());
+    }
+    Ok(())
+}
+
+fn damage() -> impl Strategy<Value = Vec<(Index, u8, u8)>> {
+    prop::collection::vec((any::<Index>(), 0..4_u8, prop_oneof![any::<u8>(), select(vec![0, 1, 127, 128, 255])]), 1..6)
+}
+
+/// Bytes changed, put in, left out, or cut off.
+fn damaged(mut bytes: Vec<u8>, damage: &[(Index, u8, u8)]) -> Vec<u8> {
+    for (place, kind, byte) in damage {
+        if bytes.len() < 2 {
+            break;
+        }
+        // The version stays, or all ends there.
+        let place = 1 + place.index(bytes.len() - 1);
+        match kind {
+            0 => bytes[place] = *byte,
+            1 => bytes.insert(place, *byte),
+            2 => drop(bytes.remove(place)),
+            _ if *byte > 200 => bytes.truncate(place),
+            _ => bytes[place] ^= 1 << (byte % 8),
+        }
+    }
+    bytes
+}
+
+fn number() -> impl Strategy<Value = u64> {
+    prop_oneof![4 => 0..6_u64, 2 => START.0 - 5..START.0 + 50, 1 => select(vec![u64::MAX, u64::MAX / 2, u64::MAX - 1]), 1 => any::<u64>()]
+}
+
+fn instant() -> impl Strategy<Value = UnixMs> {
+    number().prop_map(UnixMs)
+}
+
+const NAMES: [&str; 6] = ["a", "b", "c", "12-3", "", "ALL"];
+
+fn id() -> impl Strategy<Value = TaskId<'static>> {
+    prop_oneof![
+        number().prop_map(|number| TaskId::Made(MadeId(number))),
+        select(&NAMES[..3]).prop_map(TaskId::Named),
+        select(&NAMES[..]).prop_map(TaskId::Named),
+    ]
+}
+
+fn options() -> impl Strategy<Value = Option<Options>> {
+    let options = (any::<Option<u16>>(), prop::option::of(number()), prop::option::of(number()), prop::option::of(number()));
+    prop::option::of(options.prop_map(|(attempts, backoff, lease, retain)| Options {
+        attempts,
+        backoff: backoff.map(Ms),
+        lease: lease.map(Ms),
+        timeout: lease.map(Ms),
+        retain: retain.map(|ms| Retention::For(Ms(ms))),
+        retain_failed: retain.map(|_| Retention::Forever),
+    }))
+}
+
+fn order() -> impl Strategy<Value = Order<'static>> {
+    let start =
+        prop_oneof![number().prop_map(|order| Start::Ready { order }), instant().prop_map(|due| Start::Scheduled { due })];
+    (any::<u8>(), start, prop::option::of(instant()), options()).prop_map(|(priority, start, ttl_at, options)| Order {
+        payload: b"payload",
+        priority,
+        start,
+        ttl_at,
+        options,
+    })
+}
+
+fn change() -> impl Strategy<Value = Change<'static>> {
+    let claimed = (0..4_u32, number(), instant(), instant(), prop::option::of(instant()));
+    prop_oneof![
+        (number(), instant()).prop_map(|(order, at)| Change::Ripened { order, at }),
+        claimed.prop_map(|(attempt, lease, at, deadline, timeout_at)| Change::Claimed {
+            attempt,
+            worker: "w",
+            lease: Ms(lease),
+            at,
+            deadline,
+            timeout_at
+        }),
+        (instant(), any::<bool>())
+            .prop_map(|(deadline, keep)| Change::Extended { deadline, checkpoint: keep.then_some(b"checkpoint") }),
+        (instant(), instant()).prop_map(|(at, drop_at)| Change::Completed { result: b"result", at, drop_at }),
+        instant().prop_map(|due| Change::BackedOff { error: b"error", at: UnixMs(0), due }),
+        (number(), instant()).prop_map(|(order, at)| Change::Requeued { error: b"error", order, at }),
+        (any::<bool>(), instant(), instant()).prop_map(|(lapsed, at, drop_at)| Change::Failed {
+            error: b"error",
+            lapsed,
+            at,
+            drop_at
+        }),
+        instant().prop_map(|at| Change::Released { at }),
+        instant().prop_map(|due| Change::Deferred { due }),
+        instant().prop_map(|at| Change::Lapsed { at }),
+        (instant(), instant()).prop_map(|(at, drop_at)| Change::Canceled { at, drop_at }),
+        (instant(), instant()).prop_map(|(at, drop_at)| Change::Expired { at, drop_at }),
+        (number(), instant()).prop_map(|(order, at)| Change::Revived { order, at }),
+        (instant(), order()).prop_map(|(at, order)| Change::Renewed { at, order }),
+        Just(Change::Dropped),
+    ]
+}
+
+fn image() -> impl Strategy<Value = Image<'static>> {
+    use LastClaim::{Completed, FailedForGood, FailedToReady, FailedToScheduled, Lapsed, Open, Released, Voided};
+    let claims = vec![Open, Completed, FailedToScheduled, FailedToReady, FailedForGood, Released, Lapsed, Voided];
+    let status = (select(&State::ALL[..]), select(claims), prop_oneof![0..3_u32, Just(u32::MAX)], any::<u8>());
+    let text = || prop::option::weighted(0.2, Just(&b"text"[..]));
+    let rare = || prop::option::weighted(0.2, instant());
+    let extra = (
+        (prop::option::weighted(0.7, instant()), options(), rare(), prop_oneof![Just(0), 0..3_u32, Just(u32::MAX)]),
+        (rare(), rare(), text(), text()),
+    );
+    let extra = extra.prop_map(|((created, options, ttl_at, uncounted), (claimed_at, timeout_at, error, checkpoint))| {
+        ExtraImage { created, options, ttl_at, uncounted, claimed_at, timeout_at, error, checkpoint }
+    });
+    let worker = (any::<bool>(), number());
+    (id(), status, instant(), number(), worker, prop::option::of(extra)).prop_map(|(id, status, at, order, worker, extra)| {
+        let (state, last_claim, attempt, priority) = status;
+        let has_worker = if worker.0 { attempt > 0 } else { worker.1 % 2 == 0 };
+        let worker = has_worker.then_some(("w", Ms(worker.1)));
+        Image { id, state, last_claim, data: b"data", at, order, attempt, priority, worker, extra }
+    })
+}
+
+/// Of lists of times and counts, some are well-formed.
+const COUNTS: [&[u8]; 6] = [b"", &[0], &[1, 5, 1], &[2, 9, 1, 7, 1], &[1, 5, 0], &[255, 255, 255, 255, 15]];
+
+fn effect() -> impl Strategy<Value = Effect<'static>> {
+    let head = (number(), number(), number()).prop_map(|(last_id, last_order, pushed)| {
+        let totals = Totals { pushed, released: pushed, ..Totals::default() };
+        Effect::Restarted(Head { last_id: MadeId(last_id), last_order, totals })
+    });
+    let pushed = (id(), any::<bool>(), instant(), order())
+        .prop_map(|(id, made, at, order)| Effect::Pushed(Pushed { id, made, at, order }));
+    let counts = || select(&COUNTS[..]);
+    let measured = (counts(), counts()).prop_map(|(waits, runs)| Effect::Measured { waits, runs });
+    prop_oneof![1 => head, 1 => measured, 4 => pushed, 8 => image().prop_map(Effect::Restored), 12 => (id(), change()).prop_map(|(id, change)| Effect::Changed(id, change))]
+}
+
+proptest! {
+    #![proptest_config(cases(200))]
+
+    #[test]
+    fn random_bytes(bytes in prop::collection::vec(prop_oneof![0..20_u8, any::<u8>()], 0..300)) {
+        let mut queue = Queue::default();
+        feed(&mut queue, &bytes)?;
+        feed(&mut queue, &[&[VERSION], &bytes[..]].concat())?;
+        lives_on(queue)?;
+    }
+
+    #[test]
+    fn damaged_snapshots((defaults, steps) in history(40), damage in damage()) {
+        let mut driver = Driver::new(defaults);
+        for step in &steps {
+            if let Some(command) = driver.command(step) {
+                driver.run(&command);
+            }
+        }
+        let mut queue = Queue::default();
+        for chunk in driver.queue.snapshot() {
+            feed(&mut queue, &damaged(chunk, &damage))?;
+        }
+        lives_on(queue)?;
+    }
+
+    #[test]
+    fn damaged_replication((defaults, steps) in history(40), damage in damage(), which in any::<Index>()) {
+        let mut driver = Driver::new(defaults);
+        let mut replica = Queue::default();
+        let damaged_at = which.index(steps.len());
+        for (number, step) in steps.iter().enumerate() {
+            if let Some(command) = driver.command(step) {
+                driver.run(&command);
+                let packed = driver.journal.packed.bytes().to_vec();
+                feed(&mut replica, &if number >= damaged_at { damaged(packed, &damage) } else { packed })?;
+            }
+        }
+        lives_on(replica)?;
+    }
+
+    /// Well-formed effects that no master can have recorded.
+    #[test]
+    fn impossible_effects(effects in prop::collection::vec(effect(), 1..60)) {
+        let mut queue = Queue::default();
+        let head = Head { last_order: 3, ..Head::default() };
+        queue.apply(&Effect::Restarted(head)).unwrap();
+        for effect in &effects {
+            let mut packed = Packed::default();
+            packed.push(effect);
+            prop_assert_eq!(unpack(packed.bytes()).collect::<Vec<_>>(), vec![Ok(*effect)]);
+            feed(&mut queue, packed.bytes())?;
+        }
+        lives_on(queue)?;
+    }
+
+    /// What follows damage is not looked at, and a newer version is not guessed at.
+    #[test]
+    fn unpacking_ends_at_the_first_damage(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+        let effects: Vec<_> = unpack(&bytes).collect();
+        prop_assert!(effects.iter().rev().skip(1).all(Result::is_ok));
+        if bytes.first() != Some(&VERSION) {
+            prop_assert_eq!(effects, vec![Err(Mismatch::Undecodable)]);
+        }
+    }
+}
+
+fn refused(queue: &mut Queue, effect: &Effect<'_>) -> Mismatch {
+    let before = queue.snapshot();
+    let mismatch = queue.apply(effect).unwrap_err();
+    assert_eq!(queue.snapshot(), before);
+    mismatch
+}
+
+#[test]
+fn effects_of_another_history_are_told_apart() {
+    let mut driver = Driver::new(Defaults::default());
+    let spec = PushSpec { payload: vec![1], priority: 3, delay: DelaySpec::For(0), ttl: None, options: Options::default() };
+    driver.run(&Command::Push { task: spec, id: Some("a".to_owned()), renew: false, floor: MadeId(0) });
+    let pushed = driver.journal.packed.bytes().to_vec();
+    let push = unpack(&pushed).next().unwrap().unwrap();
+    let (queue, a) = (&mut driver.queue, TaskId::Named("a"));
+    assert_eq!(refused(queue, &push), Mismatch::KnownTask);
+    assert_eq!(refused(queue, &Effect::Changed(TaskId::Named("b"), Change::Dropped)), Mismatch::UnknownTask);
+    assert_eq!(refused(queue, &Effect::Changed(a, Change::Dropped)), Mismatch::Invalid);
+    assert_eq!(refused(queue, &Effect::Changed(a, Change::Lapsed { at: START })), Mismatch::Invalid);
+    assert_eq!(refused(queue, &Effect::Restarted(Head::default())), Mismatch::Invalid);
+}
+
+/// The largest id that could be made exists already: pushes are refused, rather than looking for a larger one for ever.
+#[test]
+fn ids_that_run_out_refuse_pushes() {
+    let last_id = MadeId(u64::MAX / 2);
+    let mut driver = Driver::new(Defaults::default());
+    assert_eq!(
+        refused(&mut driver.queue, &Effect::Restarted(Head { last_id: last_id.next(), ..Head::default() })),
+        Mismatch::Invalid
+    );
+    driver.queue.apply(&Effect::Restarted(Head { last_id, ..Head::default() })).unwrap();
+    let spec = PushSpec { payload: vec![1], priority: 3, delay: DelaySpec::For(0), ttl: None, options: Options::default() };
+    let push = |id: Option<String>, floor| Command::Push { task: spec.clone(), id, renew: false, floor };
+    let full = support::Answer::Refused(taskqueue::Refusal::QueueFull);
+    assert_eq!(driver.run(&push(None, MadeId(0))), full);
+    assert_eq!(Driver::new(Defaults::default()).run(&push(None, MadeId(u64::MAX))), full);
+    assert!(matches!(
+        driver.run(&push(Some(MadeId(u64::MAX).to_string()), MadeId(0))),
+        support::Answer::Pushed { added: true, .. }
+    ));
+}

@@ -1,0 +1,588 @@
+//! The queue against a model: obvious code over a list of tasks, written from PROTOCOL sections 1 to 4.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+
+mod support;
+
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use support::{Answer, Command, DelaySpec, Driver, PushSpec, START, cases, history, listed};
+use taskqueue::effect::{Change, Totals};
+use taskqueue::op::{Completion, Next};
+use taskqueue::{Defaults, Effect, Ms, Options, Refusal, Retention, State, UnixMs};
+
+proptest! {
+    #![proptest_config(cases(300))]
+
+    #[test]
+    fn the_queue_does_what_the_model_does((defaults, steps) in history(120)) {
+        let mut driver = Driver::new(defaults);
+        let mut model = Model::default();
+        for step in &steps {
+            let Some(command) = driver.command(step) else { continue };
+            let answer = driver.run(&command);
+            let hints = Hints::of(&driver);
+            let expected = model.run(&command, driver.now, &driver.defaults, &hints);
+            prop_assert_eq!(&answer, &expected, "{:?}", command);
+            same(&driver, &model).map_err(|error| TestCaseError::fail(format!("{error} after {command:?}")))?;
+        }
+    }
+}
+
+/// What the protocol leaves open: jitter, and who of several is dropped or expires first in the same millisecond.
+#[derive(Debug, Default)]
+struct Hints {
+    due: Option<UnixMs>,
+    dropped: Vec<String>,
+    expired: Vec<String>,
+}
+
+impl Hints {
+    fn of(driver: &Driver) -> Self {
+        let mut hints = Self::default();
+        for effect in driver.effects() {
+            match effect {
+                Effect::Changed(_, Change::BackedOff { due, .. }) => hints.due = Some(due),
+                Effect::Changed(id, Change::Dropped) => hints.dropped.push(id.to_string()),
+                Effect::Changed(id, Change::Expired { .. }) => hints.expired.push(id.to_string()),
+                _ => {}
+            }
+        }
+        hints
+    }
+}
+
+/// What a worker's last claim came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Claim {
+    #[default]
+    Never,
+    Live,
+    Lapsed,
+    Voided,
+    Completed,
+    Failed(State),
+    Released,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Task {
+    payload: Vec<u8>,
+    priority: u8,
+    options: Options,
+    created: UnixMs,
+    state: Option<State>,
+    /// When it entered its state, among all such events.
+    entered: u64,
+    result: Option<Vec<u8>>,
+    error: Option<Vec<u8>>,
+    checkpoint: Option<Vec<u8>>,
+    attempt: u32,
+    tries: u32,
+    claim: Claim,
+    worker: Option<String>,
+    lease: Ms,
+    claimed_at: UnixMs,
+    timeout_at: Option<UnixMs>,
+    /// Its place in line.
+    place: u64,
+    /// Ready since, due, end of the lease, or when it is dropped.
+    at: UnixMs,
+    finished: UnixMs,
+    ttl_at: Option<UnixMs>,
+    ended_in: u64,
+}
+
+impl Task {
+    fn state(&self) -> State {
+        self.state.unwrap()
+    }
+
+    fn is(&self, state: State) -> bool {
+        self.state == Some(state)
+    }
+
+    fn ended_badly(&self) -> bool {
+        matches!(self.state(), State::Failed | State::Canceled | State::Expired)
+    }
+
+    fn settings(&self, server: &Defaults) -> Defaults {
+        Defaults {
+            attempts: self.options.attempts.unwrap_or(server.attempts),
+            backoff: self.options.backoff.unwrap_or(server.backoff),
+            lease: self.options.lease.unwrap_or(server.lease),
+            timeout: self.options.timeout.or(server.timeout),
+            retain: self.options.retain.unwrap_or(server.retain),
+            retain_failed: self.options.retain_failed.unwrap_or(server.retain_failed),
+        }
+    }
+
+    fn has_tries_left(&self, server: &Defaults) -> bool {
+        let limit = u32::from(self.settings(server).attempts);
+        limit == 0 || self.tries < limit
+    }
+
+    /// The delay of the next retry: doubled for each, at most an hour.
+    fn backoff(&self, server: &Defaults) -> u64 {
+        let mut wait = self.settings(server).backoff.0;
+        for _ in 1..self.tries {
+            wait = (wait * 2).min(3_600_000);
+        }
+        wait.min(3_600_000)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Model {
+    tasks: BTreeMap<String, Task>,
+    last_id: u64,
+    last_place: u64,
+    events: u64,
+    commands: u64,
+    totals: Totals,
+}
+
+fn kept_until(retention: Retention, now: UnixMs) -> UnixMs {
+    match retention {
+        Retention::For(time) => UnixMs(now.0 + time.0),
+        Retention::Forever => UnixMs(u64::MAX),
+    }
+}
+
+/// The id of a number, as the queue makes it.
+fn made(number: u64) -> String {
+    format!("{}-{}", number >> 16, number & 0xffff)
+}
+
+impl Model {
+    fn run(&mut self, command: &Command, now: UnixMs, server: &Defaults, hints: &Hints) -> Answer {
+        self.commands += 1;
+        let answer = match command {
+            Command::Push { task, id, renew, floor } => self.push(task, id.as_deref(), *renew, floor.0, now),
+            Command::Claim { worker, lease } => self.claim(worker, *lease, now, server),
+            Command::Extend { id, attempt, lease, checkpoint } => self.extend(id, *attempt, *lease, checkpoint.as_ref(), now),
+            Command::Complete { id, attempt, result, retain } => self.complete(id, *attempt, result, *retain, now, server),
+            Command::Fail { id, attempt, error, next, .. } => self.fail(id, *attempt, error, *next, now, server, hints),
+            Command::Release { id, attempt, delay } => self.release(id, *attempt, *delay, now),
+            Command::Cancel(id) => {
+                let live = self.tasks.get(id).is_some_and(|task| !task.state().is_terminal());
+                self.all(live.then(|| id.clone()), |model, id| model.cancel(&id, now, server))
+            }
+            Command::Forget(id) => {
+                let over = self.tasks.get(id).is_some_and(|task| task.state().is_terminal());
+                self.all(over.then(|| id.clone()), |model, id| model.drop(&id))
+            }
+            Command::Retry(id) => {
+                let can = self.tasks.get(id).is_some_and(|task| task.ended_badly() || task.is(State::Scheduled));
+                self.all(can.then(|| id.clone()), |model, id| model.retry(&id, now))
+            }
+            Command::CancelAll(count) => {
+                let mut ids = self.sorted(|task| task.is(State::Ready), |task| (task.place, 0));
+                ids.extend(self.sorted(|task| task.is(State::Scheduled), |task| (task.at.0, task.entered)));
+                self.all(ids.into_iter().take(*count), |model, id| model.cancel(&id, now, server))
+            }
+            Command::ForgetAll(count) => {
+                let forgotten = (0..*count).take_while(|_| self.forget_first()).count();
+                Answer::Count(forgotten)
+            }
+            Command::RetryAll(count) => {
+                let ids = self.sorted(|task| task.is(State::Failed), |task| (task.at.0, task.entered));
+                self.all(ids.into_iter().take(*count), |model, id| model.retry(&id, now))
+            }
+            Command::Tick { budget } => self.tick(*budget, now, server, hints),
+        };
+        let over = |task: &Task| task.ended_in == self.commands && task.state().is_terminal() && task.at <= now;
+        for id in self.sorted(over, |task| (task.entered, 0)) {
+            self.drop(&id);
+        }
+        answer
+    }
+
+    fn all(&mut self, ids: impl IntoIterator<Item = String>, act: impl Fn(&mut Self, String)) -> Answer {
+        Answer::Count(ids.into_iter().map(|id| act(self, id)).count())
+    }
+
+    /// The ids of some tasks in some order.
+    fn sorted(&self, which: impl Fn(&Task) -> bool, order: impl Fn(&Task) -> (u64, u64)) -> Vec<String> {
+        let mut tasks: Vec<_> = self.tasks.iter().filter(|(_, task)| which(task)).collect();
+        tasks.sort_by_key(|(_, task)| order(task));
+        tasks.into_iter().map(|(id, _)| id.clone()).collect()
+    }
+
+    fn of_state(&self, state: State) -> Vec<String> {
+        match state {
+            State::Ready => self.sorted(|task| task.is(state), |task| (255 - u64::from(task.priority), task.place)),
+            _ => self.sorted(|task| task.is(state), |task| (task.at.0, task.entered)),
+        }
+    }
+
+    fn task(&mut self, id: &str) -> &mut Task {
+        self.tasks.get_mut(id).unwrap()
+    }
+
+    // What happens to a task.
+
+    fn enter(&mut self, id: &str, state: State, at: UnixMs) {
+        self.events += 1;
+        let entered = self.events;
+        let task = self.task(id);
+        (task.state, task.at, task.entered) = (Some(state), at, entered);
+        if state != State::Claimed {
+            task.timeout_at = None;
+        }
+    }
+
+    fn stand_at_the_end(&mut self, id: &str, now: UnixMs) {
+        self.last_place += 1;
+        self.task(id).place = self.last_place;
+        self.enter(id, State::Ready, now);
+    }
+
+    fn end(&mut self, id: &str, state: State, now: UnixMs, drop_at: UnixMs) {
+        self.enter(id, state, drop_at);
+        let command = self.commands;
+        let task = self.task(id);
+        (task.finished, task.ttl_at, task.ended_in) = (now, None, command);
+        match state {
+            State::Completed => self.totals.completed += 1,
+            State::Failed => self.totals.failed += 1,
+            State::Canceled => self.totals.canceled += 1,
+            _ => self.totals.expired += 1,
+        }
+    }
+
+    fn drop(&mut self, id: &str) {
+        self.tasks.remove(id).unwrap();
+        self.totals.dropped += 1;
+    }
+
+    fn void(&mut self, id: &str) {
+        let task = self.task(id);
+        if task.attempt > 0 {
+            task.claim = Claim::Voided;
+        }
+    }
+
+    fn cancel(&mut self, id: &str, now: UnixMs, server: &Defaults) {
+        let task = self.task(id);
+        let mut drop_at = kept_until(task.settings(server).retain, now);
+        if task.is(State::Claimed) {
+            drop_at = drop_at.max(task.at);
+        }
+        self.void(id);
+        self.end(id, State::Canceled, now, drop_at);
+    }
+
+    fn retry(&mut self, id: &str, now: UnixMs) {
+        self.void(id);
+        let task = self.task(id);
+        (task.tries, task.error) = (0, None);
+        self.stand_at_the_end(id, now);
+    }
+
+    fn expire(&mut self, id: &str, now: UnixMs, server: &Defaults) {
+        let drop_at = kept_until(self.task(id).settings(server).retain, now);
+        self.end(id, State::Expired, now, drop_at);
+    }
+
+    // Commands.
+
+    fn push(&mut self, spec: &PushSpec, id: Option<&str>, renew: bool, floor: u64, now: UnixMs) -> Answer {
+        let due = match spec.delay {
+            DelaySpec::For(ms) => now.0 + ms,
+            DelaySpec::At(ms) => START.0 + ms,
+        };
+        if spec.ttl.is_some_and(|ttl| due >= now.0 + ttl) {
+            return Answer::Refused(Refusal::DelayPastTtl);
+        }
+        let mut task = Task::default();
+        let id = if let Some(id) = id {
+            if let Some(known) = self.tasks.get(id) {
+                if !(renew && known.ended_badly()) {
+                    return Answer::Pushed { id: id.to_owned(), added: false };
+                }
+                // Begins again; but attempts never go back, and no claim before it counts any more.
+                (task.attempt, task.worker) = (known.attempt, known.worker.clone());
+                if task.attempt > 0 {
+                    task.claim = Claim::Voided;
+                }
+            }
+            id.to_owned()
+        } else {
+            let mut number = (now.0 << 16).max(self.last_id + 1).max(floor + 1);
+            while self.tasks.contains_key(&made(number)) {
+                number += 1;
+            }
+            self.last_id = number;
+            made(number)
+        };
+        task.payload.clone_from(&spec.payload);
+        (task.priority, task.options, task.created) = (spec.priority, spec.options, now);
+        task.ttl_at = spec.ttl.map(|ttl| UnixMs(now.0 + ttl));
+        self.tasks.insert(id.clone(), task);
+        self.totals.pushed += 1;
+        if due > now.0 {
+            self.enter(&id, State::Scheduled, UnixMs(due));
+        } else {
+            self.stand_at_the_end(&id, now);
+        }
+        Answer::Pushed { id, added: true }
+    }
+
+    fn claim(&mut self, worker: &str, lease: Option<Ms>, now: UnixMs, server: &Defaults) -> Answer {
+        for id in self.of_state(State::Ready) {
+            if self.task(&id).ttl_at.is_some_and(|ttl_at| ttl_at <= now) {
+                self.expire(&id, now, server);
+                continue;
+            }
+            let settings = self.task(&id).settings(server);
+            let lease = lease.unwrap_or(settings.lease);
+            let timeout_at = settings.timeout.map(|timeout| UnixMs(now.0 + timeout.0));
+            let deadline = UnixMs(now.0 + lease.0).min(timeout_at.unwrap_or(UnixMs(u64::MAX)));
+            self.enter(&id, State::Claimed, deadline);
+            let task = self.task(&id);
+            (task.attempt, task.tries, task.claim) = (task.attempt + 1, task.tries + 1, Claim::Live);
+            (task.worker, task.lease) = (Some(worker.to_owned()), lease);
+            (task.claimed_at, task.timeout_at, task.ttl_at) = (now, timeout_at, None);
+            let claimed = (id.clone(), task.payload.clone(), task.attempt, deadline);
+            self.totals.claimed += 1;
+            return Answer::Claimed(Some(claimed));
+        }
+        Answer::Claimed(None)
+    }
+
+    /// How the claim of an answer stands, or why it is refused.
+    fn standing(&self, id: &str, attempt: Option<u32>) -> Result<Claim, Refusal> {
+        let task = self.tasks.get(id).ok_or(Refusal::NoTask)?;
+        if task.is(State::Canceled) {
+            return Err(Refusal::Canceled);
+        }
+        match attempt {
+            Some(attempt) if attempt != task.attempt || task.attempt == 0 => Err(Refusal::Stale),
+            Some(_) if task.claim == Claim::Voided => Err(Refusal::Stale),
+            Some(_) if task.claim == Claim::Lapsed && !task.is(State::Ready) => Err(Refusal::NotClaimed(task.state())),
+            None if !task.is(State::Claimed) => Err(Refusal::NotClaimed(task.state())),
+            _ => Ok(task.claim),
+        }
+    }
+
+    fn extend(&mut self, id: &str, attempt: Option<u32>, lease: Option<Ms>, checkpoint: Option<&Vec<u8>>, now: UnixMs) -> Answer {
+        match self.standing(id, attempt) {
+            Err(refusal) => Answer::Refused(refusal),
+            Ok(Claim::Live) => {
+                let task = self.task(id);
+                let deadline = UnixMs(now.0 + lease.unwrap_or(task.lease).0).min(task.timeout_at.unwrap_or(UnixMs(u64::MAX)));
+                if let Some(checkpoint) = checkpoint {
+                    task.checkpoint = Some(checkpoint.clone());
+                }
+                if deadline != task.at {
+                    self.enter(id, State::Claimed, deadline);
+                }
+                Answer::Done
+            }
+            Ok(_) => Answer::Refused(Refusal::NotClaimed(self.task(id).state())),
+        }
+    }
+
+    fn complete(
+        &mut self,
+        id: &str,
+        attempt: Option<u32>,
+        result: &[u8],
+        retain: Option<Retention>,
+        now: UnixMs,
+        server: &Defaults,
+    ) -> Answer {
+        match self.standing(id, attempt) {
+            Err(refusal) => Answer::Refused(refusal),
+            Ok(Claim::Completed) => Answer::Completed(Completion::Repeated),
+            Ok(Claim::Live | Claim::Lapsed) => {
+                let task = self.task(id);
+                let drop_at = kept_until(retain.unwrap_or(task.settings(server).retain), now);
+                (task.claim, task.result) = (Claim::Completed, Some(result.to_vec()));
+                (task.error, task.checkpoint) = (None, None);
+                self.end(id, State::Completed, now, drop_at);
+                Answer::Completed(Completion::Published)
+            }
+            Ok(_) => Answer::Refused(Refusal::NotClaimed(self.task(id).state())),
+        }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "all that FAIL depends on")]
+    fn fail(
+        &mut self,
+        id: &str,
+        attempt: Option<u32>,
+        error: &[u8],
+        next: Next,
+        now: UnixMs,
+        server: &Defaults,
+        hints: &Hints,
+    ) -> Answer {
+        match self.standing(id, attempt) {
+            Err(refusal) => Answer::Refused(refusal),
+            Ok(Claim::Failed(state)) => Answer::State(state),
+            Ok(Claim::Live | Claim::Lapsed) => {
+                let task = self.task(id);
+                task.error = Some(error.to_vec());
+                let state = if next == Next::Dead || !task.has_tries_left(server) {
+                    let drop_at = kept_until(task.settings(server).retain_failed, now);
+                    self.end(id, State::Failed, now, drop_at);
+                    State::Failed
+                } else {
+                    let nominal = task.backoff(server);
+                    self.totals.retried += 1;
+                    let due = match next {
+                        Next::RetryAfter(delay) => UnixMs(now.0 + delay.0),
+                        // Jitter: any due time within ten per cent will do.
+                        _ => hints
+                            .due
+                            .filter(|due| due.since(now).0.abs_diff(nominal) <= nominal / 10)
+                            .unwrap_or(now.after(Ms(nominal))),
+                    };
+                    if due > now {
+                        self.enter(id, State::Scheduled, due);
+                        State::Scheduled
+                    } else {
+                        self.stand_at_the_end(id, now);
+                        State::Ready
+                    }
+                };
+                self.task(id).claim = Claim::Failed(state);
+                Answer::State(state)
+            }
+            Ok(_) => Answer::Refused(Refusal::NotClaimed(self.task(id).state())),
+        }
+    }
+
+    fn release(&mut self, id: &str, attempt: Option<u32>, delay: Ms, now: UnixMs) -> Answer {
+        match self.standing(id, attempt) {
+            Err(refusal) => Answer::Refused(refusal),
+            Ok(Claim::Released) => Answer::Done,
+            Ok(Claim::Live | Claim::Lapsed) => {
+                let task = self.task(id);
+                task.tries -= 1;
+                task.claim = Claim::Released;
+                if delay > Ms(0) {
+                    self.enter(id, State::Scheduled, UnixMs(now.0 + delay.0));
+                } else if task.is(State::Claimed) {
+                    self.enter(id, State::Ready, now);
+                }
+                self.totals.released += 1;
+                Answer::Done
+            }
+            Ok(_) => Answer::Refused(Refusal::NotClaimed(self.task(id).state())),
+        }
+    }
+
+    /// Of the next to go of each state, the one that finished first.
+    fn forget_first(&mut self) -> bool {
+        let states = [State::Completed, State::Failed, State::Canceled, State::Expired];
+        let heads = states.into_iter().filter_map(|state| self.of_state(state).into_iter().next());
+        let first = heads.min_by_key(|id| self.tasks[id].finished);
+        first.inspect(|id| self.drop(id)).is_some()
+    }
+
+    // Time.
+
+    fn due(&self, which: impl Fn(&Task) -> Option<UnixMs>, now: UnixMs) -> Vec<String> {
+        let at = |task: &Task| which(task).map_or(u64::MAX, |at| at.0);
+        self.sorted(|task| which(task).is_some_and(|at| at <= now), |task| (at(task), task.entered))
+    }
+
+    fn tick(&mut self, budget: usize, now: UnixMs, server: &Defaults, hints: &Hints) -> Answer {
+        let drop_at = |task: &Task| task.state().is_terminal().then_some(task.at);
+        let due_at = |task: &Task| task.is(State::Scheduled).then_some(task.at);
+        let ttl_at = |task: &Task| task.ttl_at;
+        let deadline = |task: &Task| task.is(State::Claimed).then_some(task.at);
+
+        for id in self.first_of(&self.due(drop_at, now), drop_at, budget, &hints.dropped) {
+            self.drop(&id);
+        }
+        for id in self.due(due_at, now).into_iter().take(budget) {
+            self.stand_at_the_end(&id, now);
+        }
+        for id in self.first_of(&self.due(ttl_at, now), ttl_at, budget, &hints.expired) {
+            self.expire(&id, now, server);
+        }
+        for id in self.due(deadline, now).into_iter().take(budget) {
+            self.lapse(&id, now, server);
+        }
+        Answer::Left(
+            [&drop_at as &dyn Fn(&Task) -> Option<UnixMs>, &due_at, &ttl_at, &deadline]
+                .into_iter()
+                .any(|which| !self.due(which, now).is_empty()),
+        )
+    }
+
+    /// The first `budget` of `due`; which of one millisecond is first, and in which order they go, is left to the queue.
+    fn first_of(&self, due: &[String], at: impl Fn(&Task) -> Option<UnixMs>, budget: usize, chosen: &[String]) -> Vec<String> {
+        let times = |ids: &[String]| ids.iter().map(|id| self.tasks.get(id).and_then(&at)).collect::<Vec<_>>();
+        let due = &due[..due.len().min(budget)];
+        let chosen = &chosen[..chosen.len().min(due.len())];
+        if times(chosen) == times(due) { chosen.to_vec() } else { due.to_vec() }
+    }
+
+    fn lapse(&mut self, id: &str, now: UnixMs, server: &Defaults) {
+        self.totals.lapsed += 1;
+        let task = self.task(id);
+        task.claim = Claim::Lapsed;
+        if task.has_tries_left(server) {
+            self.enter(id, State::Ready, now);
+        } else {
+            let by_timeout = task.timeout_at == Some(task.at);
+            task.error = Some(if by_timeout { b"timeout".to_vec() } else { b"lease expired".to_vec() });
+            let drop_at = kept_until(task.settings(server).retain_failed, now);
+            self.end(id, State::Failed, now, drop_at);
+        }
+    }
+}
+
+/// Whether all that can be seen of the queue is what the model says.
+fn same(driver: &Driver, model: &Model) -> Result<(), String> {
+    let queue = &driver.queue;
+    for state in State::ALL {
+        equal("order", listed(queue, state), model.of_state(state))?;
+        equal("count", queue.count(state), model.of_state(state).len())?;
+    }
+    equal("length", queue.len(), model.tasks.len())?;
+    equal("totals", *queue.totals(), model.totals)?;
+    equal("last id", queue.last_id().0, model.last_id)?;
+    equal("has ready", queue.has_ready(), !model.of_state(State::Ready).is_empty())?;
+    for (id, task) in &model.tasks {
+        let slot = driver.find(id).ok_or(format!("{id} is lost"))?;
+        let view = queue.view(slot, &driver.defaults);
+        let state = task.state();
+        let over = state.is_terminal();
+        equal("id", view.id.to_string(), id.clone())?;
+        equal("state", view.state, state)?;
+        equal("payload", view.payload, (state != State::Completed).then_some(&*task.payload))?;
+        equal("result", view.result, task.result.as_deref())?;
+        equal("error", view.error, task.error.as_deref())?;
+        equal("checkpoint", view.checkpoint, task.checkpoint.as_deref())?;
+        equal("priority", view.priority, task.priority)?;
+        equal("attempt", view.attempt, task.attempt)?;
+        equal("tries", view.tries, task.tries)?;
+        equal("worker", view.worker, task.worker.as_deref().filter(|_| over || state == State::Claimed))?;
+        equal("created", view.created, task.created)?;
+        equal("ready at", view.ready_at, matches!(state, State::Ready | State::Scheduled).then_some(task.at))?;
+        equal("claimed at", view.claimed_at, (state == State::Claimed).then_some(task.claimed_at))?;
+        equal("deadline", view.deadline, (state == State::Claimed).then_some(task.at))?;
+        equal("finished", view.finished, over.then_some(task.finished))?;
+        equal("drop at", view.drop_at, (over && task.at != UnixMs::NEVER).then_some(task.at))?;
+        equal("expires at", view.expire_at, task.ttl_at)?;
+        equal("settings", view.settings, task.settings(&driver.defaults))?;
+        let data = match state {
+            State::Completed => task.result.as_deref(),
+            State::Failed => task.error.as_deref(),
+            _ => None,
+        };
+        equal("result and state", queue.result(slot), (state, data))?;
+    }
+    Ok(())
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "calls are long enough")]
+fn equal<T: PartialEq + std::fmt::Debug>(what: &str, is: T, expected: T) -> Result<(), String> {
+    if is == expected { Ok(()) } else { Err(format!("{what} is {is:?}, not {expected:?}")) }
+}

@@ -1,0 +1,456 @@
+//! Random commands, and a driver that says them to a queue.
+//!
+//! Times are short and ids few, so that deadlines meet, ids come again and commands find tasks in every state.
+
+#![allow(dead_code, reason = "each test uses its part")]
+
+use proptest::prelude::*;
+use taskqueue::op::{self, Claim, Completion, Delay, Next, Push, PushOutcome};
+use taskqueue::{Defaults, Effect, Journal, MadeId, Ms, Options, Queue, Refusal, Retention, State, TaskId, Txn, UnixMs, effect};
+
+/// When the tests begin.
+pub(crate) const START: UnixMs = UnixMs(100_000);
+
+/// A command as it is drawn: which task it means is found out when it is said.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    Push {
+        task: PushSpec,
+        id: Option<u8>,
+        renew: bool,
+        floor: u8,
+    },
+    Claim {
+        worker: u8,
+        lease: Option<u64>,
+    },
+    Extend {
+        task: Target,
+        lease: Option<u64>,
+        checkpoint: Option<Vec<u8>>,
+    },
+    Complete {
+        task: Target,
+        result: Vec<u8>,
+        retain: Option<Retention>,
+    },
+    Fail {
+        task: Target,
+        error: Vec<u8>,
+        next: Next,
+        dice: u64,
+    },
+    Release {
+        task: Target,
+        delay: u64,
+    },
+    /// The last answer of a worker once more.
+    Again,
+    Cancel(usize),
+    Forget(usize),
+    Retry(usize),
+    CancelAll(usize),
+    ForgetAll(usize),
+    RetryAll(usize),
+    Tick {
+        budget: usize,
+    },
+    Clock {
+        forward: u64,
+        back: u64,
+    },
+    Configure(Defaults),
+}
+
+/// What a push says besides its id.
+#[derive(Clone, Debug)]
+pub(crate) struct PushSpec {
+    pub(crate) payload: Vec<u8>,
+    pub(crate) priority: u8,
+    pub(crate) delay: DelaySpec,
+    pub(crate) ttl: Option<u64>,
+    pub(crate) options: Options,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum DelaySpec {
+    For(u64),
+    /// `Until` so long after [`START`].
+    At(u64),
+}
+
+/// A task that a worker speaks of, and what it says of its claim.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target {
+    pick: usize,
+    attempt: Token,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Token {
+    None,
+    Last,
+    Before,
+    Exactly(u32),
+}
+
+/// A command as it is said to queue and model alike.
+#[derive(Clone, Debug)]
+pub(crate) enum Command {
+    Push { task: PushSpec, id: Option<String>, renew: bool, floor: MadeId },
+    Claim { worker: String, lease: Option<Ms> },
+    Extend { id: String, attempt: Option<u32>, lease: Option<Ms>, checkpoint: Option<Vec<u8>> },
+    Complete { id: String, attempt: Option<u32>, result: Vec<u8>, retain: Option<Retention> },
+    Fail { id: String, attempt: Option<u32>, error: Vec<u8>, next: Next, dice: u64 },
+    Release { id: String, attempt: Option<u32>, delay: Ms },
+    Cancel(String),
+    Forget(String),
+    Retry(String),
+    CancelAll(usize),
+    ForgetAll(usize),
+    RetryAll(usize),
+    Tick { budget: usize },
+}
+
+/// What a command answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Refused(Refusal),
+    Pushed {
+        id: String,
+        added: bool,
+    },
+    Claimed(Option<(String, Vec<u8>, u32, UnixMs)>),
+    Completed(Completion),
+    State(State),
+    Done,
+    Count(usize),
+    /// Whether something that is due is left.
+    Left(bool),
+}
+
+fn millis() -> impl Strategy<Value = u64> {
+    prop_oneof![Just(10), 1..60_u64]
+}
+
+fn retention() -> impl Strategy<Value = Retention> {
+    prop_oneof![
+        2 => Just(Retention::For(Ms(0))),
+        4 => millis().prop_map(|ms| Retention::For(Ms(ms))),
+        2 => Just(Retention::Forever),
+    ]
+}
+
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(any::<u8>(), 0..6)
+}
+
+fn backoff() -> impl Strategy<Value = Ms> {
+    prop::sample::select(vec![Ms(0), Ms(10), Ms(40), Ms(3_000_000)])
+}
+
+fn options() -> impl Strategy<Value = Options> {
+    let none = Just(Options::default());
+    let some = (
+        prop::option::of(0..4_u16),
+        prop::option::of(backoff()),
+        prop::option::of(millis().prop_map(Ms)),
+        prop::option::of(millis().prop_map(Ms)),
+        prop::option::of(retention()),
+        prop::option::of(retention()),
+    );
+    let some = some.prop_map(|(attempts, backoff, lease, timeout, retain, retain_failed)| Options {
+        attempts,
+        backoff,
+        lease,
+        timeout,
+        retain,
+        retain_failed,
+    });
+    prop_oneof![none, some]
+}
+
+pub(crate) fn defaults() -> impl Strategy<Value = Defaults> {
+    (0..4_u16, backoff(), millis(), prop::option::weighted(0.3, millis()), retention(), retention()).prop_map(
+        |(attempts, backoff, lease, timeout, retain, retain_failed)| Defaults {
+            attempts,
+            backoff,
+            lease: Ms(lease),
+            timeout: timeout.map(Ms),
+            retain,
+            retain_failed,
+        },
+    )
+}
+
+fn push_spec() -> impl Strategy<Value = PushSpec> {
+    let delay = prop_oneof![
+        5 => Just(DelaySpec::For(0)),
+        2 => millis().prop_map(DelaySpec::For),
+        1 => (0..300_u64).prop_map(DelaySpec::At),
+    ];
+    let priority = prop_oneof![4 => Just(0), 1 => Just(7), 1 => any::<u8>()];
+    (bytes(), priority, delay, prop::option::weighted(0.3, 1..90_u64), options())
+        .prop_map(|(payload, priority, delay, ttl, options)| PushSpec { payload, priority, delay, ttl, options })
+}
+
+fn target() -> impl Strategy<Value = Target> {
+    let attempt = prop_oneof![
+        2 => Just(Token::None),
+        6 => Just(Token::Last),
+        1 => Just(Token::Before),
+        1 => (0..4_u32).prop_map(Token::Exactly),
+    ];
+    (any::<usize>(), attempt).prop_map(|(pick, attempt)| Target { pick, attempt })
+}
+
+fn next() -> impl Strategy<Value = Next> {
+    let after = prop_oneof![Just(0), millis()].prop_map(|ms| Next::RetryAfter(Ms(ms)));
+    prop_oneof![3 => Just(Next::Retry), 2 => after, 1 => Just(Next::Dead)]
+}
+
+/// Steps as a queue may meet them.
+pub(crate) fn step() -> impl Strategy<Value = Step> {
+    let push = (push_spec(), prop::option::weighted(0.4, 0..8_u8), any::<bool>(), prop_oneof![9 => Just(0), 1 => 0..3_u8])
+        .prop_map(|(task, id, renew, floor)| Step::Push { task, id, renew, floor });
+    let lease = || prop::option::weighted(0.3, millis());
+    prop_oneof![
+        14 => push,
+        14 => (0..3_u8, lease()).prop_map(|(worker, lease)| Step::Claim { worker, lease }),
+        5 => (target(), lease(), prop::option::of(bytes()))
+            .prop_map(|(task, lease, checkpoint)| Step::Extend { task, lease, checkpoint }),
+        5 => (target(), bytes(), prop::option::weighted(0.3, retention()))
+            .prop_map(|(task, result, retain)| Step::Complete { task, result, retain }),
+        7 => (target(), bytes(), next(), any::<u64>()).prop_map(|(task, error, next, dice)| Step::Fail { task, error, next, dice }),
+        5 => (target(), prop_oneof![Just(0), millis()]).prop_map(|(task, delay)| Step::Release { task, delay }),
+        4 => Just(Step::Again),
+        3 => any::<usize>().prop_map(Step::Cancel),
+        2 => any::<usize>().prop_map(Step::Forget),
+        4 => any::<usize>().prop_map(Step::Retry),
+        1 => (0..4_usize).prop_map(Step::CancelAll),
+        1 => (0..4_usize).prop_map(Step::ForgetAll),
+        1 => (0..4_usize).prop_map(Step::RetryAll),
+        12 => prop_oneof![1..4_usize, Just(1000)].prop_map(|budget| Step::Tick { budget }),
+        12 => (0..40_u64).prop_map(|forward| Step::Clock { forward, back: 0 }),
+        1 => (0..120_u64).prop_map(|back| Step::Clock { forward: 0, back }),
+        1 => defaults().prop_map(Step::Configure),
+    ]
+}
+
+/// A history of at most `len` steps, under settings to begin with.
+pub(crate) fn history(len: usize) -> impl Strategy<Value = (Defaults, Vec<Step>)> {
+    (defaults(), prop::collection::vec(step(), 1..len))
+}
+
+/// A queue, its clock and its settings.
+#[derive(Debug)]
+pub(crate) struct Driver {
+    pub(crate) queue: Queue,
+    pub(crate) journal: Journal,
+    pub(crate) now: UnixMs,
+    pub(crate) defaults: Defaults,
+    /// Ids of all tasks there ever were; more than once if they came again.
+    ids: Vec<String>,
+    last_answer: Option<Command>,
+}
+
+impl Driver {
+    pub(crate) fn new(defaults: Defaults) -> Self {
+        Self { queue: Queue::default(), journal: Journal::default(), now: START, defaults, ids: Vec::new(), last_answer: None }
+    }
+
+    /// The command that a step is now; `None` if it is none, but a change of clock or settings.
+    pub(crate) fn command(&mut self, step: &Step) -> Option<Command> {
+        let command = match step.clone() {
+            Step::Push { task, id, renew, floor } => {
+                let floor = if floor == 0 { MadeId(0) } else { MadeId::first_of(self.now.after(Ms(u64::from(floor)))) };
+                Command::Push { task, id: id.map(|id| self.client_id(id)), renew, floor }
+            }
+            Step::Claim { worker, lease } => Command::Claim { worker: format!("worker-{worker}"), lease: lease.map(Ms) },
+            Step::Extend { task, lease, checkpoint } => {
+                let (id, attempt) = self.resolve(task);
+                Command::Extend { id, attempt, lease: lease.map(Ms), checkpoint }
+            }
+            Step::Complete { task, result, retain } => {
+                let (id, attempt) = self.resolve(task);
+                Command::Complete { id, attempt, result, retain }
+            }
+            Step::Fail { task, error, next, dice } => {
+                let (id, attempt) = self.resolve(task);
+                Command::Fail { id, attempt, error, next, dice }
+            }
+            Step::Release { task, delay } => {
+                let (id, attempt) = self.resolve(task);
+                Command::Release { id, attempt, delay: Ms(delay) }
+            }
+            Step::Again => self.last_answer.clone()?,
+            Step::Cancel(pick) => Command::Cancel(self.pick(pick)),
+            Step::Forget(pick) => Command::Forget(self.pick(pick)),
+            Step::Retry(pick) => Command::Retry(self.pick(pick)),
+            Step::CancelAll(count) => Command::CancelAll(count),
+            Step::ForgetAll(count) => Command::ForgetAll(count),
+            Step::RetryAll(count) => Command::RetryAll(count),
+            Step::Tick { budget } => Command::Tick { budget },
+            Step::Clock { forward, back } => {
+                self.now = self.now.after(Ms(forward)).before(Ms(back));
+                return None;
+            }
+            Step::Configure(defaults) => {
+                self.defaults = defaults;
+                return None;
+            }
+        };
+        if matches!(command, Command::Complete { .. } | Command::Fail { .. } | Command::Release { .. }) {
+            self.last_answer = Some(command.clone());
+        }
+        Some(command)
+    }
+
+    /// Ids that clients give: names, and some of the form and time that the queue makes.
+    fn client_id(&self, number: u8) -> String {
+        match number {
+            0..4 => format!("name-{number}"),
+            4 => format!("{}-0", START.0),
+            5 => format!("{}-1", START.0 + 20),
+            _ => format!("{}-{}", self.now.0, number - 6),
+        }
+    }
+
+    fn pick(&self, pick: usize) -> String {
+        // One more than there are, so that some are unknown; the latest first, since they are the ones that live.
+        self.ids.iter().rev().nth(pick % (self.ids.len() + 1)).cloned().unwrap_or_else(|| "unknown".to_owned())
+    }
+
+    fn resolve(&self, target: Target) -> (String, Option<u32>) {
+        let id = self.pick(target.pick);
+        let last = self.find(&id).map_or(1, |slot| self.queue.view(slot, &self.defaults).attempt);
+        let attempt = match target.attempt {
+            Token::None => None,
+            Token::Last => Some(last),
+            Token::Before => Some(last.saturating_sub(1)),
+            Token::Exactly(attempt) => Some(attempt),
+        };
+        (id, attempt)
+    }
+
+    pub(crate) fn find(&self, id: &str) -> Option<taskqueue::Slot> {
+        self.queue.find(task_id(id))
+    }
+
+    /// Says a command to the queue and drops what is not to be kept. The journal holds what it recorded.
+    pub(crate) fn run(&mut self, command: &Command) -> Answer {
+        let answer = run(&mut self.queue, &mut self.journal, self.now, &self.defaults, command);
+        if let Answer::Pushed { id, added: true } = &answer {
+            self.ids.push(id.clone());
+        }
+        answer
+    }
+
+    /// What the last command recorded.
+    pub(crate) fn effects(&self) -> Vec<Effect<'_>> {
+        effect::unpack(self.journal.packed.bytes()).map(Result::unwrap).collect()
+    }
+}
+
+/// Says a command to a queue and drops what is not to be kept. The journal holds what it recorded.
+pub(crate) fn run(queue: &mut Queue, journal: &mut Journal, now: UnixMs, defaults: &Defaults, command: &Command) -> Answer {
+    journal.clear();
+    let mut txn = Txn::new(queue, journal, now);
+    let answer = say(&mut txn, defaults, command);
+    txn.drop_unkept();
+    answer
+}
+
+fn say(txn: &mut Txn<'_>, defaults: &Defaults, command: &Command) -> Answer {
+    let counted = |done: bool| Answer::Count(usize::from(done));
+    match command {
+        Command::Push { task, id, renew, floor } => push(txn, task, id.as_deref(), *renew, *floor),
+        Command::Claim { worker, lease } => {
+            let slot = op::claim(txn, &Claim { worker, lease: *lease }, defaults);
+            Answer::Claimed(slot.map(|slot| {
+                let view = txn.queue().view(slot, defaults);
+                (view.id.to_string(), view.payload.unwrap().to_vec(), view.attempt, view.deadline.unwrap())
+            }))
+        }
+        Command::Extend { id, attempt, lease, checkpoint } => {
+            answer(op::extend(txn, task_id(id), *attempt, *lease, checkpoint.as_deref()), |()| Answer::Done)
+        }
+        Command::Complete { id, attempt, result, retain } => {
+            answer(op::complete(txn, task_id(id), *attempt, result, *retain, defaults), Answer::Completed)
+        }
+        Command::Fail { id, attempt, error, next, dice } => {
+            answer(op::fail(txn, task_id(id), *attempt, error, *next, *dice, defaults), Answer::State)
+        }
+        Command::Release { id, attempt, delay } => answer(op::release(txn, task_id(id), *attempt, *delay), |()| Answer::Done),
+        Command::Cancel(id) => counted(op::cancel(txn, task_id(id), defaults)),
+        Command::Forget(id) => counted(op::forget(txn, task_id(id))),
+        Command::Retry(id) => counted(op::retry(txn, task_id(id))),
+        Command::CancelAll(count) => Answer::Count(op::cancel_all(txn, *count, defaults)),
+        Command::ForgetAll(count) => Answer::Count(op::forget_all(txn, *count)),
+        Command::RetryAll(count) => Answer::Count(op::retry_all(txn, *count)),
+        Command::Tick { budget } => Answer::Left(op::tick(txn, *budget, defaults)),
+    }
+}
+
+fn push(txn: &mut Txn<'_>, task: &PushSpec, id: Option<&str>, renew: bool, floor: MadeId) -> Answer {
+    let push = Push {
+        payload: &task.payload,
+        id: id.map(task_id),
+        renew,
+        priority: task.priority,
+        delay: match task.delay {
+            DelaySpec::For(ms) => Delay::For(Ms(ms)),
+            DelaySpec::At(ms) => Delay::Until(START.after(Ms(ms))),
+        },
+        ttl: task.ttl.map(Ms),
+        options: task.options,
+    };
+    answer(op::push(txn, &push, floor), |outcome| {
+        let (slot, added) = match outcome {
+            PushOutcome::Added(slot) => (slot, true),
+            PushOutcome::Existing(slot) => (slot, false),
+        };
+        Answer::Pushed { id: txn.queue().id(slot).to_string(), added }
+    })
+}
+
+fn answer<T>(result: Result<T, Refusal>, said: impl FnOnce(T) -> Answer) -> Answer {
+    result.map_or_else(Answer::Refused, said)
+}
+
+pub(crate) fn task_id(id: &str) -> TaskId<'_> {
+    TaskId::parse(id.as_bytes()).unwrap()
+}
+
+/// A queue made anew from a snapshot.
+pub(crate) fn restored(snapshot: &[Vec<u8>]) -> Queue {
+    let mut queue = Queue::default();
+    for chunk in snapshot {
+        apply_all(&mut queue, chunk);
+    }
+    queue
+}
+
+/// Applies packed effects as a replica does.
+pub(crate) fn apply_all(queue: &mut Queue, packed: &[u8]) {
+    for effect in effect::unpack(packed) {
+        queue.apply(&effect.unwrap()).unwrap();
+    }
+}
+
+/// All tasks of a state, in the order of its index.
+pub(crate) fn listed(queue: &Queue, state: State) -> Vec<String> {
+    let page = queue.list(state, taskqueue::Cursor::Zero, 1_000_000);
+    page.slots.into_iter().map(|slot| queue.id(slot).to_string()).collect()
+}
+
+/// How many cases a property is tried with, unless `PROPTEST_CASES` says otherwise.
+pub(crate) fn cases(usual: u32) -> ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    ProptestConfig {
+        cases: asked.unwrap_or(usual),
+        max_shrink_iters: 20_000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
