@@ -129,7 +129,13 @@ impl Agenda {
         }
         // An AOF that begins with an RDB may go on with SWAPDB.
         for (db, _) in &mut self.loaded {
-            *db = if *db == a { b } else if *db == b { a } else { *db };
+            *db = if *db == a {
+                b
+            } else if *db == b {
+                a
+            } else {
+                *db
+            };
         }
     }
 
@@ -173,15 +179,9 @@ impl Agenda {
         if !self.rechecks.is_empty() {
             return Some(0);
         }
-        let client = self
-            .clients
-            .first_key_value()
-            .map(|(&(at, _), _)| at.saturating_sub(monotonic));
-        let queue = if self.orphans.is_empty() {
-            self.order.first_key_value().map(|(&(at, _), _)| at.since(now).0)
-        } else {
-            Some(0)
-        };
+        let client = self.clients.first_key_value().map(|(&(at, _), _)| at.saturating_sub(monotonic));
+        let queue =
+            if self.orphans.is_empty() { self.order.first_key_value().map(|(&(at, _), _)| at.since(now).0) } else { Some(0) };
         let queue = queue.filter(|_| self.is_master && !self.is_loading);
         let queue = queue.map(|wait| wait.max(self.held_until.saturating_sub(monotonic)));
         client.into_iter().chain(queue).min()
@@ -394,12 +394,7 @@ impl Duty {
         // What cannot be done now, because the key is gone or holds something else, need not be done.
         let _ = match self {
             Self::Release(orphan) => transact(context, name.as_name(), Missing::Leave, |txn, _| {
-                Ok(op::release(
-                    txn,
-                    TaskId::parse(orphan.id.as_bytes())?,
-                    Some(orphan.attempt),
-                    Ms(0),
-                )?)
+                Ok(op::release(txn, TaskId::parse(orphan.id.as_bytes())?, Some(orphan.attempt), Ms(0))?)
             }),
             Self::Tick(..) => {
                 if let Ok(key) = context.open_read(name.as_name(), &QUEUE)

@@ -32,10 +32,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
 fn apply(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     let flags = context.flags();
     if !flags.is_replicated() && !flags.is_loading() && !config::applies_from_clients() {
-        return Err(Error::new(
-            "ERR",
-            "TASK.APPLY is for replication and the AOF only; see task.apply-from-clients",
-        ));
+        return Err(Error::new("ERR", "TASK.APPLY is for replication and the AOF only; see task.apply-from-clients"));
     }
     let mut args = Args::new(args);
     let (name, packed) = (args.key()?, args.bytes()?);

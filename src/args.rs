@@ -43,15 +43,10 @@ impl<'a> Args<'a> {
 
     /// The next argument as an integer in `range`; `what` names it.
     pub(crate) fn integer(&mut self, what: &str, range: &RangeInclusive<i64>) -> Result<i64, Error> {
-        let bytes = self
-            .next_bytes()
-            .ok_or_else(|| Error::new("ERR", format!("syntax error: {what} needs a value")))?;
-        parse_integer(bytes).filter(|number| range.contains(number)).ok_or_else(|| {
-            Error::new(
-                "ERR",
-                format!("{what} must be an integer from {} to {}", range.start(), range.end()),
-            )
-        })
+        let bytes = self.next_bytes().ok_or_else(|| Error::new("ERR", format!("syntax error: {what} needs a value")))?;
+        parse_integer(bytes)
+            .filter(|number| range.contains(number))
+            .ok_or_else(|| Error::new("ERR", format!("{what} must be an integer from {} to {}", range.start(), range.end())))
     }
 
     /// How many arguments are left.
@@ -71,8 +66,7 @@ impl<'a> Args<'a> {
 
     /// The value of the option `word`, any bytes.
     pub(crate) fn value(&mut self, word: &Word<'_>) -> Result<&'a [u8], Error> {
-        self.next_bytes()
-            .ok_or_else(|| Error::new("ERR", format!("syntax error: {word} needs a value")))
+        self.next_bytes().ok_or_else(|| Error::new("ERR", format!("syntax error: {word} needs a value")))
     }
 
     fn next_bytes(&mut self) -> Option<&'a [u8]> {

@@ -70,9 +70,7 @@ fn run<R>(
     operation: impl FnOnce(&mut Txn<'_>, &Env) -> Result<R, Error>,
     journal: &mut Journal,
 ) -> Result<(Option<R>, Vec<Client>), Error> {
-    let env = Env {
-        defaults: config::defaults(),
-    };
+    let env = Env { defaults: config::defaults() };
     let mut key = context.open_write(name, &QUEUE)?;
     let mut new = None;
     let value = match key.value()? {

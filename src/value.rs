@@ -25,10 +25,7 @@ pub(crate) struct QueueValue {
 
 impl QueueValue {
     pub(crate) fn new(queue: Queue) -> Box<Self> {
-        Box::new(Self {
-            queue,
-            alarm: Cell::new(UnixMs::NEVER),
-        })
+        Box::new(Self { queue, alarm: Cell::new(UnixMs::NEVER) })
     }
 }
 

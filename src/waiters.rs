@@ -33,11 +33,7 @@ pub(crate) struct Wait {
 /// What a client waits for.
 pub(crate) enum Wish {
     /// Tasks to work on: one, or an array of up to `count`.
-    Claim {
-        worker: Box<str>,
-        lease: Option<Ms>,
-        count: Option<usize>,
-    },
+    Claim { worker: Box<str>, lease: Option<Ms>, count: Option<usize> },
     /// The end of a task.
     Result { id: Box<str> },
 }
@@ -136,15 +132,8 @@ impl Waiters {
     /// The keys of a database, or of all, on which anyone waits for the end of a task.
     pub(crate) fn keys_awaiting_results(&self, db: Option<i32>) -> Vec<(i32, Box<[u8]>)> {
         let of_db = |&(&of, _): &(&i32, _)| db.is_none_or(|db| db == of);
-        let lines = self
-            .keys
-            .iter()
-            .filter(of_db)
-            .flat_map(|(&db, keys)| keys.iter().map(move |(key, line)| (db, key, line)));
-        lines
-            .filter(|(_, _, line)| !line.results.is_empty())
-            .map(|(db, key, _)| (db, key.clone()))
-            .collect()
+        let lines = self.keys.iter().filter(of_db).flat_map(|(&db, keys)| keys.iter().map(move |(key, line)| (db, key, line)));
+        lines.filter(|(_, _, line)| !line.results.is_empty()).map(|(db, key, _)| (db, key.clone())).collect()
     }
 
     fn first_claim(&self, db: i32, key: &[u8]) -> Option<Client> {
@@ -155,15 +144,11 @@ impl Waiters {
     fn on_task(&self, db: i32, key: &[u8], id: &str) -> Vec<Client> {
         let Some(line) = self.line(db, key) else { return Vec::new() };
         let waiting = line.results.range((Box::from(id), 0)..);
-        waiting
-            .take_while(|((of, _), _)| **of == *id)
-            .map(|(_, client)| client.clone())
-            .collect()
+        waiting.take_while(|((of, _), _)| **of == *id).map(|(_, client)| client.clone()).collect()
     }
 
     fn on_any_task(&self, db: i32, key: &[u8]) -> Vec<Client> {
-        self.line(db, key)
-            .map_or_else(Vec::new, |line| line.results.values().cloned().collect())
+        self.line(db, key).map_or_else(Vec::new, |line| line.results.values().cloned().collect())
     }
 }
 
@@ -327,12 +312,7 @@ impl Waiter for Wait {
             return;
         };
         let Some(key) = self.keys.first() else { return };
-        let orphan = |task: ClaimedTask| Orphan {
-            db: self.db,
-            key: key.clone(),
-            id: task.id,
-            attempt: task.attempt,
-        };
+        let orphan = |task: ClaimedTask| Orphan { db: self.db, key: key.clone(), id: task.id, attempt: task.attempt };
         state::with(|state| state.agenda.orphans.extend(tasks.into_iter().map(orphan)));
         agenda::arm();
     }
@@ -348,9 +328,7 @@ impl Wait {
 
     /// Claims for this client and replies. False if there is nothing to claim.
     fn claim(&self, context: &Context, key: KeyName<'_>, claim: &Claim<'_>, count: Option<usize>) -> bool {
-        let tasks = transact(context, key, Missing::Leave, |txn, env| {
-            Ok(claim_tasks(txn, env, claim, count))
-        });
+        let tasks = transact(context, key, Missing::Leave, |txn, env| Ok(claim_tasks(txn, env, claim, count)));
         let Some(tasks) = tasks.ok().flatten().filter(|tasks| !tasks.is_empty()) else {
             return false;
         };

@@ -32,9 +32,7 @@ fn the_worker_hears_it() {
     server.run_all(&["TASK.PUSH jobs x ID a", "TASK.CLAIM jobs", "TASK.CANCEL jobs a"]);
     for answer in ["EXTEND jobs a", "COMPLETE jobs a done", "FAIL jobs a no", "RELEASE jobs a"] {
         server.run(&format!("TASK.{answer}")).assert_refused("CANCELED", &[]);
-        server
-            .run(&format!("TASK.{answer} ATTEMPT 1"))
-            .assert_refused("CANCELED", &[]);
+        server.run(&format!("TASK.{answer} ATTEMPT 1")).assert_refused("CANCELED", &[]);
     }
 }
 
@@ -49,13 +47,9 @@ fn is_kept_for_its_worker() {
         "TASK.CANCEL jobs a b",
     ]);
     assert_eq!(server.state("jobs", "b"), "none");
-    server
-        .run("TASK.COMPLETE jobs a done ATTEMPT 1")
-        .assert_refused("CANCELED", &[]);
+    server.run("TASK.COMPLETE jobs a done ATTEMPT 1").assert_refused("CANCELED", &[]);
     server.wait_for_state("a", "none");
-    server
-        .run("TASK.COMPLETE jobs a done ATTEMPT 1")
-        .assert_refused("NOTASK", &[]);
+    server.run("TASK.COMPLETE jobs a done ATTEMPT 1").assert_refused("NOTASK", &[]);
 }
 
 /// ALL cancels all but the claimed ones, the oldest first, COUNT a call, until it answers 0.

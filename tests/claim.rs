@@ -27,12 +27,7 @@ fn answers_up_to_count_tasks() {
 fn answers_nil_when_nothing_is_ready() {
     let server = Server::start();
     server.run_all(&["TASK.PUSH jobs x ID a", "TASK.CLAIM jobs"]);
-    for claim in [
-        "TASK.CLAIM jobs",
-        "TASK.CLAIM jobs COUNT 5",
-        "TASK.CLAIM jobs BLOCK 1",
-        "TASK.CLAIM none",
-    ] {
+    for claim in ["TASK.CLAIM jobs", "TASK.CLAIM jobs COUNT 5", "TASK.CLAIM jobs BLOCK 1", "TASK.CLAIM none"] {
         assert_eq!(server.run(claim), nil_array(), "{claim}");
     }
     let mut client = server.client();
@@ -94,10 +89,7 @@ fn lease_overrides_the_tasks() {
         let task = server.run(claim);
         assert_eq!(task.at(3), &int(lease_ms));
         let deadline = server.task("jobs", &task.at(0).text(), "deadline").int();
-        assert!(
-            (before + lease_ms - 1..=now_ms() + lease_ms).contains(&deadline),
-            "{deadline}"
-        );
+        assert!((before + lease_ms - 1..=now_ms() + lease_ms).contains(&deadline), "{deadline}");
     }
 }
 

@@ -20,11 +20,7 @@ fn keeps_the_result_and_frees_the_payload() {
 #[test]
 fn a_repeat_answers_ok() {
     let server = Server::start();
-    server.run_all(&[
-        "TASK.PUSH jobs x ID a",
-        "TASK.CLAIM jobs",
-        "TASK.COMPLETE jobs a first ATTEMPT 1",
-    ]);
+    server.run_all(&["TASK.PUSH jobs x ID a", "TASK.CLAIM jobs", "TASK.COMPLETE jobs a first ATTEMPT 1"]);
     let before = server.dump("jobs");
     assert_eq!(server.run("TASK.COMPLETE jobs a first ATTEMPT 1"), ok());
     assert_eq!(server.run("TASK.COMPLETE jobs a second ATTEMPT 1 RETAIN 0"), ok());
@@ -37,15 +33,8 @@ fn a_repeat_answers_ok() {
 fn only_the_first_answer_counts() {
     let server = Server::start();
     server.run_all(&["TASK.PUSH jobs x ID a", "TASK.CLAIM jobs", "TASK.COMPLETE jobs a done"]);
-    for late in [
-        "COMPLETE jobs a again",
-        "FAIL jobs a no ATTEMPT 1",
-        "RELEASE jobs a ATTEMPT 1",
-        "FAIL jobs a no",
-    ] {
-        server
-            .run(&format!("TASK.{late}"))
-            .assert_refused("NOTCLAIMED", &["completed"]);
+    for late in ["COMPLETE jobs a again", "FAIL jobs a no ATTEMPT 1", "RELEASE jobs a ATTEMPT 1", "FAIL jobs a no"] {
+        server.run(&format!("TASK.{late}")).assert_refused("NOTCLAIMED", &["completed"]);
     }
     assert_eq!(server.task("jobs", "a", "result"), "done");
 }
@@ -75,9 +64,7 @@ fn refuses_what_is_not_held() {
         ("ready done", "NOTCLAIMED", &["ready"]),
         ("later done", "NOTCLAIMED", &["scheduled"]),
     ] {
-        server
-            .run(&format!("TASK.COMPLETE jobs {answer}"))
-            .assert_refused(code, words);
+        server.run(&format!("TASK.COMPLETE jobs {answer}")).assert_refused(code, words);
     }
     server.run("TASK.COMPLETE none a done").assert_refused("NOTASK", &[]);
     assert!(server.dump("jobs") == before);
@@ -90,13 +77,9 @@ fn a_lost_claim_cannot_publish() {
     server.run_all(&["TASK.PUSH jobs x ID a", "TASK.CLAIM jobs LEASE 1"]);
     let second = Claim::of(&server.run("TASK.CLAIM jobs BLOCK 0"));
     assert_eq!(second.attempt, 2);
-    server
-        .run("TASK.COMPLETE jobs a first ATTEMPT 1")
-        .assert_refused("STALE", &[]);
+    server.run("TASK.COMPLETE jobs a first ATTEMPT 1").assert_refused("STALE", &[]);
     assert_eq!(server.run("TASK.COMPLETE jobs a second ATTEMPT 2"), ok());
-    server
-        .run("TASK.COMPLETE jobs a first ATTEMPT 1")
-        .assert_refused("STALE", &[]);
+    server.run("TASK.COMPLETE jobs a first ATTEMPT 1").assert_refused("STALE", &[]);
     assert_eq!(server.task("jobs", "a", "result"), "second");
 }
 
@@ -106,9 +89,7 @@ fn a_lapsed_claim_can_still_complete() {
     let server = Server::start();
     server.run_all(&["TASK.PUSH jobs x ID a", "TASK.CLAIM jobs LEASE 1"]);
     server.wait_for_state("a", "ready");
-    server
-        .run("TASK.COMPLETE jobs a late")
-        .assert_refused("NOTCLAIMED", &["ready"]);
+    server.run("TASK.COMPLETE jobs a late").assert_refused("NOTCLAIMED", &["ready"]);
     assert_eq!(server.run("TASK.COMPLETE jobs a late ATTEMPT 1"), ok());
     assert_eq!(server.run("TASK.RESULT jobs a"), array([bulk("completed"), bulk("late")]));
     assert!(server.run("TASK.CLAIM jobs").is_nil());
@@ -120,9 +101,7 @@ fn a_task_that_failed_by_lapse_cannot_be_completed() {
     let server = Server::start();
     server.run_all(&["TASK.PUSH jobs x ID a ATTEMPTS 1", "TASK.CLAIM jobs LEASE 1"]);
     server.wait_for_state("a", "failed");
-    server
-        .run("TASK.COMPLETE jobs a late ATTEMPT 1")
-        .assert_refused("NOTCLAIMED", &["failed"]);
+    server.run("TASK.COMPLETE jobs a late ATTEMPT 1").assert_refused("NOTCLAIMED", &["failed"]);
 }
 
 /// With RETAIN 0 whoever waits gets the result, then the task is gone.
@@ -142,16 +121,8 @@ fn retain_0_answers_waiters_and_drops() {
 #[test]
 fn retain_of_the_completion_wins() {
     let server = Server::start();
-    server.run_all(&[
-        "TASK.PUSH jobs x ID a RETAIN 0",
-        "TASK.CLAIM jobs",
-        "TASK.COMPLETE jobs a done RETAIN 90000",
-    ]);
+    server.run_all(&["TASK.PUSH jobs x ID a RETAIN 0", "TASK.CLAIM jobs", "TASK.COMPLETE jobs a done RETAIN 90000"]);
     assert_eq!(server.state("jobs", "a"), "completed");
-    server.run_all(&[
-        "TASK.PUSH jobs x ID b RETAIN 0",
-        "TASK.CLAIM jobs",
-        "TASK.COMPLETE jobs b done",
-    ]);
+    server.run_all(&["TASK.PUSH jobs x ID b RETAIN 0", "TASK.CLAIM jobs", "TASK.COMPLETE jobs b done"]);
     assert_eq!(server.state("jobs", "b"), "none");
 }

@@ -29,11 +29,7 @@ fn defaults() {
 #[test]
 fn settings_are_looked_up_when_needed() {
     let server = Server::start();
-    server.run_all(&[
-        "TASK.PUSH jobs x ID a",
-        "TASK.PUSH jobs x ID b LEASE 7000",
-        "CONFIG SET task.lease 5000",
-    ]);
+    server.run_all(&["TASK.PUSH jobs x ID a", "TASK.PUSH jobs x ID b LEASE 7000", "CONFIG SET task.lease 5000"]);
     assert_eq!(server.claim("jobs").lease_ms, 5_000);
     assert_eq!(server.claim("jobs").lease_ms, 7_000);
     server.run("CONFIG SET task.attempts 1");
@@ -104,9 +100,7 @@ fn ranges() {
 fn from_the_conf_file_and_the_arguments() {
     let server = Server::builder().config("task.lease", "5000").start();
     assert_eq!(setting(&server, "task.lease"), "5000");
-    let server = Server::builder()
-        .module_args(&["task.lease", "6000", "task.attempts", "9"])
-        .start();
+    let server = Server::builder().module_args(&["task.lease", "6000", "task.attempts", "9"]).start();
     assert_eq!(setting(&server, "task.lease"), "6000");
     server.run("TASK.PUSH jobs x ID a");
     assert_eq!(server.task("jobs", "a", "attempts"), 9);
@@ -116,12 +110,7 @@ fn from_the_conf_file_and_the_arguments() {
 /// A bad module argument stops the start, and the log says which.
 #[test]
 fn bad_module_arguments() {
-    for args in [
-        &["task.lease", "0"][..],
-        &["task.lease", "long"],
-        &["task.lease"],
-        &["task.nonsense", "1"],
-    ] {
+    for args in [&["task.lease", "0"][..], &["task.lease", "long"], &["task.lease"], &["task.nonsense", "1"]] {
         let Err(log) = Server::builder().module_args(args).try_start() else {
             panic!("started with {args:?}");
         };

@@ -90,16 +90,7 @@ fn durations() {
     ] {
         let name = line.rsplit(' ').next().unwrap();
         let below = (least - 1).to_string();
-        for value in [
-            &below,
-            "315360000001",
-            "1.5",
-            "abc",
-            "\"\"",
-            "\" 1\"",
-            "0x10",
-            "99999999999999999999",
-        ] {
+        for value in [&below, "315360000001", "1.5", "abc", "\"\"", "\" 1\"", "0x10", "99999999999999999999"] {
             let reply = server.run(&format!("{line} {value}"));
             assert!(matches!(reply, Value::Error(_)), "{line} {value}: {reply:?}");
             reply.assert_refused("ERR", &[name, "315360000000"]);
@@ -154,17 +145,11 @@ fn numbers() {
 #[test]
 fn syntax_comes_first() {
     let server = queue();
-    server
-        .run("TASK.PUSH jobs x ID ready PRIORITY 256")
-        .assert_refused("ERR", &["PRIORITY"]);
+    server.run("TASK.PUSH jobs x ID ready PRIORITY 256").assert_refused("ERR", &["PRIORITY"]);
     server.run("TASK.PUSH jobs x ID ready NX FOO").assert_refused("ERR", &["FOO"]);
-    server
-        .run("TASK.COMPLETE jobs none done ATTEMPT x")
-        .assert_refused("ERR", &["ATTEMPT"]);
+    server.run("TASK.COMPLETE jobs none done ATTEMPT x").assert_refused("ERR", &["ATTEMPT"]);
     server.run("SET string x");
-    server
-        .run("TASK.PUSH string x PRIORITY 256")
-        .assert_refused("ERR", &["PRIORITY"]);
+    server.run("TASK.PUSH string x PRIORITY 256").assert_refused("ERR", &["PRIORITY"]);
 }
 
 /// Up to 1,000 ids a call; more are refused, and none is touched.
@@ -186,9 +171,7 @@ fn too_many_ids() {
 #[test]
 fn impossible_ids() {
     let server = queue();
-    server
-        .cmd(&[b"TASK.PUSH", b"jobs", b"x", b"ID", b"a b"])
-        .assert_refused("ERR", &["ID"]);
+    server.cmd(&[b"TASK.PUSH", b"jobs", b"x", b"ID", b"a b"]).assert_refused("ERR", &["ID"]);
     let asked = server.cmd(&[b"TASK.RESULT", b"jobs", b"a b"]);
     assert!(asked.is_nil() || asked.code() == "ERR", "{asked:?}");
 }

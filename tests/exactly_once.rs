@@ -8,9 +8,7 @@ const SCRIPT: &str = "redis.call('TASK.COMPLETE', KEYS[1], ARGV[1], ARGV[3], 'AT
 
 fn finish(id: &str, attempt: i64) -> Vec<Vec<u8>> {
     let attempt = attempt.to_string();
-    ["EVAL", SCRIPT, "2", "jobs", "done", id, &attempt, "result"]
-        .map(|word| word.as_bytes().to_vec())
-        .into()
+    ["EVAL", SCRIPT, "2", "jobs", "done", id, &attempt, "result"].map(|word| word.as_bytes().to_vec()).into()
 }
 
 fn run(server: &Server, line: &[Vec<u8>]) -> crate::support::Value {

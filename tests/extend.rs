@@ -14,17 +14,11 @@ fn claimed() -> Server {
 fn moves_the_deadline() {
     let server = Server::start();
     server.run_all(&["TASK.PUSH jobs x ID a", "TASK.CLAIM jobs LEASE 50000"]);
-    for (extend, lease_ms) in [
-        ("TASK.EXTEND jobs a LEASE 90000", 90_000),
-        ("TASK.EXTEND jobs a ATTEMPT 1 LEASE 1000", 1_000),
-    ] {
+    for (extend, lease_ms) in [("TASK.EXTEND jobs a LEASE 90000", 90_000), ("TASK.EXTEND jobs a ATTEMPT 1 LEASE 1000", 1_000)] {
         let before = now_ms();
         assert_eq!(server.run(extend), ok());
         let deadline = server.task("jobs", "a", "deadline").int();
-        assert!(
-            (before + lease_ms - 1..=now_ms() + lease_ms).contains(&deadline),
-            "{extend}: {deadline}"
-        );
+        assert!((before + lease_ms - 1..=now_ms() + lease_ms).contains(&deadline), "{extend}: {deadline}");
     }
 }
 
@@ -84,13 +78,9 @@ fn refuses_what_is_not_held() {
     server.run("TASK.EXTEND jobs none").assert_refused("NOTASK", &[]);
     server.run("TASK.EXTEND none a").assert_refused("NOTASK", &[]);
     server.run("TASK.EXTEND jobs a ATTEMPT 2").assert_refused("STALE", &[]);
-    server
-        .run("TASK.EXTEND jobs a ATTEMPT 0")
-        .assert_refused("ERR", &["ATTEMPT", "1", "4294967295"]);
+    server.run("TASK.EXTEND jobs a ATTEMPT 0").assert_refused("ERR", &["ATTEMPT", "1", "4294967295"]);
     server.run("TASK.RELEASE jobs a");
-    server
-        .run("TASK.EXTEND jobs a ATTEMPT 1")
-        .assert_refused("NOTCLAIMED", &["ready"]);
+    server.run("TASK.EXTEND jobs a ATTEMPT 1").assert_refused("NOTCLAIMED", &["ready"]);
     server.run("TASK.EXTEND jobs a").assert_refused("NOTCLAIMED", &["ready"]);
     server.run("TASK.EXTEND jobs a ATTEMPT 2").assert_refused("STALE", &[]);
     server.run("TASK.CLAIM jobs");
@@ -106,9 +96,7 @@ fn does_not_revive_a_lapsed_claim() {
     let server = Server::start();
     server.run_all(&["TASK.PUSH jobs x ID a", "TASK.CLAIM jobs LEASE 1"]);
     server.wait_for_state("a", "ready");
-    server
-        .run("TASK.EXTEND jobs a ATTEMPT 1")
-        .assert_refused("NOTCLAIMED", &["ready"]);
+    server.run("TASK.EXTEND jobs a ATTEMPT 1").assert_refused("NOTCLAIMED", &["ready"]);
     assert_eq!(server.state("jobs", "a"), "ready");
 }
 
@@ -116,12 +104,7 @@ fn does_not_revive_a_lapsed_claim() {
 #[test]
 fn mextend_extends_each_on_its_own() {
     let server = claimed();
-    server.run_all(&[
-        "TASK.PUSH jobs x ID b",
-        "TASK.CLAIM jobs",
-        "TASK.PUSH jobs x ID c",
-        "TASK.CLAIM jobs",
-    ]);
+    server.run_all(&["TASK.PUSH jobs x ID b", "TASK.CLAIM jobs", "TASK.PUSH jobs x ID c", "TASK.CLAIM jobs"]);
     server.run("TASK.CANCEL jobs c");
     let before = now_ms();
     let replies = server.run("TASK.MEXTEND jobs 4 a 1 b 2 none 1 c 1 LEASE 200000");

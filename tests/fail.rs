@@ -148,16 +148,10 @@ fn a_repeat_answers_the_same() {
 fn only_the_first_answer_counts() {
     let server = claimed("BACKOFF 1000000");
     server.run("TASK.FAIL jobs a no ATTEMPT 1");
-    server
-        .run("TASK.COMPLETE jobs a done ATTEMPT 1")
-        .assert_refused("NOTCLAIMED", &["scheduled"]);
-    server
-        .run("TASK.RELEASE jobs a ATTEMPT 1")
-        .assert_refused("NOTCLAIMED", &["scheduled"]);
+    server.run("TASK.COMPLETE jobs a done ATTEMPT 1").assert_refused("NOTCLAIMED", &["scheduled"]);
+    server.run("TASK.RELEASE jobs a ATTEMPT 1").assert_refused("NOTCLAIMED", &["scheduled"]);
     server.run_all(&["TASK.RETRY jobs a", "TASK.CLAIM jobs", "TASK.FAIL jobs a no DELAY 0"]);
-    server
-        .run("TASK.COMPLETE jobs a done ATTEMPT 2")
-        .assert_refused("NOTCLAIMED", &["ready"]);
+    server.run("TASK.COMPLETE jobs a done ATTEMPT 2").assert_refused("NOTCLAIMED", &["ready"]);
 }
 
 /// A lapsed claim can still be failed while nobody else has the task.

@@ -51,12 +51,7 @@ fn all_drops_until_none_is_left() {
 #[test]
 fn the_id_is_free_again() {
     let server = Server::start();
-    server.run_all(&[
-        "TASK.PUSH jobs x ID a",
-        "TASK.CLAIM jobs",
-        "TASK.COMPLETE jobs a done",
-        "TASK.FORGET jobs a",
-    ]);
+    server.run_all(&["TASK.PUSH jobs x ID a", "TASK.CLAIM jobs", "TASK.COMPLETE jobs a done", "TASK.FORGET jobs a"]);
     assert_eq!(server.run("TASK.PUSH jobs y ID a NX"), "a");
     assert_eq!(server.claim("jobs").attempt, 1);
 }

@@ -31,11 +31,7 @@ fn answers_a_map() {
 #[test]
 fn shows_the_claim() {
     let server = Server::start();
-    server.run_all(&[
-        "TASK.PUSH jobs x ID a",
-        "TASK.CLAIM jobs WORKER ann",
-        "TASK.EXTEND jobs a CHECKPOINT half",
-    ]);
+    server.run_all(&["TASK.PUSH jobs x ID a", "TASK.CLAIM jobs WORKER ann", "TASK.EXTEND jobs a CHECKPOINT half"]);
     let task = server.run("TASK.GET jobs a");
     assert_eq!(task.field("state"), "claimed");
     assert_eq!(task.field("worker"), "ann");
@@ -88,10 +84,7 @@ fn answers_nil_for_the_unknown() {
 #[test]
 fn answers_json() {
     let server = Server::start();
-    server.run_all(&[
-        "TASK.PUSH jobs \"say \\\"hi\\\"\" ID a PRIORITY 3",
-        "TASK.CLAIM jobs WORKER ann",
-    ]);
+    server.run_all(&["TASK.PUSH jobs \"say \\\"hi\\\"\" ID a PRIORITY 3", "TASK.CLAIM jobs WORKER ann"]);
     let reply = server.run("TASK.GET jobs a json");
     let json: serde_json::Value = serde_json::from_slice(reply.bytes()).unwrap();
     assert_eq!(json["id"], "a");
@@ -118,12 +111,7 @@ fn changes_nothing() {
     let server = Server::start();
     server.run("TASK.PUSH jobs x ID a");
     let (before, offset) = (server.dump("jobs"), server.info("rdb_changes_since_last_save"));
-    server.run_all(&[
-        "TASK.GET jobs a",
-        "TASK.GET jobs a JSON",
-        "TASK.INFO jobs",
-        "TASK.LIST jobs ready 0",
-    ]);
+    server.run_all(&["TASK.GET jobs a", "TASK.GET jobs a JSON", "TASK.INFO jobs", "TASK.LIST jobs ready 0"]);
     assert!(server.dump("jobs") == before);
     assert_eq!(server.info("rdb_changes_since_last_save"), offset);
 }

@@ -63,9 +63,8 @@ fn a_taken_id_is_skipped() {
     let mut client = server.client();
     for _ in 0..50 {
         let (ms, seq) = numbers(&client.run("TASK.PUSH jobs first").text());
-        let taken: Vec<_> = (1..=3)
-            .flat_map(|n| [format!("{ms}-{}", seq + n), format!("{}-0", ms + n), format!("{}-1", ms + n)])
-            .collect();
+        let taken: Vec<_> =
+            (1..=3).flat_map(|n| [format!("{ms}-{}", seq + n), format!("{}-0", ms + n), format!("{}-1", ms + n)]).collect();
         let mut lines: Vec<_> = taken.iter().map(|id| format!("TASK.PUSH jobs taken ID {id} NX")).collect();
         lines.push("TASK.PUSH jobs made NX".to_owned());
         client.send_all(&lines.iter().map(String::as_str).collect::<Vec<_>>());
@@ -84,17 +83,7 @@ fn a_taken_id_is_skipped() {
 fn given_ids() {
     let server = Server::start();
     let longest = "x".repeat(255);
-    for id in [
-        "a",
-        "0",
-        "user:7/mail#1",
-        "größe-é-✓",
-        "all1",
-        "batch-7",
-        "-",
-        "\"",
-        longest.as_str(),
-    ] {
+    for id in ["a", "0", "user:7/mail#1", "größe-é-✓", "all1", "batch-7", "-", "\"", longest.as_str()] {
         let reply = server.cmd(&[b"TASK.PUSH", b"jobs", b"x", b"ID", id.as_bytes()]);
         assert_eq!(reply, bulk(id));
         assert_eq!(server.claim("jobs").id, id);

@@ -2,16 +2,7 @@
 
 use crate::support::{Server, Value};
 
-const STATES: [&str; 8] = [
-    "waiting",
-    "scheduled",
-    "ready",
-    "claimed",
-    "completed",
-    "failed",
-    "canceled",
-    "expired",
-];
+const STATES: [&str; 8] = ["waiting", "scheduled", "ready", "claimed", "completed", "failed", "canceled", "expired"];
 
 /// A total since creation: in a map `totals`, since some share their names with states.
 fn total(server: &Server, name: &str) -> i64 {
@@ -79,11 +70,7 @@ fn totals_count_what_happened() {
     ] {
         assert_eq!(total(&server, name), count, "{name}");
     }
-    server.run_all(&[
-        "TASK.PUSH jobs x ID d",
-        "TASK.CLAIM jobs LEASE 1",
-        "TASK.PUSH jobs x ID e TTL 1 PRIORITY 1",
-    ]);
+    server.run_all(&["TASK.PUSH jobs x ID d", "TASK.CLAIM jobs LEASE 1", "TASK.PUSH jobs x ID e TTL 1 PRIORITY 1"]);
     server.wait_for_state("d", "ready");
     server.wait_for_state("e", "expired");
     assert_eq!((total(&server, "lapsed"), total(&server, "expired")), (1, 1));
@@ -103,12 +90,7 @@ fn of_a_missing_queue() {
 #[test]
 fn shows_times() {
     let server = Server::start();
-    server.run_all(&[
-        "TASK.PUSH jobs x ID a",
-        "TASK.CLAIM jobs",
-        "TASK.COMPLETE jobs a done",
-        "TASK.PUSH jobs x",
-    ]);
+    server.run_all(&["TASK.PUSH jobs x ID a", "TASK.CLAIM jobs", "TASK.COMPLETE jobs a done", "TASK.PUSH jobs x"]);
     let info = server.run("TASK.INFO jobs JSON");
     let text = info.text();
     for word in ["p50", "p90", "p99", "max", "oldest", "memory"] {

@@ -18,10 +18,7 @@ fn docs() {
         let reply = server.run(&format!("COMMAND DOCS task.{command}"));
         let docs = reply.field(&format!("task.{command}"));
         for field in ["summary", "since", "complexity"] {
-            assert!(
-                !docs.field(field).is_nil() && !docs.field(field).text().is_empty(),
-                "{command}: {field}"
-            );
+            assert!(!docs.field(field).is_nil() && !docs.field(field).text().is_empty(), "{command}: {field}");
         }
         let arguments = docs.field("arguments");
         assert_eq!(arguments.at(0).field("name"), "queue", "{command}");
@@ -82,11 +79,7 @@ fn getkeys() {
         "TASK.CANCEL jobs a b",
         "TASK.LIST jobs ready 0",
     ] {
-        assert_eq!(
-            server.run(&format!("COMMAND GETKEYS {line}")),
-            array([bulk("jobs")]),
-            "{line}"
-        );
+        assert_eq!(server.run(&format!("COMMAND GETKEYS {line}")), array([bulk("jobs")]), "{line}");
     }
 }
 
@@ -136,11 +129,7 @@ fn read_only_scripts() {
     server.run("TASK.PUSH jobs x ID a");
     let reply = server.run(r#"EVAL_RO "return redis.call('TASK.RESULT', KEYS[1], 'a')" 1 jobs"#);
     assert_eq!(reply.at(0), "ready");
-    for line in [
-        "'TASK.PUSH', KEYS[1], 'x'",
-        "'TASK.CLAIM', KEYS[1]",
-        "'TASK.CANCEL', KEYS[1], 'a'",
-    ] {
+    for line in ["'TASK.PUSH', KEYS[1], 'x'", "'TASK.CLAIM', KEYS[1]", "'TASK.CANCEL', KEYS[1], 'a'"] {
         let reply = server.run(&format!(r#"EVAL_RO "return redis.call({line})" 1 jobs"#));
         assert!(reply.is_error(), "{line}: {reply:?}");
     }

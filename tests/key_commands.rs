@@ -22,10 +22,7 @@ fn has_a_type() {
     let server = queue();
     server.run("SET other string");
     assert_eq!(server.run("TYPE jobs"), simple("taskqueue"));
-    assert_eq!(
-        server.run("SCAN 0 TYPE taskqueue COUNT 1000"),
-        array([bulk("0"), array([bulk("jobs")])])
-    );
+    assert_eq!(server.run("SCAN 0 TYPE taskqueue COUNT 1000"), array([bulk("0"), array([bulk("jobs")])]));
 }
 
 /// DEL and UNLINK remove it, claims included.
@@ -107,10 +104,7 @@ fn a_broken_dump_is_refused() {
         let mut broken = dump.clone();
         broken[at] ^= 0x55;
         assert!(server.cmd(&[b"RESTORE", b"broken", b"0", &broken]).is_error(), "byte {at}");
-        assert!(
-            server.cmd(&[b"RESTORE", b"broken", b"0", &dump[..at]]).is_error(),
-            "cut at {at}"
-        );
+        assert!(server.cmd(&[b"RESTORE", b"broken", b"0", &dump[..at]]).is_error(), "cut at {at}");
     }
     assert_eq!(server.run("PING"), "PONG");
 }
@@ -149,10 +143,7 @@ fn memory_and_object() {
         let reply = server.run(ask);
         assert!(!reply.is_error(), "{ask}: {reply:?}");
     }
-    assert_ne!(
-        server.run("DEBUG DIGEST-VALUE jobs").at(0),
-        "0000000000000000000000000000000000000000"
-    );
+    assert_ne!(server.run("DEBUG DIGEST-VALUE jobs").at(0), "0000000000000000000000000000000000000000");
 }
 
 /// A command on a key of another type answers WRONGTYPE and leaves it alone.
@@ -191,14 +182,7 @@ fn wrong_type() {
 fn wrong_type_the_other_way() {
     let server = queue();
     let before = server.dump("jobs");
-    for line in [
-        "GET jobs",
-        "LPUSH jobs x",
-        "HSET jobs a b",
-        "INCR jobs",
-        "XADD jobs * a b",
-        "ZADD jobs 1 a",
-    ] {
+    for line in ["GET jobs", "LPUSH jobs x", "HSET jobs a b", "INCR jobs", "XADD jobs * a b", "ZADD jobs 1 a"] {
         server.run(line).assert_refused("WRONGTYPE", &[]);
     }
     assert!(server.dump("jobs") == before);

@@ -23,18 +23,11 @@ fn all_ids(server: &Server, state: &str, count: usize, mut between: impl FnMut()
 #[test]
 fn answers_a_page() {
     let server = Server::start();
-    server.run_all(&[
-        "TASK.PUSH jobs x ID a",
-        "TASK.CLAIM jobs WORKER ann LEASE 50000",
-        "TASK.PUSH jobs x ID b",
-    ]);
+    server.run_all(&["TASK.PUSH jobs x ID a", "TASK.CLAIM jobs WORKER ann LEASE 50000", "TASK.PUSH jobs x ID b"]);
     let claimed = server.run("TASK.LIST jobs claimed 0");
     assert_eq!(claimed.at(0).text(), "0");
     let row = claimed.at(1).at(0);
-    assert_eq!(
-        (row.at(0).text(), row.at(1).int(), row.at(3).text()),
-        ("a".into(), 1, "ann".into())
-    );
+    assert_eq!((row.at(0).text(), row.at(1).int(), row.at(3).text()), ("a".into(), 1, "ann".into()));
     assert!((row.at(2).int() - now_ms() - 50_000).abs() < 5_000, "lease end");
     let ready = server.run("TASK.LIST jobs ready 0");
     let row = ready.at(1).at(0);
@@ -49,10 +42,7 @@ fn shows_the_instant_that_counts() {
     let server = Server::start();
     let at = now_ms() + 100_000;
     server.run(&format!("TASK.PUSH jobs x ID later AT {at}"));
-    assert_eq!(
-        server.run("TASK.LIST jobs scheduled 0").at(1).at(0).at(2),
-        &crate::support::int(at)
-    );
+    assert_eq!(server.run("TASK.LIST jobs scheduled 0").at(1).at(0).at(2), &crate::support::int(at));
     server.run_all(&["TASK.PUSH jobs x ID a", "TASK.CLAIM jobs", "TASK.COMPLETE jobs a done"]);
     let finished = server.run("TASK.LIST jobs completed 0").at(1).at(0).at(2).int();
     assert_eq!(finished, server.task("jobs", "a", "finished").int());
@@ -62,16 +52,7 @@ fn shows_the_instant_that_counts() {
 #[test]
 fn lists_every_state() {
     let server = Server::start();
-    for state in [
-        "waiting",
-        "scheduled",
-        "ready",
-        "claimed",
-        "completed",
-        "failed",
-        "canceled",
-        "EXPIRED",
-    ] {
+    for state in ["waiting", "scheduled", "ready", "claimed", "completed", "failed", "canceled", "EXPIRED"] {
         let page = server.run(&format!("TASK.LIST none {state} 0"));
         assert_eq!((page.at(0).text(), page.at(1)), ("0".into(), &array([])), "{state}");
     }

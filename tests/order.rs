@@ -22,14 +22,7 @@ fn first_in_first_out() {
 #[test]
 fn higher_priority_first() {
     let server = Server::start();
-    for (id, priority) in [
-        ("low", 0),
-        ("mid1", 7),
-        ("top", 255),
-        ("high", 254),
-        ("mid2", 7),
-        ("eight", 8),
-    ] {
+    for (id, priority) in [("low", 0), ("mid1", 7), ("top", 255), ("high", 254), ("mid2", 7), ("eight", 8)] {
         server.run(&format!("TASK.PUSH jobs x ID {id} PRIORITY {priority}"));
     }
     assert_eq!(line(&server), ["top", "high", "eight", "mid1", "mid2", "low"]);
@@ -42,12 +35,7 @@ fn a_released_task_keeps_its_place() {
     for id in ["a", "b", "c", "d"] {
         server.run(&format!("TASK.PUSH jobs x ID {id}"));
     }
-    server.run_all(&[
-        "TASK.CLAIM jobs COUNT 3",
-        "TASK.RELEASE jobs c",
-        "TASK.RELEASE jobs a",
-        "TASK.RELEASE jobs b",
-    ]);
+    server.run_all(&["TASK.CLAIM jobs COUNT 3", "TASK.RELEASE jobs c", "TASK.RELEASE jobs a", "TASK.RELEASE jobs b"]);
     assert_eq!(line(&server), ["a", "b", "c", "d"]);
 }
 
@@ -68,12 +56,7 @@ fn a_lapsed_task_keeps_its_place() {
 #[test]
 fn a_delayed_task_queues_when_it_is_due() {
     let server = Server::start();
-    server.run_all(&[
-        "MULTI",
-        "TASK.PUSH jobs x ID later DELAY 30",
-        "TASK.PUSH jobs x ID now",
-        "EXEC",
-    ]);
+    server.run_all(&["MULTI", "TASK.PUSH jobs x ID later DELAY 30", "TASK.PUSH jobs x ID now", "EXEC"]);
     server.wait_for_state("later", "ready");
     server.run("TASK.PUSH jobs x ID last");
     assert_eq!(line(&server), ["now", "later", "last"]);
@@ -107,19 +90,9 @@ fn a_failed_attempt_goes_to_the_end() {
 #[test]
 fn a_release_keeps_the_place_since_the_backoff() {
     let server = Server::start();
-    server.run_all(&[
-        "TASK.PUSH jobs x ID a",
-        "TASK.CLAIM jobs",
-        "TASK.FAIL jobs a no DELAY 10",
-        "TASK.PUSH jobs x ID b",
-    ]);
+    server.run_all(&["TASK.PUSH jobs x ID a", "TASK.CLAIM jobs", "TASK.FAIL jobs a no DELAY 10", "TASK.PUSH jobs x ID b"]);
     server.wait_for_state("a", "ready");
-    server.run_all(&[
-        "TASK.PUSH jobs x ID c",
-        "TASK.CLAIM jobs COUNT 2",
-        "TASK.RELEASE jobs a",
-        "TASK.RELEASE jobs b",
-    ]);
+    server.run_all(&["TASK.PUSH jobs x ID c", "TASK.CLAIM jobs COUNT 2", "TASK.RELEASE jobs a", "TASK.RELEASE jobs b"]);
     assert_eq!(line(&server), ["b", "a", "c"]);
 }
 

@@ -5,10 +5,7 @@ use crate::support::{Server, Shutdown, eventually, holds_for};
 /// A server of this kind whose queue holds tasks in every state, none of which will change by itself soon.
 fn every_state(server: Server) -> Server {
     for id in ["completed", "failed", "retried", "released"] {
-        server.run_all(&[
-            &format!("TASK.PUSH jobs \"payload\\x00\\xff\" ID {id} PRIORITY 3"),
-            "TASK.CLAIM jobs LEASE 900000",
-        ]);
+        server.run_all(&[&format!("TASK.PUSH jobs \"payload\\x00\\xff\" ID {id} PRIORITY 3"), "TASK.CLAIM jobs LEASE 900000"]);
     }
     server.run_all(&[
         "TASK.COMPLETE jobs completed \"done\\x00\"",
@@ -31,12 +28,7 @@ fn every_state(server: Server) -> Server {
     ]);
     server.wait_for_state("expired", "expired");
     server.wait_for_state("lapsed", "ready");
-    for (id, state) in [
-        ("retried", "scheduled"),
-        ("released", "ready"),
-        ("claimed", "claimed"),
-        ("forgotten", "none"),
-    ] {
+    for (id, state) in [("retried", "scheduled"), ("released", "ready"), ("claimed", "claimed"), ("forgotten", "none")] {
         assert_eq!(server.state("jobs", id), state);
     }
     server
@@ -121,9 +113,7 @@ fn a_large_queue_is_rewritten() {
 fn what_time_did_is_kept() {
     let mut server = Server::builder().aof().start();
     for n in 0..20 {
-        server.run(&format!(
-            "TASK.PUSH jobs x ID {n} DELAY {n} BACKOFF 1 RETAIN {n} RETAINFAILED -1 ATTEMPTS 2"
-        ));
+        server.run(&format!("TASK.PUSH jobs x ID {n} DELAY {n} BACKOFF 1 RETAIN {n} RETAINFAILED -1 ATTEMPTS 2"));
     }
     eventually(|| {
         server.run("TASK.CLAIM jobs LEASE 1 BLOCK 5");

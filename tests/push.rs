@@ -116,11 +116,7 @@ fn renew_begins_an_unfinished_end_again() {
         assert!(server.task("jobs", id, "finished").is_nil());
         let claim = server.claim("jobs");
         assert_eq!((claim.id.as_str(), claim.payload.as_slice()), (id, &b"new"[..]));
-        assert_eq!(
-            claim.attempt,
-            if id == "failed" { 2 } else { 1 },
-            "attempt never goes back: {id}"
-        );
+        assert_eq!(claim.attempt, if id == "failed" { 2 } else { 1 }, "attempt never goes back: {id}");
         assert_eq!(server.run(&format!("TASK.COMPLETE jobs {id} done")), "OK");
         let before = server.dump("jobs");
         assert_eq!(server.run(&format!("TASK.PUSH jobs newer ID {id} RENEW")), bulk(id));
@@ -132,12 +128,7 @@ fn renew_begins_an_unfinished_end_again() {
 #[test]
 fn renew_voids_earlier_claims() {
     let server = Server::start();
-    server.run_all(&[
-        "TASK.PUSH jobs x ID a",
-        "TASK.CLAIM jobs",
-        "TASK.CANCEL jobs a",
-        "TASK.PUSH jobs y ID a RENEW",
-    ]);
+    server.run_all(&["TASK.PUSH jobs x ID a", "TASK.CLAIM jobs", "TASK.CANCEL jobs a", "TASK.PUSH jobs y ID a RENEW"]);
     server.run("TASK.COMPLETE jobs a done ATTEMPT 1").assert_refused("STALE", &[]);
     assert_eq!(server.state("jobs", "a"), "ready");
 }
@@ -175,10 +166,7 @@ fn a_delayed_task_is_not_claimed() {
     let before = now_ms();
     server.run("TASK.PUSH jobs x ID later DELAY 100000");
     let due = server.task("jobs", "later", "ready-at").int();
-    assert!(
-        (before + 100_000 - 1..=now_ms() + 100_000).contains(&due),
-        "{due} from {before}"
-    );
+    assert!((before + 100_000 - 1..=now_ms() + 100_000).contains(&due), "{due} from {before}");
     assert_eq!(Claim::of(&server.run("TASK.CLAIM jobs")).id, "now");
     assert!(server.run("TASK.CLAIM jobs").is_nil());
 }

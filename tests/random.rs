@@ -28,29 +28,15 @@ fn step(dice: &mut Dice) -> String {
     let (id, ms, attempt) = (dice.roll(60), dice.roll(30), 1 + dice.roll(4));
     match dice.roll(20) {
         0..=4 => {
-            let options = dice.pick(&[
-                "",
-                "NX",
-                "DELAY 7",
-                "TTL 9",
-                "ATTEMPTS 1",
-                "RETAIN 5 RETAINFAILED 6",
-                "RENEW",
-                "TIMEOUT 12",
-            ]);
-            format!(
-                "TASK.PUSH {queue} \"p{ms}\\x00\" ID {id} PRIORITY {} BACKOFF {ms} {options}",
-                ms % 4
-            )
+            let options =
+                dice.pick(&["", "NX", "DELAY 7", "TTL 9", "ATTEMPTS 1", "RETAIN 5 RETAINFAILED 6", "RENEW", "TIMEOUT 12"]);
+            format!("TASK.PUSH {queue} \"p{ms}\\x00\" ID {id} PRIORITY {} BACKOFF {ms} {options}", ms % 4)
         }
         5 => format!("TASK.PUSH {queue} made{ms} ATTEMPTS 2 BACKOFF 5 RETAIN {ms}"),
         6..=9 => format!("TASK.CLAIM {queue} COUNT {} LEASE {} WORKER w{}", 1 + ms % 4, 1 + ms, ms % 5),
         10 | 11 => format!("TASK.COMPLETE {queue} {id} result{ms} ATTEMPT {attempt}"),
         12 => format!("TASK.COMPLETE {queue} {id} result{ms} RETAIN {ms}"),
-        13 => format!(
-            "TASK.FAIL {queue} {id} error{ms} {}",
-            dice.pick(&["", "DEAD", "DELAY 0", "DELAY 5"])
-        ),
+        13 => format!("TASK.FAIL {queue} {id} error{ms} {}", dice.pick(&["", "DEAD", "DELAY 0", "DELAY 5"])),
         14 => format!("TASK.RELEASE {queue} {id} ATTEMPT {attempt} DELAY {}", ms % 3),
         15 => format!("TASK.EXTEND {queue} {id} LEASE {} CHECKPOINT c{ms}", 1 + ms),
         16 => format!("TASK.CANCEL {queue} {id} {ms}"),
@@ -103,10 +89,7 @@ fn walk(seed: u64) {
         let line = step(&mut dice);
         if let Value::Error(message) = client.run(&line) {
             let known = ["NOTASK", "CANCELED", "STALE", "NOTCLAIMED", "ERR no such key"];
-            assert!(
-                known.iter().any(|code| message.starts_with(code)),
-                "seed {seed}, step {n}, {line}: {message}"
-            );
+            assert!(known.iter().any(|code| message.starts_with(code)), "seed {seed}, step {n}, {line}: {message}");
         }
     }
     settle(&master);

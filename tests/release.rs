@@ -35,9 +35,7 @@ fn a_repeat_answers_ok() {
     let before = server.dump("jobs");
     assert_eq!(server.run("TASK.RELEASE jobs a ATTEMPT 1"), ok());
     assert!(server.dump("jobs") == before);
-    server
-        .run("TASK.COMPLETE jobs a done ATTEMPT 1")
-        .assert_refused("NOTCLAIMED", &["ready"]);
+    server.run("TASK.COMPLETE jobs a done ATTEMPT 1").assert_refused("NOTCLAIMED", &["ready"]);
     server.run("TASK.CLAIM jobs");
     server.run("TASK.RELEASE jobs a ATTEMPT 1").assert_refused("STALE", &[]);
     server.run_all(&["TASK.RELEASE jobs a ATTEMPT 2 DELAY 100000"]);

@@ -13,11 +13,7 @@ fn eventually_same(master: &Server, replica: &Server) {
 /// A mix of all that changes a queue, time included.
 fn mixed_work(server: &Server) {
     for n in 0..100 {
-        server.run(&format!(
-            "TASK.PUSH jobs \"payload {n}\" ID {n} PRIORITY {} DELAY {} ATTEMPTS 2 BACKOFF 3",
-            n % 4,
-            n % 10
-        ));
+        server.run(&format!("TASK.PUSH jobs \"payload {n}\" ID {n} PRIORITY {} DELAY {} ATTEMPTS 2 BACKOFF 3", n % 4, n % 10));
         server.run(&format!("TASK.PUSH jobs x RETAIN {} TTL {}", n % 7, 1 + n % 30));
         let task = server.run(&format!("TASK.CLAIM jobs LEASE {} WORKER w{}", 1 + n % 9, n % 3));
         if task.is_nil() {
@@ -63,16 +59,10 @@ fn a_late_replica_is_identical() {
 fn a_replica_does_not_act_on_time() {
     let master = Server::start();
     let replica = Server::replica_of(&master);
-    master.run_all(&[
-        "TASK.PUSH jobs x ID held PRIORITY 9",
-        "TASK.CLAIM jobs LEASE 150",
-        "TASK.PUSH jobs x ID later DELAY 150",
-    ]);
+    master.run_all(&["TASK.PUSH jobs x ID held PRIORITY 9", "TASK.CLAIM jobs LEASE 150", "TASK.PUSH jobs x ID later DELAY 150"]);
     eventually(|| replica.state("jobs", "later") == "scheduled");
     drop(master);
-    holds_for(250, || {
-        replica.state("jobs", "held") == "claimed" && replica.state("jobs", "later") == "scheduled"
-    });
+    holds_for(250, || replica.state("jobs", "held") == "claimed" && replica.state("jobs", "later") == "scheduled");
 }
 
 /// A promoted replica carries on with leases, delays and retention as they were.
@@ -125,14 +115,7 @@ fn a_replica_is_read_only() {
     let master = Server::start();
     master.run("TASK.PUSH jobs x ID a");
     let replica = Server::replica_of(&master);
-    for line in [
-        "PUSH jobs x",
-        "CLAIM jobs",
-        "CLAIM jobs BLOCK 0",
-        "COMPLETE jobs a done",
-        "CANCEL jobs a",
-        "FORGET jobs ALL",
-    ] {
+    for line in ["PUSH jobs x", "CLAIM jobs", "CLAIM jobs BLOCK 0", "COMPLETE jobs a done", "CANCEL jobs a", "FORGET jobs ALL"] {
         replica.run(&format!("TASK.{line}")).assert_refused("READONLY", &[]);
     }
     assert_eq!(replica.state("jobs", "a"), "ready");
@@ -196,11 +179,7 @@ fn the_hidden_command_is_refused() {
 #[test]
 fn an_aof_can_be_replayed_by_a_client() {
     let source = Server::builder().aof().start();
-    source.run_all(&[
-        "TASK.PUSH jobs x ID a",
-        "TASK.CLAIM jobs LEASE 900000",
-        "TASK.PUSH jobs x ID b DELAY 900000",
-    ]);
+    source.run_all(&["TASK.PUSH jobs x ID a", "TASK.CLAIM jobs LEASE 900000", "TASK.PUSH jobs x ID b DELAY 900000"]);
     let aof = fs::read_dir(source.directory().join("appendonlydir"))
         .unwrap()
         .map(|entry| entry.unwrap().path())

@@ -34,11 +34,7 @@ fn makes_ended_tasks_ready() {
     assert_eq!(server.state("jobs", "completed"), "completed");
     assert_eq!(server.state("jobs", "claimed"), "claimed");
     let order: Vec<_> = (0..5).map(|_| server.claim("jobs").id).collect();
-    assert_eq!(
-        order,
-        ["ready", "failed", "canceled", "expired", "scheduled"],
-        "they go to the end"
-    );
+    assert_eq!(order, ["ready", "failed", "canceled", "expired", "scheduled"], "they go to the end");
 }
 
 /// ALL retries the failed ones only, oldest first, COUNT a call.
@@ -46,11 +42,7 @@ fn makes_ended_tasks_ready() {
 fn all_retries_the_failed() {
     let server = Server::start();
     for n in 0..5 {
-        server.run_all(&[
-            &format!("TASK.PUSH jobs x ID {n}"),
-            "TASK.CLAIM jobs",
-            &format!("TASK.FAIL jobs {n} no DEAD"),
-        ]);
+        server.run_all(&[&format!("TASK.PUSH jobs x ID {n}"), "TASK.CLAIM jobs", &format!("TASK.FAIL jobs {n} no DEAD")]);
     }
     server.run_all(&["TASK.PUSH jobs x ID canceled", "TASK.CANCEL jobs canceled"]);
     server.run("TASK.PUSH jobs x ID later DELAY 100000");
@@ -85,12 +77,7 @@ fn keeps_priority_checkpoint_and_attempts() {
 #[test]
 fn voids_earlier_claims() {
     let server = Server::start();
-    server.run_all(&[
-        "TASK.PUSH jobs x ID a",
-        "TASK.CLAIM jobs",
-        "TASK.CANCEL jobs a",
-        "TASK.RETRY jobs a",
-    ]);
+    server.run_all(&["TASK.PUSH jobs x ID a", "TASK.CLAIM jobs", "TASK.CANCEL jobs a", "TASK.RETRY jobs a"]);
     for answer in ["COMPLETE jobs a done", "FAIL jobs a no", "RELEASE jobs a", "EXTEND jobs a"] {
         server.run(&format!("TASK.{answer} ATTEMPT 1")).assert_refused("STALE", &[]);
     }
@@ -103,12 +90,7 @@ fn voids_earlier_claims() {
 #[test]
 fn tries_begin_again() {
     let server = Server::start();
-    server.run_all(&[
-        "TASK.PUSH jobs x ID a ATTEMPTS 2",
-        "TASK.CLAIM jobs",
-        "TASK.FAIL jobs a no DEAD",
-        "TASK.RETRY jobs a",
-    ]);
+    server.run_all(&["TASK.PUSH jobs x ID a ATTEMPTS 2", "TASK.CLAIM jobs", "TASK.FAIL jobs a no DEAD", "TASK.RETRY jobs a"]);
     server.claim("jobs");
     assert_eq!(server.run("TASK.FAIL jobs a no DELAY 0"), "ready");
     server.claim("jobs");

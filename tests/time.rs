@@ -159,11 +159,7 @@ fn retention_of_failed_tasks() {
 #[test]
 fn an_empty_queue_stays() {
     let server = Server::start();
-    server.run_all(&[
-        "TASK.PUSH jobs x ID a RETAIN 5",
-        "TASK.CLAIM jobs",
-        "TASK.COMPLETE jobs a done",
-    ]);
+    server.run_all(&["TASK.PUSH jobs x ID a RETAIN 5", "TASK.CLAIM jobs", "TASK.COMPLETE jobs a done"]);
     server.wait_for_state("a", "none");
     assert_eq!(server.run("TYPE jobs"), "taskqueue");
 }
@@ -230,14 +226,7 @@ fn deadlines_follow_the_queue() {
 /// A queue that is renamed over, replaced or flushed leaves no deadline behind, and no key comes back.
 #[test]
 fn what_is_gone_has_no_deadlines() {
-    for away in [
-        "FLUSHALL",
-        "FLUSHALL ASYNC",
-        "FLUSHDB",
-        "DEL jobs",
-        "UNLINK jobs",
-        "PEXPIRE jobs 10",
-    ] {
+    for away in ["FLUSHALL", "FLUSHALL ASYNC", "FLUSHDB", "DEL jobs", "UNLINK jobs", "PEXPIRE jobs 10"] {
         let server = Server::start();
         let mut events = Events::of(&server);
         server.run_all(&["TASK.PUSH jobs x ID a DELAY 60", "TASK.PUSH jobs x ID b TTL 60"]);
@@ -275,11 +264,7 @@ fn a_pause_of_writes_stops_time() {
     let mut events = Events::of(&server);
     server.run_all(&["TASK.PUSH jobs x ID lease PRIORITY 9", "TASK.CLAIM jobs LEASE 100"]);
     let mut client = server.client();
-    client.send_all(&[
-        "TASK.PUSH jobs x ID delay DELAY 50",
-        "TASK.PUSH jobs x ID ttl TTL 60",
-        "CLIENT PAUSE 60000 WRITE",
-    ]);
+    client.send_all(&["TASK.PUSH jobs x ID delay DELAY 50", "TASK.PUSH jobs x ID ttl TTL 60", "CLIENT PAUSE 60000 WRITE"]);
     for _ in 0..3 {
         assert!(!client.read().is_error());
     }
@@ -320,12 +305,7 @@ fn a_claim_never_gets_an_expired_task() {
     let server = Server::start();
     let mut client = server.client();
     for _ in 0..50 {
-        client.send_all(&[
-            "TASK.PUSH jobs x ID a TTL 1",
-            "DEBUG SLEEP 0.003",
-            "TASK.CLAIM jobs",
-            "DEL jobs",
-        ]);
+        client.send_all(&["TASK.PUSH jobs x ID a TTL 1", "DEBUG SLEEP 0.003", "TASK.CLAIM jobs", "DEL jobs"]);
         client.read();
         client.read();
         assert!(client.read().is_nil(), "claimed after its TTL");

@@ -20,10 +20,7 @@ fn is_given_the_task_at_the_push() {
     server.run("TASK.PUSH jobs hello ID a");
     assert_eq!(server.state("jobs", "a"), "claimed");
     let claim = Claim::of(&worker.read());
-    assert_eq!(
-        (claim.payload.as_slice(), claim.attempt, claim.lease_ms),
-        (&b"hello"[..], 1, 7_000)
-    );
+    assert_eq!((claim.payload.as_slice(), claim.attempt, claim.lease_ms), (&b"hello"[..], 1, 7_000));
     assert_eq!(server.task("jobs", "a", "worker"), "ann");
 }
 
@@ -178,10 +175,7 @@ fn does_not_wait_in_transactions_and_scripts() {
     client.run("TASK.CLAIM jobs COUNT 3 BLOCK 100000");
     let replies = client.run("EXEC");
     assert_eq!(replies.items(), [nil_array(), nil_array()]);
-    assert_eq!(
-        client.run(r#"EVAL "return redis.call('TASK.CLAIM', KEYS[1], 'BLOCK', 0)" 1 jobs"#),
-        nil()
-    );
+    assert_eq!(client.run(r#"EVAL "return redis.call('TASK.CLAIM', KEYS[1], 'BLOCK', 0)" 1 jobs"#), nil());
     let library = "#!lua name=l\nredis.register_function('f', function(keys) \
                    return redis.call('TASK.CLAIM', keys[1], 'BLOCK', '0') end)";
     client.cmd(&[b"FUNCTION", b"LOAD", library.as_bytes()]);
@@ -237,14 +231,7 @@ fn is_served_by_whatever_makes_a_task_ready() {
 fn goes_on_waiting_for_the_key() {
     let server = Server::start();
     server.run_all(&["TASK.PUSH jobs x ID a", "TASK.CLAIM jobs"]);
-    for away in [
-        "DEL jobs",
-        "UNLINK jobs",
-        "FLUSHALL",
-        "RENAME jobs old",
-        "SET jobs string",
-        "PEXPIRE jobs 1",
-    ] {
+    for away in ["DEL jobs", "UNLINK jobs", "FLUSHALL", "RENAME jobs old", "SET jobs string", "PEXPIRE jobs 1"] {
         let mut worker = server.block("TASK.CLAIM jobs BLOCK 0");
         server.run(away);
         assert_eq!(worker.read_within(10), None, "{away}");

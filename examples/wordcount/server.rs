@@ -24,7 +24,7 @@ impl Server {
         let module = env::var("REDIS_TASK_MODULE").unwrap_or_else(|_| MODULE.into());
         let module = fs::canonicalize(&module).map_err(|_| format!("no module at {module}: run `cargo build --release`"))?;
         let program = env::var("REDIS_TASK_SERVER").unwrap_or_else(|_| "redis-server".into());
-        let folder = TempDir::with_prefix("redis-task-")?;
+        let folder = TempDir::with_prefix("redis-task-demo-")?;
         let log = folder.path().join("log");
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let process = Command::new(&program)

@@ -283,6 +283,51 @@ fn effects_of_another_history_are_told_apart() {
     assert_eq!(refused(queue, &Effect::Restarted(Head::default())), Mismatch::Invalid);
 }
 
+/// Tasks as no master can hold them.
+#[test]
+fn impossible_tasks_are_refused() {
+    let extra = ExtraImage { uncounted: 1, timeout_at: Some(START), ..ExtraImage::default() };
+    let claimed = Image {
+        id: TaskId::Made(MadeId(1)),
+        state: State::Claimed,
+        last_claim: LastClaim::Open,
+        data: b"data",
+        at: START,
+        order: 3,
+        attempt: 2,
+        priority: 0,
+        worker: Some(("w", Ms(5))),
+        extra: Some(extra),
+    };
+    let with = |extra| Image { extra: Some(extra), ..claimed };
+    let ready = Image { state: State::Ready, last_claim: LastClaim::Lapsed, extra: None, ..claimed };
+    let impossible = [
+        Image { state: State::Waiting, ..claimed },
+        Image { last_claim: LastClaim::Lapsed, ..claimed },
+        Image { attempt: 0, extra: None, ..claimed },
+        Image { worker: None, ..claimed },
+        Image { order: 4, ..claimed },
+        Image { id: TaskId::Named("no created"), ..claimed },
+        Image { id: TaskId::Named("12-3"), ..with(ExtraImage { created: Some(START), ..extra }) },
+        with(ExtraImage { uncounted: 3, ..extra }),
+        with(ExtraImage { ttl_at: Some(START), ..extra }),
+        Image { order: 4, ..ready },
+        Image { last_claim: LastClaim::Open, ..ready },
+        Image { extra: Some(ExtraImage { ttl_at: Some(START), ..ExtraImage::default() }), ..ready },
+        Image { extra: Some(ExtraImage { timeout_at: Some(START), ..ExtraImage::default() }), ..ready },
+        Image { extra: Some(ExtraImage { claimed_at: Some(START), ..ExtraImage::default() }), ..ready },
+    ];
+    for possible in [claimed, ready] {
+        let mut queue = Queue::default();
+        queue.apply(&Effect::Restarted(Head { last_order: 3, ..Head::default() })).unwrap();
+        for image in impossible {
+            assert_eq!(refused(&mut queue, &Effect::Restored(image)), Mismatch::Invalid, "{image:?}");
+        }
+        queue.apply(&Effect::Restored(possible)).unwrap();
+        queue.check().unwrap();
+    }
+}
+
 /// The largest id that could be made exists already: pushes are refused, rather than looking for a larger one for ever.
 #[test]
 fn ids_that_run_out_refuse_pushes() {

@@ -5,8 +5,8 @@
 mod support;
 
 use proptest::prelude::*;
-use support::{Command, Driver, Step, apply_all, cases, history, restored, run};
-use taskqueue::{Journal, Queue, effect};
+use support::{Command, DelaySpec, Driver, PushSpec, apply_all, cases, history, listed, restored, run};
+use taskqueue::{Defaults, Journal, MadeId, Ms, Options, Queue, State, effect};
 
 /// What a command recorded, without what is left open: in which order tasks expire or are dropped that do so at once.
 fn facts(packed: &[u8]) -> Vec<String> {
@@ -81,20 +81,21 @@ proptest! {
     }
 }
 
+fn spec(bytes: usize) -> PushSpec {
+    PushSpec { payload: vec![7; bytes], priority: 0, delay: DelaySpec::For(0), ttl: None, options: Options::default() }
+}
+
+fn push(bytes: usize) -> Command {
+    Command::Push { task: spec(bytes), id: None, renew: false, floor: MadeId(0) }
+}
+
 /// Equal queues give equal bytes, whatever they went through: here two that differ in slots, tables and segments.
 #[test]
 fn a_snapshot_does_not_tell_of_the_past() {
-    let mut driver = Driver::new(taskqueue::Defaults::default());
-    let spec = support::PushSpec {
-        payload: vec![7; 100],
-        priority: 0,
-        delay: support::DelaySpec::For(0),
-        ttl: None,
-        options: taskqueue::Options::default(),
-    };
+    let mut driver = Driver::new(Defaults::default());
     for n in 0..9_000 {
         let id = (n % 2 == 0).then(|| format!("n{n}"));
-        driver.run(&Command::Push { task: spec.clone(), id, renew: false, floor: taskqueue::MadeId(0) });
+        driver.run(&Command::Push { task: spec(100), id, renew: false, floor: MadeId(0) });
     }
     for _ in 0..8_900 {
         driver.run(&Command::CancelAll(1));
@@ -105,21 +106,27 @@ fn a_snapshot_does_not_tell_of_the_past() {
     assert!(again.bytes() < driver.queue.bytes());
 }
 
+/// A lease that was shortened and made longer again leaves no trace.
+#[test]
+fn a_snapshot_does_not_tell_of_extensions() {
+    let mut driver = Driver::new(Defaults::default());
+    driver.run(&push(1));
+    driver.run(&Command::Claim { worker: "w".to_owned(), lease: None });
+    let claimed = driver.queue.snapshot();
+    let id = listed(&driver.queue, State::Claimed).remove(0);
+    let extend = |lease| Command::Extend { id: id.clone(), attempt: Some(1), lease, checkpoint: None };
+    driver.run(&extend(Some(Ms(5))));
+    assert_ne!(driver.queue.snapshot(), claimed);
+    driver.run(&extend(None));
+    assert_eq!(driver.queue.snapshot(), claimed);
+}
+
 /// A snapshot comes in pieces of bounded size, each of whole tasks.
 #[test]
 fn a_snapshot_comes_in_pieces() {
-    let mut driver = Driver::new(taskqueue::Defaults::default());
-    let spec = support::PushSpec {
-        payload: vec![7; 1000],
-        priority: 0,
-        delay: support::DelaySpec::For(0),
-        ttl: None,
-        options: taskqueue::Options::default(),
-    };
-    let step = Step::Push { task: spec, id: None, renew: false, floor: 0 };
+    let mut driver = Driver::new(Defaults::default());
     for _ in 0..1_000 {
-        let command = driver.command(&step).unwrap();
-        driver.run(&command);
+        driver.run(&push(1000));
     }
     let snapshot = driver.queue.snapshot();
     assert_eq!(snapshot.len(), 16);

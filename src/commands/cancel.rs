@@ -18,7 +18,4 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     acl: "write slow task",
 };
 
-const CANCEL: Verb = Verb {
-    to_one: op::cancel,
-    to_all: op::cancel_all,
-};
+const CANCEL: Verb = Verb { to_one: op::cancel, to_all: op::cancel_all };

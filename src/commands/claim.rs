@@ -21,22 +21,10 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     tips: "nondeterministic_output",
     args: &[
         Arg::key("queue"),
-        Arg::integer("count")
-            .token("COUNT")
-            .optional()
-            .summary("Answer an array of 1 to this many tasks."),
-        Arg::string("worker")
-            .token("WORKER")
-            .optional()
-            .summary("Who works: shown by TASK.GET. Default: the connection's name."),
-        Arg::integer("lease-ms")
-            .token("LEASE")
-            .optional()
-            .summary("Overrides the task's lease."),
-        Arg::integer("block-ms")
-            .token("BLOCK")
-            .optional()
-            .summary("Wait so long for a task; 0: for ever."),
+        Arg::integer("count").token("COUNT").optional().summary("Answer an array of 1 to this many tasks."),
+        Arg::string("worker").token("WORKER").optional().summary("Who works: shown by TASK.GET. Default: the connection's name."),
+        Arg::integer("lease-ms").token("LEASE").optional().summary("Overrides the task's lease."),
+        Arg::integer("block-ms").token("BLOCK").optional().summary("Wait so long for a task; 0: for ever."),
     ],
     access: Access::Update,
     acl: "write fast blocking task",
@@ -55,19 +43,12 @@ fn claim(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     let queue = args.key()?;
     let request = parse(&mut args)?;
     let worker = request.worker.map_or_else(|| default_worker(context), Into::into);
-    let claim = Claim {
-        worker: &worker,
-        lease: request.lease,
-    };
+    let claim = Claim { worker: &worker, lease: request.lease };
     if claim_now(context, queue, &claim, request.count)? {
         return Ok(());
     }
     let waits = request.block.is_some_and(|block| {
-        let wish = Wish::Claim {
-            worker: worker.into(),
-            lease: request.lease,
-            count: request.count,
-        };
+        let wish = Wish::Claim { worker: worker.into(), lease: request.lease, count: request.count };
         waiters::wait(context, &[queue], wish, block.0)
     });
     if !waits {

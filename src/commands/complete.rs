@@ -22,14 +22,8 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
         Arg::key("queue"),
         Arg::string("id"),
         Arg::string("result").summary("Any bytes."),
-        Arg::integer("attempt")
-            .token("ATTEMPT")
-            .optional()
-            .summary("The claim's number: refused if it was lost."),
-        Arg::integer("retain-ms")
-            .token("RETAIN")
-            .optional()
-            .summary("How long the result is kept; -1: for ever."),
+        Arg::integer("attempt").token("ATTEMPT").optional().summary("The claim's number: refused if it was lost."),
+        Arg::integer("retain-ms").token("RETAIN").optional().summary("How long the result is kept; -1: for ever."),
     ],
     access: Access::Update,
     acl: "write fast task",
@@ -48,10 +42,9 @@ fn complete(context: &Context, args: Argv<'_>) -> Result<(), Error> {
             return Err(word.unknown());
         }
     }
-    let outcome = transact(context, queue, Missing::Leave, |txn, env| {
-        Ok(op::complete(txn, id, attempt, result, retain, &env.defaults)?)
-    })?
-    .ok_or(Refusal::NoTask)?;
+    let outcome =
+        transact(context, queue, Missing::Leave, |txn, env| Ok(op::complete(txn, id, attempt, result, retain, &env.defaults)?))?
+            .ok_or(Refusal::NoTask)?;
     // A script that completes first and then writes must not write twice: it is stopped here.
     if outcome == Completion::Repeated && context.flags().in_script() {
         return Err(Error::new("DONE", "this claim has completed the task already"));

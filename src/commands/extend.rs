@@ -21,18 +21,9 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     args: &[
         Arg::key("queue"),
         Arg::string("id"),
-        Arg::integer("attempt")
-            .token("ATTEMPT")
-            .optional()
-            .summary("The claim's number: refused if it is not the last."),
-        Arg::integer("lease-ms")
-            .token("LEASE")
-            .optional()
-            .summary("From now. Default: the lease of the claim."),
-        Arg::string("data")
-            .token("CHECKPOINT")
-            .optional()
-            .summary("Up to 64 KiB, given to the next attempt."),
+        Arg::integer("attempt").token("ATTEMPT").optional().summary("The claim's number: refused if it is not the last."),
+        Arg::integer("lease-ms").token("LEASE").optional().summary("From now. Default: the lease of the claim."),
+        Arg::string("data").token("CHECKPOINT").optional().summary("Up to 64 KiB, given to the next attempt."),
     ],
     access: Access::Update,
     acl: "write fast task",
@@ -50,20 +41,15 @@ fn extend(context: &Context, args: Argv<'_>) -> Result<(), Error> {
         } else if word.is("CHECKPOINT") {
             let data = args.value(&word)?;
             if data.len() > CHECKPOINT_BYTES_MAX {
-                return Err(Error::new(
-                    "ERR",
-                    format!("CHECKPOINT must be at most {CHECKPOINT_BYTES_MAX} bytes"),
-                ));
+                return Err(Error::new("ERR", format!("CHECKPOINT must be at most {CHECKPOINT_BYTES_MAX} bytes")));
             }
             set(&mut checkpoint, &word, data)?;
         } else {
             return Err(word.unknown());
         }
     }
-    transact(context, queue, Missing::Leave, |txn, _| {
-        Ok(op::extend(txn, id, attempt, lease, checkpoint)?)
-    })?
-    .ok_or(Refusal::NoTask)?;
+    transact(context, queue, Missing::Leave, |txn, _| Ok(op::extend(txn, id, attempt, lease, checkpoint)?))?
+        .ok_or(Refusal::NoTask)?;
     context.ok();
     Ok(())
 }

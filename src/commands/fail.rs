@@ -23,16 +23,11 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
         Arg::key("queue"),
         Arg::string("id"),
         Arg::string("error").summary("Why, for people: any bytes."),
-        Arg::integer("attempt")
-            .token("ATTEMPT")
-            .optional()
-            .summary("The claim's number: refused if it was lost."),
+        Arg::integer("attempt").token("ATTEMPT").optional().summary("The claim's number: refused if it was lost."),
         Arg::one_of(
             "next",
             &[
-                Arg::integer("delay-ms")
-                    .token("DELAY")
-                    .summary("Instead of the backoff; 0: ready at once."),
+                Arg::integer("delay-ms").token("DELAY").summary("Instead of the backoff; 0: ready at once."),
                 Arg::word("dead", "DEAD").summary("No more tries."),
             ],
         )
@@ -63,10 +58,9 @@ fn fail(context: &Context, args: Argv<'_>) -> Result<(), Error> {
         (None, true) => Next::Dead,
         (None, false) => Next::Retry,
     };
-    let state = transact(context, queue, Missing::Leave, |txn, env| {
-        Ok(op::fail(txn, id, attempt, error, next, dice(), &env.defaults)?)
-    })?
-    .ok_or(Refusal::NoTask)?;
+    let state =
+        transact(context, queue, Missing::Leave, |txn, env| Ok(op::fail(txn, id, attempt, error, next, dice(), &env.defaults)?))?
+            .ok_or(Refusal::NoTask)?;
     context.simple(match state {
         State::Ready => c"ready",
         State::Scheduled => c"scheduled",

@@ -18,7 +18,4 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     acl: "write slow task",
 };
 
-const FORGET: Verb = Verb {
-    to_one: |txn, id, _| op::forget(txn, id),
-    to_all: |txn, count, _| op::forget_all(txn, count),
-};
+const FORGET: Verb = Verb { to_one: |txn, id, _| op::forget(txn, id), to_all: |txn, count, _| op::forget_all(txn, count) };

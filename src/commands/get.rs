@@ -21,9 +21,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     args: &[
         Arg::key("queue"),
         Arg::string("id"),
-        Arg::word("json", "JSON")
-            .optional()
-            .summary("One JSON object, as a bulk string."),
+        Arg::word("json", "JSON").optional().summary("One JSON object, as a bulk string."),
     ],
     access: Access::Read,
     acl: "read fast task",

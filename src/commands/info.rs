@@ -19,12 +19,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     complexity: "O(1)",
     since: "0.1.0",
     tips: "nondeterministic_output",
-    args: &[
-        Arg::key("queue"),
-        Arg::word("json", "JSON")
-            .optional()
-            .summary("One JSON object, as a bulk string."),
-    ],
+    args: &[Arg::key("queue"), Arg::word("json", "JSON").optional().summary("One JSON object, as a bulk string.")],
     access: Access::Read,
     acl: "read fast task",
 };
@@ -79,11 +74,6 @@ fn fields(queue: &Queue, memory: usize, now: UnixMs) -> Fields<'static> {
 /// How long recent tasks took; nothing if there were none.
 fn percentiles(times: Option<Percentiles>) -> Field<'static> {
     times.map_or(Field::Nil, |Percentiles { p50, p90, p99, max }| {
-        Field::Map(Fields(vec![
-            ("p50", p50.into()),
-            ("p90", p90.into()),
-            ("p99", p99.into()),
-            ("max", max.into()),
-        ]))
+        Field::Map(Fields(vec![("p50", p50.into()), ("p90", p90.into()), ("p99", p99.into()), ("max", max.into())]))
     })
 }

@@ -26,13 +26,8 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
         Arg::key("queue"),
         Arg::string("state").summary("waiting, scheduled, ready, claimed, completed, failed, canceled or expired."),
         Arg::string("cursor").summary("0 for the first page, then what the page before answered, until that is 0."),
-        Arg::integer("count")
-            .token("COUNT")
-            .optional()
-            .summary("Most tasks on a page: 1 to 10,000, default 10."),
-        Arg::word("json", "JSON")
-            .optional()
-            .summary("All of each task but its payload, as a JSON object."),
+        Arg::integer("count").token("COUNT").optional().summary("Most tasks on a page: 1 to 10,000, default 10."),
+        Arg::word("json", "JSON").optional().summary("All of each task but its payload, as a JSON object."),
     ],
     access: Access::Read,
     acl: "read slow task",
@@ -57,12 +52,7 @@ fn list(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     let key = context.open_read(queue, &QUEUE)?;
     let empty = Queue::default();
     let queue = key.value()?.map_or(&empty, |value| &value.queue);
-    reply(
-        context,
-        queue,
-        &queue.list(state, cursor, count.unwrap_or(COUNT_DEFAULT)),
-        json,
-    );
+    reply(context, queue, &queue.list(state, cursor, count.unwrap_or(COUNT_DEFAULT)), json);
     Ok(())
 }
 

@@ -21,10 +21,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
         Arg::key("queue"),
         Arg::integer("numtasks"),
         Arg::block("task", &[Arg::string("id"), Arg::integer("attempt")]).multiple(),
-        Arg::integer("lease-ms")
-            .token("LEASE")
-            .optional()
-            .summary("From now. Default: the lease of each claim."),
+        Arg::integer("lease-ms").token("LEASE").optional().summary("From now. Default: the lease of each claim."),
     ],
     access: Access::Update,
     acl: "write slow task",
@@ -42,10 +39,7 @@ fn mextend(context: &Context, args: Argv<'_>) -> Result<(), Error> {
         args.set_duration(&mut lease, &word, &POSITIVE_DURATION)?;
     }
     let extended = transact(context, queue, Missing::Leave, |txn, _| {
-        Ok(claims
-            .iter()
-            .map(|&(id, attempt)| op::extend(txn, id, Some(attempt), lease, None))
-            .collect())
+        Ok(claims.iter().map(|&(id, attempt)| op::extend(txn, id, Some(attempt), lease, None)).collect())
     })?;
     let answers: Vec<Result<(), Refusal>> = extended.unwrap_or_else(|| vec![Err(Refusal::NoTask); claims.len()]);
     context.array(answers.len());
@@ -62,10 +56,7 @@ fn mextend(context: &Context, args: Argv<'_>) -> Result<(), Error> {
 fn claims<'a>(args: &mut Args<'a>) -> Result<Vec<(TaskId<'a>, u32)>, Error> {
     let count = args.integer("numtasks", &COUNT)?.unsigned_abs();
     if usize::try_from(count).map_or(true, |count| args.left() < count * 2) {
-        return Err(Error::new(
-            "ERR",
-            format!("syntax error: numtasks is {count}, but fewer pairs of id and attempt follow"),
-        ));
+        return Err(Error::new("ERR", format!("syntax error: numtasks is {count}, but fewer pairs of id and attempt follow")));
     }
     (0..count).map(|_| Ok((args.id()?, args.attempt("attempt")?))).collect()
 }

@@ -21,56 +21,24 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     args: &[
         Arg::key("queue"),
         Arg::string("payload").summary("Any bytes."),
-        Arg::string("id")
-            .token("ID")
-            .optional()
-            .summary("Your own id: pushed again, it answers the task that is there."),
-        Arg::word("renew", "RENEW")
-            .optional()
-            .summary("With ID: a failed, canceled or expired task begins again."),
-        Arg::word("nx", "NX")
-            .optional()
-            .summary("With ID: answer nil if the task is there."),
-        Arg::integer("priority")
-            .token("PRIORITY")
-            .optional()
-            .summary("0 to 255, higher is sooner. Default 0."),
+        Arg::string("id").token("ID").optional().summary("Your own id: pushed again, it answers the task that is there."),
+        Arg::word("renew", "RENEW").optional().summary("With ID: a failed, canceled or expired task begins again."),
+        Arg::word("nx", "NX").optional().summary("With ID: answer nil if the task is there."),
+        Arg::integer("priority").token("PRIORITY").optional().summary("0 to 255, higher is sooner. Default 0."),
         Arg::one_of(
             "start",
             &[
-                Arg::integer("delay-ms")
-                    .token("DELAY")
-                    .summary("Becomes ready so long after the push."),
-                Arg::unix_time("unix-ms")
-                    .token("AT")
-                    .summary("Becomes ready at this instant."),
+                Arg::integer("delay-ms").token("DELAY").summary("Becomes ready so long after the push."),
+                Arg::unix_time("unix-ms").token("AT").summary("Becomes ready at this instant."),
             ],
         )
         .optional(),
-        Arg::integer("ttl-ms")
-            .token("TTL")
-            .optional()
-            .summary("Expires then unless a worker has claimed it."),
-        Arg::integer("attempts")
-            .token("ATTEMPTS")
-            .optional()
-            .summary("Tries it may use up; 0: no limit."),
-        Arg::integer("backoff-ms")
-            .token("BACKOFF")
-            .optional()
-            .summary("Delay before the first retry, doubled for each next."),
-        Arg::integer("lease-ms")
-            .token("LEASE")
-            .optional()
-            .summary("How long a claim holds without a heartbeat."),
-        Arg::integer("timeout-ms")
-            .token("TIMEOUT")
-            .optional()
-            .summary("How long a claim holds with heartbeats."),
-        Arg::integer("retain-ms")
-            .token("RETAIN")
-            .optional()
-            .summary("How long it is kept when completed; -1: for ever."),
+        Arg::integer("ttl-ms").token("TTL").optional().summary("Expires then unless a worker has claimed it."),
+        Arg::integer("attempts").token("ATTEMPTS").optional().summary("Tries it may use up; 0: no limit."),
+        Arg::integer("backoff-ms").token("BACKOFF").optional().summary("Delay before the first retry, doubled for each next."),
+        Arg::integer("lease-ms").token("LEASE").optional().summary("How long a claim holds without a heartbeat."),
+        Arg::integer("timeout-ms").token("TIMEOUT").optional().summary("How long a claim holds with heartbeats."),
+        Arg::integer("retain-ms").token("RETAIN").optional().summary("How long it is kept when completed; -1: for ever."),
         Arg::integer("retain-failed-ms")
             .token("RETAINFAILED")
             .optional()
@@ -100,9 +68,7 @@ fn push(context: &Context, args: Argv<'_>) -> Result<(), Error> {
         payload,
         id: request.id,
         renew: request.renew,
-        priority: request
-            .priority
-            .map_or(0, |priority| u8::try_from(priority).unwrap_or(u8::MAX)),
+        priority: request.priority.map_or(0, |priority| u8::try_from(priority).unwrap_or(u8::MAX)),
         delay: request.delay.unwrap_or(Delay::For(Ms(0))),
         ttl: request.ttl,
         options: request.options,
@@ -131,10 +97,7 @@ fn parse<'a>(args: &mut Args<'a>) -> Result<Request<'a>, Error> {
             args.set_integer(&mut request.priority, &word, &(0..=255))?;
         } else if word.is("DELAY") || word.is("AT") {
             if request.delay.is_some() {
-                return Err(Error::new(
-                    "ERR",
-                    "syntax error: DELAY and AT can be given once, and not together",
-                ));
+                return Err(Error::new("ERR", "syntax error: DELAY and AT can be given once, and not together"));
             }
             let (mut delay, mut instant) = (None, None);
             if word.is("AT") {

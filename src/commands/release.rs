@@ -20,10 +20,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     args: &[
         Arg::key("queue"),
         Arg::string("id"),
-        Arg::integer("attempt")
-            .token("ATTEMPT")
-            .optional()
-            .summary("The claim's number: refused if it was lost."),
+        Arg::integer("attempt").token("ATTEMPT").optional().summary("The claim's number: refused if it was lost."),
         Arg::integer("delay-ms")
             .token("DELAY")
             .optional()
@@ -46,10 +43,8 @@ fn release(context: &Context, args: Argv<'_>) -> Result<(), Error> {
             return Err(word.unknown());
         }
     }
-    transact(context, queue, Missing::Leave, |txn, _| {
-        Ok(op::release(txn, id, attempt, delay.unwrap_or_default())?)
-    })?
-    .ok_or(Refusal::NoTask)?;
+    transact(context, queue, Missing::Leave, |txn, _| Ok(op::release(txn, id, attempt, delay.unwrap_or_default())?))?
+        .ok_or(Refusal::NoTask)?;
     context.ok();
     Ok(())
 }

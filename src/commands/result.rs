@@ -22,10 +22,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     args: &[
         Arg::key("queue"),
         Arg::string("id"),
-        Arg::integer("block-ms")
-            .token("BLOCK")
-            .optional()
-            .summary("Wait so long for the task to end; 0: for ever."),
+        Arg::integer("block-ms").token("BLOCK").optional().summary("Wait so long for the task to end; 0: for ever."),
     ],
     access: Access::Read,
     acl: "read fast blocking task",
@@ -56,10 +53,7 @@ fn result(context: &Context, args: Argv<'_>) -> Result<(), Error> {
 fn is_pending(context: &Context, queue: KeyName<'_>, id: TaskId<'_>) -> Result<bool, Error> {
     let key = context.open_read(queue, &QUEUE)?;
     let Some(value) = key.value()? else { return Ok(false) };
-    Ok(value
-        .queue
-        .find(id)
-        .is_some_and(|slot| !value.queue.result(slot).0.is_terminal()))
+    Ok(value.queue.find(id).is_some_and(|slot| !value.queue.result(slot).0.is_terminal()))
 }
 
 fn answer(context: &Context, queue: KeyName<'_>, id: TaskId<'_>) -> Result<(), Error> {

@@ -18,7 +18,4 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     acl: "write slow task",
 };
 
-const RETRY: Verb = Verb {
-    to_one: |txn, id, _| op::retry(txn, id),
-    to_all: |txn, count, _| op::retry_all(txn, count),
-};
+const RETRY: Verb = Verb { to_one: |txn, id, _| op::retry(txn, id), to_all: |txn, count, _| op::retry_all(txn, count) };

@@ -20,11 +20,8 @@ pub(super) const ARGS: &[Arg] = &[
         "tasks",
         &[
             Arg::string("id").multiple().summary("Up to 1,000."),
-            Arg::block(
-                "all",
-                &[Arg::word("all", "ALL"), Arg::integer("count").token("COUNT").optional()],
-            )
-            .summary("At most COUNT, default 1,000, oldest first: say it again until it answers 0."),
+            Arg::block("all", &[Arg::word("all", "ALL"), Arg::integer("count").token("COUNT").optional()])
+                .summary("At most COUNT, default 1,000, oldest first: say it again until it answers 0."),
         ],
     ),
 ];

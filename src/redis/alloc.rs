@@ -106,9 +106,7 @@ unsafe fn word_before(aligned: *mut u8) -> *mut *mut u8 {
 /// The server's allocator is the source.
 unsafe fn server_alloc(size: usize) -> *mut u8 {
     // SAFETY: any size is fine.
-    unsafe { api!(RedisModule_Alloc(size)) }
-        .unwrap_or(ptr::null_mut::<c_void>())
-        .cast()
+    unsafe { api!(RedisModule_Alloc(size)) }.unwrap_or(ptr::null_mut::<c_void>()).cast()
 }
 
 // SAFETY: blocks come from the server's allocator or the C library's, from one of them only (`SOURCE`), and are aligned as
@@ -172,9 +170,7 @@ unsafe impl GlobalAlloc for ServerAllocator {
             }
             // Whether there is a natural size depends on the alignment, which stays.
             if let Some(size) = natural_size(new_layout, source) {
-                return api!(RedisModule_Realloc(block.cast(), size))
-                    .unwrap_or(ptr::null_mut())
-                    .cast();
+                return api!(RedisModule_Realloc(block.cast(), size)).unwrap_or(ptr::null_mut()).cast();
             }
             let moved = self.alloc(new_layout);
             if !moved.is_null() {

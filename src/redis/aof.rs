@@ -19,11 +19,7 @@ impl<'a> AofWriter<'a> {
     /// # Safety
     /// `io` is live for the borrow and being rewritten to.
     pub(super) unsafe fn new(io: *mut RedisModuleIO, key: PassingName<'a>) -> Self {
-        Self {
-            io,
-            key,
-            borrowed: PhantomData,
-        }
+        Self { io, key, borrowed: PhantomData }
     }
 
     /// Writes `command key bytes`.

@@ -111,15 +111,7 @@ fn create(context: &Context, spec: &CommandSpec, name: &CString) -> Option<()> {
     let function = Some(spec.handler.0 as _);
     // SAFETY: the context is live and loading; name and flags are C strings, which are copied; the handler is one of `run`.
     let created = unsafe {
-        api!(RedisModule_CreateCommand(
-            context.raw(),
-            name.as_ptr(),
-            function,
-            flags.as_ptr(),
-            KEY_POSITION,
-            KEY_POSITION,
-            1
-        ))
+        api!(RedisModule_CreateCommand(context.raw(), name.as_ptr(), function, flags.as_ptr(), KEY_POSITION, KEY_POSITION, 1))
     };
     (created == Some(OK)).then_some(())
 }

@@ -37,21 +37,14 @@ struct Memory {
 
 impl Info {
     pub(super) fn new(spec: &CommandSpec) -> Self {
-        let mut memory = Memory {
-            keys: vec![key_spec(spec.access), end_of_keys()],
-            ..Memory::default()
-        };
+        let mut memory = Memory { keys: vec![key_spec(spec.access), end_of_keys()], ..Memory::default() };
         let raw = RedisModuleCommandInfo {
             version: &raw const VERSION,
             summary: memory.text(spec.summary),
             complexity: memory.text(spec.complexity),
             since: memory.text(spec.since),
             history: ptr::null_mut(),
-            tips: if spec.tips.is_empty() {
-                ptr::null()
-            } else {
-                memory.text(spec.tips)
-            },
+            tips: if spec.tips.is_empty() { ptr::null() } else { memory.text(spec.tips) },
             arity: spec.arity,
             key_specs: memory.keys.as_mut_ptr(),
             args: memory.arguments(spec.args),
@@ -136,18 +129,11 @@ fn end_of_keys() -> RedisModuleCommandKeySpec {
         flags: 0,
         begin_search_type: raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_INVALID,
         bs: raw::RedisModuleCommandKeySpec__bindgen_ty_1 {
-            keyword: raw::RedisModuleCommandKeySpec__bindgen_ty_1__bindgen_ty_2 {
-                keyword: ptr::null(),
-                startfrom: 0,
-            },
+            keyword: raw::RedisModuleCommandKeySpec__bindgen_ty_1__bindgen_ty_2 { keyword: ptr::null(), startfrom: 0 },
         },
         find_keys_type: raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_OMITTED,
         fk: raw::RedisModuleCommandKeySpec__bindgen_ty_2 {
-            range: raw::RedisModuleCommandKeySpec__bindgen_ty_2__bindgen_ty_1 {
-                lastkey: 0,
-                keystep: 0,
-                limit: 0,
-            },
+            range: raw::RedisModuleCommandKeySpec__bindgen_ty_2__bindgen_ty_1 { lastkey: 0, keystep: 0, limit: 0 },
         },
     }
 }

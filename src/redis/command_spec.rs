@@ -18,15 +18,7 @@ pub(crate) struct Arg {
 
 impl Arg {
     const fn new(name: &'static str, kind: raw::RedisModuleCommandArgType) -> Self {
-        Self {
-            name,
-            kind,
-            key_spec: -1,
-            token: None,
-            summary: None,
-            flags: 0,
-            parts: &[],
-        }
+        Self { name, kind, key_spec: -1, token: None, summary: None, flags: 0, parts: &[] }
     }
 
     /// The key.

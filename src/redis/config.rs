@@ -23,16 +23,8 @@ pub(crate) struct Setting {
 
 /// What a setting is, and where its value is kept.
 pub(super) enum Kind {
-    Number {
-        cell: &'static AtomicI64,
-        default: i64,
-        min: i64,
-        max: i64,
-    },
-    Switch {
-        cell: &'static AtomicBool,
-        default: bool,
-    },
+    Number { cell: &'static AtomicI64, default: i64, min: i64, max: i64 },
+    Switch { cell: &'static AtomicBool, default: bool },
 }
 
 impl Setting {
@@ -122,10 +114,7 @@ pub(super) fn load(context: &Context) -> Result<(), Error> {
     if unsafe { api!(RedisModule_LoadConfigs(context.raw())) } == Some(OK) {
         return Ok(());
     }
-    Err(Error::new(
-        "ERR",
-        "a setting in the configuration file is not valid, see above",
-    ))
+    Err(Error::new("ERR", "a setting in the configuration file is not valid, see above"))
 }
 
 /// Sets what `loadmodule`'s arguments say: pairs of a setting, with or without the module's name before it, and a value.
@@ -134,24 +123,13 @@ pub(super) fn apply_arguments(module: &str, settings: &[Setting], arguments: Arg
     let mut index = 0;
     while let Some(given) = text(index) {
         let lower = given.to_ascii_lowercase();
-        let name = lower
-            .strip_prefix(module)
-            .and_then(|rest| rest.strip_prefix('.'))
-            .unwrap_or(&lower);
-        let setting = settings
-            .iter()
-            .find(|setting| setting.name.eq_ignore_ascii_case(name))
-            .ok_or_else(|| {
-                let known: Vec<&str> = settings.iter().map(|setting| setting.name).collect();
-                Error::new(
-                    "ERR",
-                    format!("unknown module argument '{given}'; known are {}", known.join(", ")),
-                )
-            })?;
+        let name = lower.strip_prefix(module).and_then(|rest| rest.strip_prefix('.')).unwrap_or(&lower);
+        let setting = settings.iter().find(|setting| setting.name.eq_ignore_ascii_case(name)).ok_or_else(|| {
+            let known: Vec<&str> = settings.iter().map(|setting| setting.name).collect();
+            Error::new("ERR", format!("unknown module argument '{given}'; known are {}", known.join(", ")))
+        })?;
         let value = text(index + 1).ok_or_else(|| Error::new("ERR", format!("the module argument '{given}' has no value")))?;
-        setting
-            .parse(&value)
-            .map_err(|rule| Error::new("ERR", format!("module argument '{given} {value}': {rule}")))?;
+        setting.parse(&value).map_err(|rule| Error::new("ERR", format!("module argument '{given} {value}': {rule}")))?;
         index += 2;
     }
     Ok(())

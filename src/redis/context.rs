@@ -62,14 +62,7 @@ impl Context {
     pub(crate) fn replicate(&self, command: &CStr, key: KeyName<'_>, bytes: &[u8]) -> bool {
         // SAFETY: the context is live; the format `sb` takes a string, a pointer and a length, which follow and are copied.
         let replicated = unsafe {
-            api!(RedisModule_Replicate(
-                self.raw,
-                command.as_ptr(),
-                c"sb".as_ptr(),
-                key.raw(),
-                bytes.as_ptr(),
-                bytes.len()
-            ))
+            api!(RedisModule_Replicate(self.raw, command.as_ptr(), c"sb".as_ptr(), key.raw(), bytes.as_ptr(), bytes.len()))
         };
         replicated == Some(OK)
     }

@@ -76,12 +76,7 @@ pub(crate) struct DataType<T: Value> {
 impl<T: Value> DataType<T> {
     /// `name` has nine characters of `A-Za-z0-9_-`; `version` is 0 to 1023 and is told to [`Value::rdb_load`].
     pub(crate) const fn new(name: &'static CStr, version: i32) -> Self {
-        Self {
-            name,
-            version,
-            raw: AtomicPtr::new(ptr::null_mut()),
-            values: PhantomData,
-        }
+        Self { name, version, raw: AtomicPtr::new(ptr::null_mut()), values: PhantomData }
     }
 
     /// Null until registered.
@@ -93,23 +88,13 @@ impl<T: Value> DataType<T> {
     pub(super) fn register(&'static self, context: &Context) -> Result<(), Error> {
         let mut methods = methods::<T>();
         // SAFETY: the context is live and loading; the methods are copied, and their functions fit `T`.
-        let raw = unsafe {
-            api!(RedisModule_CreateDataType(
-                context.raw(),
-                self.name.as_ptr(),
-                self.version,
-                &raw mut methods
-            ))
-        };
+        let raw = unsafe { api!(RedisModule_CreateDataType(context.raw(), self.name.as_ptr(), self.version, &raw mut methods)) };
         match raw {
             Some(raw) if !raw.is_null() => {
                 self.raw.store(raw, Ordering::Relaxed);
                 Ok(())
             }
-            _ => Err(Error::new(
-                "ERR",
-                format!("the server refused the data type {}", self.name.to_string_lossy()),
-            )),
+            _ => Err(Error::new("ERR", format!("the server refused the data type {}", self.name.to_string_lossy()))),
         }
     }
 }

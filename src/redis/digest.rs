@@ -16,21 +16,14 @@ impl Digest<'_> {
     /// # Safety
     /// `raw` is live for the borrow.
     pub(super) unsafe fn new(raw: *mut RedisModuleDigest) -> Self {
-        Self {
-            raw,
-            borrowed: PhantomData,
-        }
+        Self { raw, borrowed: PhantomData }
     }
 
     /// Adds bytes to the current sequence.
     pub(crate) fn add(&mut self, bytes: &[u8]) {
         // SAFETY: the digest is live; the bytes are read before the call returns.
         unsafe {
-            api!(RedisModule_DigestAddStringBuffer(
-                self.raw,
-                bytes.as_ptr().cast(),
-                bytes.len()
-            ));
+            api!(RedisModule_DigestAddStringBuffer(self.raw, bytes.as_ptr().cast(), bytes.len()));
         }
     }
 

@@ -12,17 +12,12 @@ pub(crate) struct Error {
 
 impl Error {
     /// The key holds something that is not ours, in the words every Redis command uses.
-    pub(crate) const WRONG_TYPE: Error = Error {
-        code: "WRONGTYPE",
-        sentence: Cow::Borrowed("Operation against a key holding the wrong kind of value"),
-    };
+    pub(crate) const WRONG_TYPE: Error =
+        Error { code: "WRONGTYPE", sentence: Cow::Borrowed("Operation against a key holding the wrong kind of value") };
 
     /// `code` is one upper-case word; `sentence` names the argument at fault and its range.
     pub(crate) fn new(code: &'static str, sentence: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            code,
-            sentence: sentence.into(),
-        }
+        Self { code, sentence: sentence.into() }
     }
 }
 

@@ -47,11 +47,7 @@ where
     for (id, kind) in KINDS {
         // SAFETY: the context is live; the callback fits events of version 1.
         let status = unsafe {
-            api!(RedisModule_SubscribeToServerEvent(
-                context.raw(),
-                RedisModuleEvent { id, dataver: 1 },
-                Some(on_event::<F>)
-            ))
+            api!(RedisModule_SubscribeToServerEvent(context.raw(), RedisModuleEvent { id, dataver: 1 }, Some(on_event::<F>)))
         };
         if status != Some(OK) {
             context.warn(&format!("this server does not tell events of the kind {kind}"));
@@ -78,9 +74,9 @@ where
 unsafe fn decode(id: u64, subevent: u64, data: *mut c_void) -> Option<ServerEvent> {
     // SAFETY: in all of these, as the caller promises.
     Some(match (id, subevent) {
-        (raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED, role) => ServerEvent::RoleChanged {
-            is_master: role == raw::REDISMODULE_EVENT_REPLROLECHANGED_NOW_MASTER,
-        },
+        (raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED, role) => {
+            ServerEvent::RoleChanged { is_master: role == raw::REDISMODULE_EVENT_REPLROLECHANGED_NOW_MASTER }
+        }
         (raw::REDISMODULE_EVENT_LOADING, raw::REDISMODULE_SUBEVENT_LOADING_ENDED | raw::REDISMODULE_SUBEVENT_LOADING_FAILED) => {
             ServerEvent::LoadingEnded
         }

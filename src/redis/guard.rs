@@ -37,12 +37,7 @@ fn log_panic(payload: Box<dyn Any + Send>) {
     if let Ok(line) = CString::new(line) {
         // SAFETY: the server accepts a null context here; level, format and text are C strings that outlive the call.
         unsafe {
-            api!(RedisModule_Log(
-                ptr::null_mut(),
-                c"warning".as_ptr(),
-                c"%s".as_ptr(),
-                line.as_ptr()
-            ));
+            api!(RedisModule_Log(ptr::null_mut(), c"warning".as_ptr(), c"%s".as_ptr(), line.as_ptr()));
         }
     }
     std::mem::forget(payload);

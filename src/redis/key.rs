@@ -59,12 +59,7 @@ impl Context {
         name: KeyName<'c>,
         data_type: &'static DataType<T>,
     ) -> Result<WriteKey<'c, T>, Error> {
-        Ok(WriteKey(Handle::open(
-            self,
-            name,
-            data_type,
-            raw::REDISMODULE_READ | raw::REDISMODULE_WRITE,
-        )?))
+        Ok(WriteKey(Handle::open(self, name, data_type, raw::REDISMODULE_READ | raw::REDISMODULE_WRITE)?))
     }
 }
 
@@ -82,22 +77,12 @@ struct Handle<'c, T: Value> {
 impl<'c, T: Value> Handle<'c, T> {
     fn open(context: &'c Context, name: KeyName<'c>, data_type: &'static DataType<T>, mode: u32) -> Result<Self, Error> {
         let Some(only_one) = OnlyOne::take() else {
-            return Err(Error::new(
-                "ERR",
-                "a bug was caught: a key was opened while another one is open",
-            ));
+            return Err(Error::new("ERR", "a bug was caught: a key was opened while another one is open"));
         };
         // SAFETY: context and name are live; the mode is one of the two above.
         let raw = unsafe { api!(RedisModule_OpenKey(context.raw(), name.raw(), signed(mode))) };
         let raw = raw.unwrap_or(ptr::null_mut()).cast();
-        Ok(Self {
-            raw,
-            context,
-            name,
-            data_type,
-            only: PhantomData,
-            _only_one: only_one,
-        })
+        Ok(Self { raw, context, name, data_type, only: PhantomData, _only_one: only_one })
     }
 
     /// The value if the key is there, or WRONGTYPE.
@@ -112,14 +97,8 @@ impl<'c, T: Value> Handle<'c, T> {
             if of.is_null() || of != self.data_type.raw() {
                 return Err(Error::WRONG_TYPE);
             }
-            let value: *mut T = api!(RedisModule_ModuleTypeGetValue(self.raw))
-                .unwrap_or(ptr::null_mut())
-                .cast();
-            if value.is_null() {
-                Err(Error::WRONG_TYPE)
-            } else {
-                Ok(Some(value))
-            }
+            let value: *mut T = api!(RedisModule_ModuleTypeGetValue(self.raw)).unwrap_or(ptr::null_mut()).cast();
+            if value.is_null() { Err(Error::WRONG_TYPE) } else { Ok(Some(value)) }
         }
     }
 }
@@ -164,11 +143,7 @@ impl<T: Value> WriteKey<'_, T> {
         // value is a `T` of that type, whose ownership passes to the server.
         let set = unsafe {
             let of = self.0.data_type.raw();
-            if of.is_null() {
-                None
-            } else {
-                api!(RedisModule_ModuleTypeSetValue(self.0.raw, of, value.cast()))
-            }
+            if of.is_null() { None } else { api!(RedisModule_ModuleTypeSetValue(self.0.raw, of, value.cast())) }
         };
         if set != Some(OK) {
             // SAFETY: the server did not take it.

@@ -30,11 +30,7 @@ where
     const { assert!(size_of::<F>() == 0, "a subscriber captures nothing") };
     // SAFETY: the context is live.
     let status = unsafe {
-        api!(RedisModule_SubscribeToKeyspaceEvents(
-            context.raw(),
-            raw::REDISMODULE_NOTIFY_GENERIC,
-            Some(on_key_event::<F>)
-        ))
+        api!(RedisModule_SubscribeToKeyspaceEvents(context.raw(), raw::REDISMODULE_NOTIFY_GENERIC, Some(on_key_event::<F>)))
     };
     if status != Some(OK) {
         context.warn("this server refused the subscription to key events");
@@ -52,23 +48,10 @@ where
 {
     guard((), || {
         // SAFETY: context, event and key live for the call, the event is a C string; `subscribe` has seen a value of `F`.
-        let (context, event, key, function) = unsafe {
-            (
-                Context::from_raw(context),
-                CStr::from_ptr(event),
-                PassingName::from_raw(key),
-                conjure::<F>(),
-            )
-        };
+        let (context, event, key, function) =
+            unsafe { (Context::from_raw(context), CStr::from_ptr(event), PassingName::from_raw(key), conjure::<F>()) };
         if let Some(key) = key {
-            function(
-                &context,
-                KeyEvent {
-                    event: event.to_bytes(),
-                    key,
-                    db: context.selected_db(),
-                },
-            );
+            function(&context, KeyEvent { event: event.to_bytes(), key, db: context.selected_db() });
         }
     });
     OK

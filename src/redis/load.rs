@@ -85,14 +85,8 @@ extern "C" fn RedisModule_OnLoad(context: *mut RedisModuleCtx, arguments: *mut *
     let module = &crate::MODULE;
     // Before anything allocates: this finds the functions of the API, the allocator's among them.
     // SAFETY: the server passes a live context; the name is a C string.
-    let status = unsafe {
-        raw::Export_RedisModule_Init(
-            context,
-            module.name.as_ptr(),
-            module.version,
-            signed(raw::REDISMODULE_APIVER_1),
-        )
-    };
+    let status =
+        unsafe { raw::Export_RedisModule_Init(context, module.name.as_ptr(), module.version, signed(raw::REDISMODULE_APIVER_1)) };
     if status != OK {
         return ERR;
     }
@@ -132,10 +126,7 @@ fn load(context: &Context, module: &'static Module, arguments: Argv<'_>) -> Resu
     if detached.is_null() {
         return Err(Error::new("ERR", "this server has no contexts for timers"));
     }
-    let _ = DETACHED.set(Detached {
-        context: detached,
-        main: thread::current().id(),
-    });
+    let _ = DETACHED.set(Detached { context: detached, main: thread::current().id() });
     (module.start)(context);
     Ok(())
 }

@@ -20,10 +20,7 @@ impl RdbWriter<'_> {
     /// # Safety
     /// `io` is live for the borrow and being saved to.
     pub(super) unsafe fn new(io: *mut RedisModuleIO) -> Self {
-        Self {
-            io,
-            borrowed: PhantomData,
-        }
+        Self { io, borrowed: PhantomData }
     }
 
     /// Any bytes, with their length.
@@ -45,10 +42,7 @@ impl<'a> RdbReader<'a> {
     /// # Safety
     /// `io` is live for the borrow and being loaded from, with the module option to handle its errors.
     pub(super) unsafe fn new(io: *mut RedisModuleIO) -> Self {
-        Self {
-            io,
-            borrowed: PhantomData,
-        }
+        Self { io, borrowed: PhantomData }
     }
 
     /// The name under which the value is loaded.
@@ -68,10 +62,7 @@ impl<'a> RdbReader<'a> {
         let mut len = 0;
         // SAFETY: the stream is live; the returned buffer is ours.
         let start = unsafe { api!(RedisModule_LoadStringBuffer(self.io, &raw mut len)) }?;
-        let bytes = RdbBytes {
-            start: NonNull::new(start.cast())?,
-            len,
-        };
+        let bytes = RdbBytes { start: NonNull::new(start.cast())?, len };
         (!self.failed()).then_some(bytes)
     }
 

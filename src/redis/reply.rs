@@ -57,11 +57,7 @@ impl Context {
     pub(crate) fn bulk(&self, bytes: &[u8]) {
         // SAFETY: see `null`; the bytes are copied.
         unsafe {
-            api!(RedisModule_ReplyWithStringBuffer(
-                self.raw(),
-                bytes.as_ptr().cast(),
-                bytes.len()
-            ));
+            api!(RedisModule_ReplyWithStringBuffer(self.raw(), bytes.as_ptr().cast(), bytes.len()));
         }
     }
 
@@ -93,10 +89,7 @@ impl Context {
 
     /// An error, `CODE sentence`, of any text: what would break the protocol or a C string becomes a space.
     pub(crate) fn error(&self, line: &str) {
-        let line: Vec<u8> = line
-            .bytes()
-            .map(|byte| if matches!(byte, 0 | b'\r' | b'\n') { b' ' } else { byte })
-            .collect();
+        let line: Vec<u8> = line.bytes().map(|byte| if matches!(byte, 0 | b'\r' | b'\n') { b' ' } else { byte }).collect();
         let Ok(line) = CString::new(line) else { return };
         // SAFETY: see `null`; the line is copied.
         unsafe {

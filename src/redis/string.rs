@@ -24,10 +24,7 @@ impl<'a> KeyName<'a> {
     /// # Safety
     /// `raw` is null or a string that lives as long as `'a`.
     pub(super) unsafe fn from_raw(raw: *const RedisModuleString) -> Option<Self> {
-        NonNull::new(raw.cast_mut()).map(|raw| Self {
-            raw,
-            borrowed: PhantomData,
-        })
+        NonNull::new(raw.cast_mut()).map(|raw| Self { raw, borrowed: PhantomData })
     }
 
     pub(super) fn raw(self) -> *mut RedisModuleString {
@@ -40,11 +37,7 @@ impl<'a> KeyName<'a> {
         // SAFETY: the string lives for `'a`, and the server does not change a string that others hold.
         unsafe {
             let start = api!(RedisModule_StringPtrLen(self.raw(), &raw mut length)).unwrap_or(ptr::null());
-            if start.is_null() {
-                &[]
-            } else {
-                slice::from_raw_parts(start.cast(), length)
-            }
+            if start.is_null() { &[] } else { slice::from_raw_parts(start.cast(), length) }
         }
     }
 
@@ -146,10 +139,7 @@ impl OwnedName {
 
     /// As an argument for the functions that take a name.
     pub(crate) fn as_name(&self) -> KeyName<'_> {
-        KeyName {
-            raw: self.raw,
-            borrowed: PhantomData,
-        }
+        KeyName { raw: self.raw, borrowed: PhantomData }
     }
 
     /// The bytes themselves, not a copy.

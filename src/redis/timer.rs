@@ -34,10 +34,7 @@ struct State {
 /// `Value::unlink` and `Waiter::disconnected` too. None off the main thread, or while the module is not loaded.
 pub(crate) fn after(delay_ms: u64, function: fn(&Context)) -> Option<Timer> {
     let context = load::detached()?;
-    let state = Rc::new(State {
-        fired: Cell::new(false),
-        function,
-    });
+    let state = Rc::new(State { fired: Cell::new(false), function });
     let shared = Rc::into_raw(Rc::clone(&state)).cast_mut().cast::<c_void>();
     // The server adds microseconds to its clock, so it must not overflow: ten years are as good as for ever.
     let delay_ms = i64::try_from(delay_ms).unwrap_or(i64::MAX).min(315_360_000_000);

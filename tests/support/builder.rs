@@ -36,12 +36,7 @@ pub(crate) struct Builder {
 impl Builder {
     /// A server with the module and the defaults of the tests.
     pub(super) fn new() -> Self {
-        Self {
-            lines: Vec::new(),
-            module: true,
-            module_args: Vec::new(),
-            cluster: false,
-        }
+        Self { lines: Vec::new(), module: true, module_args: Vec::new(), cluster: false }
     }
 
     /// Adds a line of redis.conf.
@@ -68,8 +63,7 @@ impl Builder {
     /// Starts as a cluster of one node that owns all slots.
     pub(crate) fn cluster(mut self) -> Self {
         self.cluster = true;
-        self.config("cluster-enabled", "yes")
-            .config("cluster-require-full-coverage", "no")
+        self.config("cluster-enabled", "yes").config("cluster-require-full-coverage", "no")
     }
 
     /// Adds arguments to the loadmodule line.

@@ -86,9 +86,6 @@ mod tests {
     /// Words, quoted blanks, bytes and empty arguments come out as redis-cli would send them.
     #[test]
     fn splits_like_redis_cli() {
-        assert_eq!(
-            split(r#"SET  k "a b\x00\"\n" '' 'it\'s "x"' "#),
-            [&b"SET"[..], b"k", b"a b\0\"\n", b"", b"it's \"x\""]
-        );
+        assert_eq!(split(r#"SET  k "a b\x00\"\n" '' 'it\'s "x"' "#), [&b"SET"[..], b"k", b"a b\0\"\n", b"", b"it's \"x\""]);
     }
 }

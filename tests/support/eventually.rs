@@ -34,10 +34,7 @@ where
         if last == expected {
             return;
         }
-        assert!(
-            Instant::now() < until,
-            "after {PATIENCE:?} still\n  {last:?}\nand not\n  {expected:?}"
-        );
+        assert!(Instant::now() < until, "after {PATIENCE:?} still\n  {last:?}\nand not\n  {expected:?}");
         thread::sleep(STEP);
     }
 }

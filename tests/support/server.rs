@@ -12,13 +12,7 @@ use std::{
 use tempfile::TempDir;
 
 /// Words that only a broken server or a broken module writes into its log.
-const SIGNS_OF_A_CRASH: [&str; 5] = [
-    "BUG REPORT",
-    "ASSERTION FAILED",
-    "crashed by signal",
-    "Guru Meditation",
-    "panicked",
-];
+const SIGNS_OF_A_CRASH: [&str; 5] = ["BUG REPORT", "ASSERTION FAILED", "crashed by signal", "Guru Meditation", "panicked"];
 
 /// Whether a server that is shut down saves its data first.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -49,12 +43,7 @@ impl Server {
     /// Starts a server on the redis.conf in `directory`, or gives its log.
     pub(super) fn launch(directory: TempDir, port: u16) -> Result<Self, String> {
         let process = spawn(&directory);
-        let mut server = Self {
-            process,
-            port,
-            directory,
-            client: RefCell::default(),
-        };
+        let mut server = Self { process, port, directory, client: RefCell::default() };
         if server.comes_up() { Ok(server) } else { Err(server.log()) }
     }
 
@@ -235,10 +224,7 @@ impl Drop for Server {
         }
         let sign = SIGNS_OF_A_CRASH.into_iter().find(|sign| log.contains(sign));
         assert!(sign.is_none(), "the server crashed ({sign:?}):\n{log}");
-        assert!(
-            !died || log.is_empty() || !log.contains("Ready to accept"),
-            "the server died:\n{log}"
-        );
+        assert!(!died || log.is_empty() || !log.contains("Ready to accept"), "the server died:\n{log}");
     }
 }
 
@@ -289,21 +275,14 @@ mod tests {
         let cluster = Server::builder().without_module().cluster().start();
         assert_eq!(cluster.run("DEL any"), int(0));
         assert_eq!(cluster.dump("any"), b"");
-        let refused = Server::builder()
-            .without_module()
-            .config("loadmodule", "/no/such/module.so")
-            .try_start();
+        let refused = Server::builder().without_module().config("loadmodule", "/no/such/module.so").try_start();
         assert!(refused.is_err_and(|log| log.contains("/no/such/module.so")));
     }
 
     /// A builder's lines reach the server.
     #[test]
     fn lines_reach_the_server() {
-        let server = Server::builder()
-            .without_module()
-            .aof_without_preamble()
-            .config("hz", "50")
-            .start();
+        let server = Server::builder().without_module().aof_without_preamble().config("hz", "50").start();
         assert_eq!(server.run("CONFIG GET hz").at(1), "50");
         assert_eq!(server.run("CONFIG GET aof-use-rdb-preamble").at(1), "no");
         assert_eq!(server.info("aof_enabled"), "1");

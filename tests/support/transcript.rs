@@ -74,12 +74,7 @@ fn steps(text: &str) -> Vec<Step> {
         } else if !inside {
         } else if let Some(command) = command(bare) {
             let command = command.to_owned();
-            steps.push(Step {
-                line: index + 1,
-                command,
-                expected: Vec::new(),
-                flush,
-            });
+            steps.push(Step { line: index + 1, command, expected: Vec::new(), flush });
             (flush, open) = (false, true);
         } else if bare.is_empty() {
             open = false;
@@ -108,9 +103,9 @@ fn matches(expected: &[String], actual: &[String]) -> bool {
     match expected.split_first() {
         None => actual.is_empty(),
         Some((first, rest)) if first.trim() == "..." => (0..=actual.len()).any(|skip| matches(rest, &actual[skip..])),
-        Some((first, rest)) => actual
-            .split_first()
-            .is_some_and(|(line, others)| normal(first) == normal(line.trim_end()) && matches(rest, others)),
+        Some((first, rest)) => {
+            actual.split_first().is_some_and(|(line, others)| normal(first) == normal(line.trim_end()) && matches(rest, others))
+        }
     }
 }
 
@@ -159,11 +154,7 @@ fn replace_numbers(line: &str, mut replace: impl FnMut(&str, bool) -> String) ->
             rest = after;
         } else {
             let (number, after) = rest.split_at(length);
-            out.push_str(&if length == 13 {
-                replace(number, false)
-            } else {
-                number.to_owned()
-            });
+            out.push_str(&if length == 13 { replace(number, false) } else { number.to_owned() });
             rest = after;
         }
     }
@@ -219,9 +210,6 @@ redis> TIME
         assert_eq!(normal("1) \"1763953200123-12\" 1763953200123 12-3"), "1) \"<id>\" <ms> 12-3");
         assert_eq!(normal("17639532001234-1"), "17639532001234-1");
         let ids = [("1763953200123-0".to_owned(), "1763953200999-7".to_owned())].into();
-        assert_eq!(
-            with_actual_ids("TASK.GET q 1763953200123-0", &ids),
-            "TASK.GET q 1763953200999-7"
-        );
+        assert_eq!(with_actual_ids("TASK.GET q 1763953200123-0", &ids), "TASK.GET q 1763953200999-7");
     }
 }
