@@ -311,8 +311,9 @@ pub(crate) fn watch_clock() {
                 timer.stop();
             }
             agenda.ticked = UnixMs::default();
-            agenda.arm();
         }
+        // Also if it was not: a bug that ended a tick early must not end time.
+        agenda.arm();
     });
 }
 

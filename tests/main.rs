@@ -13,6 +13,7 @@ mod documents;
 mod errors;
 mod events;
 mod exactly_once;
+mod examples;
 mod extend;
 mod fail;
 mod forget;

@@ -2,6 +2,8 @@
 
 use crate::support::{Events, Server, eventually, eventually_eq, holds_for, now_ms};
 use std::fs;
+use taskqueue::effect::Change;
+use taskqueue::{Effect, Ms, Packed, TaskId, UnixMs};
 
 /// Waits until both hold the same data, by DUMP and DEBUG DIGEST.
 #[track_caller]
@@ -192,4 +194,26 @@ fn an_aof_can_be_replayed_by_a_client() {
     assert!(target.dump("jobs") == source.dump("jobs"));
     assert_eq!(target.run("TASK.APPLY jobs garbage").code(), "ERR");
     assert!(target.dump("jobs") == source.dump("jobs"));
+}
+
+/// Effects that are partly of another history: what came before the mismatch is in the queue, and still falls due.
+#[test]
+fn what_came_before_a_mismatch_falls_due() {
+    let target = Server::builder().module_args(&["task.apply-from-clients", "yes"]).start();
+    target.run("TASK.PUSH jobs x ID a");
+    let now = UnixMs(now_ms().unsigned_abs());
+    let claim = Change::Claimed {
+        attempt: 1,
+        worker: "w",
+        lease: Ms(200),
+        at: now,
+        deadline: now.after(Ms(200)),
+        timeout_at: None,
+    };
+    let mut packed = Packed::default();
+    packed.push(&Effect::Changed(TaskId::Named("a"), claim));
+    packed.push(&Effect::Changed(TaskId::Named("unknown"), Change::Dropped));
+    let reply = target.cmd(&[b"TASK.APPLY", b"jobs", packed.bytes()]);
+    assert_eq!(reply.code(), "ERR");
+    target.wait_for_state("a", "ready");
 }

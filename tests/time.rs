@@ -257,6 +257,18 @@ fn deadlines_survive_a_restart() {
     assert_eq!(server.task("jobs", "later", "ready-at"), due);
 }
 
+/// An AOF that begins with an RDB and goes on with SWAPDB: the deadlines are where the queue is in the end.
+#[test]
+fn deadlines_follow_a_swapdb_in_the_aof() {
+    let mut server = Server::builder().aof().start();
+    server.run_all(&["TASK.PUSH jobs x ID a DELAY 1500", "BGREWRITEAOF"]);
+    eventually(|| server.log().contains("Background AOF rewrite finished successfully"));
+    server.run("SWAPDB 0 1");
+    server.crash_and_restart();
+    server.run("SELECT 1");
+    server.wait_for_state("a", "ready");
+}
+
 /// While clients' writes are paused nothing happens and nothing crashes; then all of it does.
 #[test]
 fn a_pause_of_writes_stops_time() {

@@ -24,7 +24,7 @@ pub enum Cursor<'a> {
     Zero,
     /// At this task, as it stood then.
     Task {
-        /// [`Queue::rewinds`] of the first page.
+        /// How often tasks had moved to an earlier place, at the first page.
         rewinds: u64,
         /// The task's instant, or its place in line.
         place: u64,

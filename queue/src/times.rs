@@ -13,7 +13,7 @@ const HELD_MAX: u64 = 1 << 16;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Times(Option<Box<Histogram<u32>>>);
 
-/// What is shown of [`Times`], in milliseconds, to about 6 %.
+/// What is shown of how long tasks took, in milliseconds, to about 6 %.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct Percentiles {

@@ -126,7 +126,7 @@ impl Builder {
 }
 
 /// The module under test.
-fn module() -> PathBuf {
+pub(crate) fn module() -> PathBuf {
     if let Some(path) = env::var_os("REDIS_TASK_MODULE") {
         return path.into();
     }

@@ -239,7 +239,7 @@ fn spawn(directory: &TempDir) -> Child {
         .spawn();
     match spawned {
         Ok(child) => child,
-        Err(e) => panic!("cannot start {program:?}: {e} (REDIS_TASK_SERVER)"),
+        Err(e) => panic!("cannot start {}: {e} (REDIS_TASK_SERVER)", program.display()),
     }
 }
 

@@ -78,10 +78,11 @@ fn steps(text: &str) -> Vec<Step> {
             (flush, open) = (false, true);
         } else if bare.is_empty() {
             open = false;
-        } else if open && !is_duration(bare) {
-            if let Some(step) = steps.last_mut() {
-                step.expected.push(line.trim_end().to_owned());
-            }
+        } else if open
+            && !is_duration(bare)
+            && let Some(step) = steps.last_mut()
+        {
+            step.expected.push(line.trim_end().to_owned());
         }
     }
     steps

@@ -8,7 +8,7 @@ use {crate::check::ensure, std::collections::BTreeSet};
 
 use std::mem;
 
-/// Where something lies in [`Segments`]. Valid until it is removed; then the slot is used again.
+/// Where something lies in a slab of tasks. Valid until it is removed; then the slot is used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(pub(crate) u32);
 
