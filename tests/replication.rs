@@ -61,6 +61,9 @@ fn a_late_replica_is_identical() {
 fn a_replica_does_not_act_on_time() {
     let master = Server::start();
     let replica = Server::replica_of(&master);
+    // A fresh replica may get nothing for up to a second, though it is online.
+    master.run("SET stream flows");
+    eventually(|| replica.run("EXISTS stream") == 1);
     master.run_all(&["TASK.PUSH jobs x ID held PRIORITY 9", "TASK.CLAIM jobs LEASE 150", "TASK.PUSH jobs x ID later DELAY 150"]);
     eventually(|| replica.state("jobs", "later") == "scheduled");
     drop(master);
@@ -202,14 +205,8 @@ fn what_came_before_a_mismatch_falls_due() {
     let target = Server::builder().module_args(&["task.apply-from-clients", "yes"]).start();
     target.run("TASK.PUSH jobs x ID a");
     let now = UnixMs(now_ms().unsigned_abs());
-    let claim = Change::Claimed {
-        attempt: 1,
-        worker: "w",
-        lease: Ms(200),
-        at: now,
-        deadline: now.after(Ms(200)),
-        timeout_at: None,
-    };
+    let claim =
+        Change::Claimed { attempt: 1, worker: "w", lease: Ms(200), at: now, deadline: now.after(Ms(200)), timeout_at: None };
     let mut packed = Packed::default();
     packed.push(&Effect::Changed(TaskId::Named("a"), claim));
     packed.push(&Effect::Changed(TaskId::Named("unknown"), Change::Dropped));

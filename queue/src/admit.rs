@@ -3,13 +3,14 @@
 //! Whoever applies effects refuses nothing that a master has done. But bytes come from disks, networks and `RESTORE` too, so what no
 //! master can have done is told apart here, before anything changes: else an index would lose a task, or a count overflow.
 
-use crate::effect::{Change, Head, Image, Pushed};
+use crate::effect::{Change, Head, Image, Order, Pushed};
 use crate::error::Mismatch;
 use crate::id::{MadeId, TaskId};
 use crate::index::segments::Slot;
 use crate::options::Start;
 use crate::queue::{Queue, TASKS_MAX};
 use crate::state::{LastClaim, State};
+use crate::time::UnixMs;
 
 /// No made id is larger: it is of the year 6429. A dump that says so leaves room for the ids of other queues in the server, which are
 /// made larger than its own.
@@ -19,7 +20,7 @@ impl Queue {
     pub(crate) fn admit_pushed(&self, pushed: &Pushed<'_>) -> Result<(), Mismatch> {
         self.admit_id(pushed.id)?;
         let is_made = matches!(pushed.id, TaskId::Made(id) if id > self.head.last_id && id <= MADE_ID_MAX);
-        valid((is_made || !pushed.made) && self.is_new(pushed.order.start))
+        valid((is_made || !pushed.made) && self.is_new(pushed.at, &pushed.order))
     }
 
     pub(crate) fn admit_change(&self, slot: Slot, change: &Change<'_>) -> Result<(), Mismatch> {
@@ -29,7 +30,9 @@ impl Queue {
         let ended_badly = matches!(state, State::Failed | State::Canceled | State::Expired);
         valid(match *change {
             Change::Ripened { order, .. } => state == State::Scheduled && self.is_new_place(order),
-            Change::Claimed { attempt, .. } => state == State::Ready && attempt == task.attempt.saturating_add(1),
+            Change::Claimed { attempt, at, .. } => {
+                state == State::Ready && attempt == task.attempt.saturating_add(1) && comes(Some(at))
+            }
             Change::Extended { .. } | Change::Lapsed { .. } | Change::Failed { lapsed: true, .. } => state == State::Claimed,
             Change::Requeued { order, .. } => is_answerable && self.is_new_place(order),
             Change::Completed { .. }
@@ -38,9 +41,9 @@ impl Queue {
             | Change::Released { .. }
             | Change::Deferred { .. } => is_answerable,
             Change::Canceled { .. } => !state.is_terminal(),
-            Change::Expired { .. } => self.extra(task).ttl_at.is_some(),
+            Change::Expired { .. } => self.extra(task).ttl_at.get().is_some(),
             Change::Revived { order, .. } => (ended_badly || state == State::Scheduled) && self.is_new_place(order),
-            Change::Renewed { order, .. } => ended_badly && self.is_new(order.start),
+            Change::Renewed { at, order } => ended_badly && self.is_new(at, &order),
             Change::Dropped => state.is_terminal(),
         })
     }
@@ -73,6 +76,7 @@ impl Queue {
                 && extra.uncounted <= image.attempt
                 && (extra.ttl_at.is_none() || may_have_ttl)
                 && ((extra.claimed_at, extra.timeout_at) == (None, None) || image.state == State::Claimed)
+                && [extra.created, extra.ttl_at, extra.claimed_at].into_iter().all(comes)
                 && (extra.created.is_some() || matches!(image.id, TaskId::Made(_)))
                 && (image.order <= self.head.last_order || !has_place),
         )
@@ -84,16 +88,22 @@ impl Queue {
         if self.find(id).is_some() { Err(Mismatch::KnownTask) } else { Ok(()) }
     }
 
-    fn is_new(&self, start: Start) -> bool {
-        match start {
+    fn is_new(&self, at: UnixMs, order: &Order<'_>) -> bool {
+        let has_new_place = match order.start {
             Start::Ready { order } => self.is_new_place(order),
             Start::Scheduled { .. } => true,
-        }
+        };
+        has_new_place && comes(Some(at)) && comes(order.ttl_at)
     }
 
     const fn is_new_place(&self, order: u64) -> bool {
         order == self.next_order()
     }
+}
+
+/// Whether an instant is one that comes; it is kept as none if not.
+fn comes(instant: Option<UnixMs>) -> bool {
+    instant != Some(UnixMs::NEVER)
 }
 
 const fn valid(holds: bool) -> Result<(), Mismatch> {

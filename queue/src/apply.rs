@@ -6,14 +6,15 @@
 use crate::effect::{Change, Effect, Event, ExtraImage, Image, Order, Pushed};
 use crate::error::Mismatch;
 use crate::id::TaskId;
+use crate::index::counted::Number;
 use crate::index::deadlines::Deadlines;
 use crate::index::segments::{Segments, Slot};
-use crate::index::workers::{Worker, WorkerId};
+use crate::index::workers::Worker;
 use crate::options::{Options, Start};
 use crate::queue::Queue;
 use crate::state::{LastClaim, State};
-use crate::task::{Extra, Status, Task};
-use crate::time::{Ms, UnixMs};
+use crate::task::{Extra, NO_EXTRA, Rare, Status, Task};
+use crate::time::{MaybeMs, Ms, UnixMs};
 use crate::times::Times;
 use std::mem;
 
@@ -180,7 +181,7 @@ impl Queue {
             self.set_worker(slot, name, lease);
         }
         if let Some(extra) = &image.extra {
-            self.restore_extra(slot, extra);
+            self.restore_extra(slot, extra, image.at);
         }
         if image.state == State::Ready {
             self.enter_ready(slot, image.order, image.at);
@@ -191,15 +192,15 @@ impl Queue {
         slot
     }
 
-    fn restore_extra(&mut self, slot: Slot, image: &ExtraImage<'_>) {
+    fn restore_extra(&mut self, slot: Slot, image: &ExtraImage<'_>, at: UnixMs) {
         self.set_options(slot, image.options);
         if let Some(created) = image.created {
             self.set_created(slot, created);
         }
-        let extra = self.extra_mut(slot);
-        extra.uncounted = image.uncounted;
-        extra.claimed_at = image.claimed_at;
-        extra.timeout_at = image.timeout_at;
+        let lease = self.claim_lease(slot).unwrap_or_default();
+        self.extra_mut(slot).uncounted = image.uncounted;
+        let claimed_at = image.claimed_at.and_then(|claimed_at| untold(claimed_at, at, lease));
+        self.set_claim_times(slot, claimed_at, image.timeout_at);
         self.set_error(slot, image.error);
         self.set_checkpoint(slot, image.checkpoint);
         self.set_ttl(slot, image.ttl_at);
@@ -218,7 +219,7 @@ impl Queue {
             chain: Slot::NIL,
             extra: Slot::NIL,
             attempt: 0,
-            worker: WorkerId::NONE,
+            worker: Number::NONE,
             priority: 0,
             status: Status::new(state, last_claim, named),
         });
@@ -289,7 +290,7 @@ impl Queue {
             self.leases.remove(&mut self.tasks, slot);
             self.enter(slot, State::Claimed, deadline);
             let lease = self.claim_lease(slot).unwrap_or_default();
-            self.extra_mut(slot).claimed_at = untold(claimed_at, deadline, lease);
+            self.extra_mut(slot).claimed_at = untold(claimed_at, deadline, lease).into();
         }
     }
 
@@ -303,10 +304,7 @@ impl Queue {
                 deadlines.remove(tasks, slot);
             }
         }
-        if let Some(extra) = self.extra_opt(slot) {
-            extra.claimed_at = None;
-            extra.timeout_at = None;
-        }
+        self.set_claim_times(slot, None, None);
     }
 
     fn enter_ready(&mut self, slot: Slot, order: u64, at: UnixMs) {
@@ -352,7 +350,9 @@ impl Queue {
         let task = self.tasks.remove(slot);
         self.owned_bytes -= task.data.len();
         if let Some(extra) = task.extra.get() {
-            self.owned_bytes -= self.extras.remove(extra).owned_bytes();
+            let extra = self.extras.remove(extra);
+            self.option_sets.release(extra.options);
+            self.owned_bytes -= extra.owned_bytes();
         }
         count(&mut self.head.totals.dropped);
     }
@@ -365,19 +365,11 @@ impl Queue {
     }
 
     fn set_error(&mut self, slot: Slot, error: Option<&[u8]>) {
-        self.set_text(slot, error, |extra| &mut extra.error);
+        self.change_rare(slot, error.is_some(), |rare| rare.error = error.map(Into::into));
     }
 
     fn set_checkpoint(&mut self, slot: Slot, checkpoint: Option<&[u8]>) {
-        self.set_text(slot, checkpoint, |extra| &mut extra.checkpoint);
-    }
-
-    fn set_text(&mut self, slot: Slot, text: Option<&[u8]>, field: fn(&mut Extra) -> &mut Option<Box<[u8]>>) {
-        if text.is_none() && self.tasks.at(slot).extra.is_nil() {
-            return;
-        }
-        let old = mem::replace(field(self.extra_mut(slot)), text.map(Into::into));
-        self.owned_bytes = self.owned_bytes - old.map_or(0, |old| old.len()) + text.map_or(0, <[u8]>::len);
+        self.change_rare(slot, checkpoint.is_some(), |rare| rare.checkpoint = checkpoint.map(Into::into));
     }
 
     fn set_options(&mut self, slot: Slot, options: Option<Options>) {
@@ -385,24 +377,37 @@ impl Queue {
         if options.is_none() && self.tasks.at(slot).extra.is_nil() {
             return;
         }
-        let new = if options.is_some() { mem::size_of::<Options>() } else { 0 };
-        let old = mem::replace(&mut self.extra_mut(slot).options, options.map(Box::new));
-        self.owned_bytes = self.owned_bytes - old.map_or(0, |_| mem::size_of::<Options>()) + new;
+        let number = options.map_or(Number::NONE, |options| self.option_sets.acquire(&options));
+        let old = mem::replace(&mut self.extra_mut(slot).options, number);
+        self.option_sets.release(old);
+        let unnumbered = options.filter(|_| number.is_none()).map(Box::new);
+        self.change_rare(slot, unnumbered.is_some(), |rare| rare.options = unnumbered);
+    }
+
+    /// Changes what few tasks have. A task that has nothing of it gets it only if `adds`.
+    fn change_rare(&mut self, slot: Slot, adds: bool, change: impl FnOnce(&mut Rare)) {
+        if adds || self.extra(self.tasks.at(slot)).rare.is_some() {
+            let extra = self.extra_mut(slot);
+            let before = extra.owned_bytes();
+            extra.change_rare(change);
+            let after = extra.owned_bytes();
+            self.owned_bytes = self.owned_bytes - before + after;
+        }
     }
 
     fn set_created(&mut self, slot: Slot, at: UnixMs) {
         let told_by_id = matches!(self.id_of(slot), TaskId::Made(id) if id.made_at() == at);
         if !told_by_id {
-            self.extra_mut(slot).created = Some(at);
+            self.extra_mut(slot).created = Some(at).into();
         } else if let Some(extra) = self.extra_opt(slot) {
-            extra.created = None;
+            extra.created = MaybeMs::NONE;
         }
     }
 
     fn set_ttl(&mut self, slot: Slot, ttl_at: Option<UnixMs>) {
         self.end_ttl(slot);
-        if let Some(ttl_at) = ttl_at {
-            self.extra_mut(slot).ttl_at = Some(ttl_at);
+        if let Some(ttl_at) = ttl_at.filter(|&ttl_at| ttl_at != UnixMs::NEVER) {
+            self.extra_mut(slot).ttl_at = Some(ttl_at).into();
             self.ttls.insert((ttl_at, slot));
             self.soonest = self.soonest.min(ttl_at);
         }
@@ -415,28 +420,23 @@ impl Queue {
     }
 
     fn set_claim_times(&mut self, slot: Slot, claimed_at: Option<UnixMs>, timeout_at: Option<UnixMs>) {
-        if claimed_at.is_some() || timeout_at.is_some() || !self.tasks.at(slot).extra.is_nil() {
-            let extra = self.extra_mut(slot);
-            extra.claimed_at = claimed_at;
-            extra.timeout_at = timeout_at;
+        if claimed_at.is_some() || !self.tasks.at(slot).extra.is_nil() {
+            self.extra_mut(slot).claimed_at = claimed_at.into();
         }
+        self.change_rare(slot, timeout_at.is_some(), |rare| rare.timeout_at = timeout_at);
     }
 
     fn set_worker(&mut self, slot: Slot, name: &str, lease: Ms) {
         let id = self.workers.acquire(name, lease);
         self.clear_worker(slot);
         self.tasks.at_mut(slot).worker = id;
-        if id == WorkerId::NONE {
-            self.owned_bytes += name.len();
-            self.extra_mut(slot).worker = Some(Box::new(Worker { name: name.into(), lease }));
-        }
+        let unnumbered = id.is_none().then(|| Box::new(Worker { name: name.into(), lease }));
+        self.change_rare(slot, unnumbered.is_some(), |rare| rare.worker = unnumbered);
     }
 
     fn clear_worker(&mut self, slot: Slot) {
-        self.workers.release(mem::replace(&mut self.tasks.at_mut(slot).worker, WorkerId::NONE));
-        if let Some(worker) = self.extra_opt(slot).and_then(|extra| extra.worker.take()) {
-            self.owned_bytes -= worker.name.len();
-        }
+        self.workers.release(mem::replace(&mut self.tasks.at_mut(slot).worker, Number::NONE));
+        self.change_rare(slot, false, |rare| rare.worker = None);
     }
 
     fn extra_opt(&mut self, slot: Slot) -> Option<&mut Extra> {
@@ -445,7 +445,7 @@ impl Queue {
 
     pub(crate) fn extra_mut(&mut self, slot: Slot) -> &mut Extra {
         if self.tasks.at(slot).extra.is_nil() {
-            self.tasks.at_mut(slot).extra = self.extras.insert(Extra::default());
+            self.tasks.at_mut(slot).extra = self.extras.insert(NO_EXTRA.clone());
         }
         self.extras.at_mut(self.tasks.at(slot).extra)
     }

@@ -55,31 +55,34 @@ impl Queue {
         ensure(task.state() != State::Scheduled || task.order == 0, "a scheduled task has a place in line")?;
         ensure(task.state() == State::Ready || self.soonest <= task.at, "a task is due before the soonest instant")?;
         let told = |created| matches!(self.id_of(slot), TaskId::Made(id) if id.made_at() == created);
-        ensure(!extra.created.is_some_and(told), "an extra says what the id tells")?;
+        ensure(!extra.created.get().is_some_and(told), "an extra says what the id tells")?;
         let lease = self.claim_lease(slot).unwrap_or_default();
         let told = |claimed_at: UnixMs| task.at.before(lease) == claimed_at;
-        ensure(!extra.claimed_at.is_some_and(told), "an extra says what deadline and lease tell")?;
+        ensure(!extra.claimed_at.get().is_some_and(told), "an extra says what deadline and lease tell")?;
         // Or else a snapshot could not be loaded.
         let empty = Self { head: self.head, ..Self::default() };
         empty.admit_image(&self.image(slot)).map_err(|_| "its image is refused".to_owned())
     }
 
     fn check_ttls(&self, slots: &BTreeSet<Slot>) -> Result<(), String> {
-        let ttl = |&slot: &Slot| self.extra(self.tasks.at(slot)).ttl_at.map(|at| (at, slot));
+        let ttl = |&slot: &Slot| self.extra(self.tasks.at(slot)).ttl_at.get().map(|at| (at, slot));
         ensure(slots.iter().filter_map(ttl).collect::<BTreeSet<_>>() == self.ttls, "TTLs differ from their index")?;
         ensure(self.ttls.iter().all(|&(at, _)| self.soonest <= at), "a TTL ends before the soonest instant")
     }
 
     fn check_sums(&self, slots: &BTreeSet<Slot>) -> Result<(), String> {
-        let (mut owned_bytes, mut extras, mut workers) = (0, BTreeSet::new(), HashMap::new());
+        let (mut owned_bytes, mut extras) = (0, BTreeSet::new());
+        let (mut workers, mut options) = (HashMap::new(), HashMap::new());
         for &slot in slots {
             let task = self.tasks.at(slot);
             owned_bytes += task.data.len() + self.extra(task).owned_bytes();
             extras.extend(task.extra.get());
             *workers.entry(task.worker).or_default() += 1;
+            *options.entry(self.extra(task).options).or_default() += 1;
         }
         ensure(self.owned_bytes == owned_bytes, "owned bytes are not what tasks own")?;
         ensure(self.extras.len() == extras.len(), "an extra is shared or lost")?;
+        self.option_sets.check(options)?;
         self.workers.check(workers)
     }
 }

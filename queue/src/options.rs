@@ -4,7 +4,7 @@ use crate::time::{Ms, Retention, UnixMs};
 use serde::{Deserialize, Serialize};
 
 /// The options that a push may set; `None` where the task leaves it to the server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Options {
     /// Tries the task may use up; 0: no limit.
     pub attempts: Option<u16>,

@@ -4,6 +4,7 @@ use crate::effect::{Head, Totals};
 use crate::id::{MadeId, TaskId};
 use crate::index::deadlines::Deadlines;
 use crate::index::ids::IdIndex;
+use crate::index::option_sets::OptionSets;
 use crate::index::ready::Ready;
 use crate::index::segments::{Segments, Slot};
 use crate::index::workers::Workers;
@@ -26,6 +27,7 @@ pub struct Queue {
     pub(crate) extras: Segments<Extra>,
     pub(crate) ids: IdIndex,
     pub(crate) workers: Workers,
+    pub(crate) option_sets: OptionSets,
     pub(crate) ready: Ready,
     /// Scheduled tasks by due time.
     pub(crate) due: Deadlines,
@@ -55,6 +57,7 @@ impl Default for Queue {
             extras: Segments::default(),
             ids: IdIndex::default(),
             workers: Workers::default(),
+            option_sets: OptionSets::default(),
             ready: Ready::default(),
             due: Deadlines::default(),
             leases: Deadlines::default(),
@@ -159,7 +162,7 @@ impl Queue {
     pub fn bytes(&self) -> usize {
         /// A node of a `BTreeSet`, shared by the entries in it at its usual fill.
         const TTL_BYTES: usize = mem::size_of::<(UnixMs, Slot)>() * 3 / 2;
-        let slabs = self.tasks.bytes() + self.extras.bytes() + self.ids.bytes() + self.workers.bytes();
+        let slabs = self.tasks.bytes() + self.extras.bytes() + self.ids.bytes() + self.workers.bytes() + self.option_sets.bytes();
         let deadlines: usize = [&self.due, &self.leases].into_iter().chain(&self.finished).map(Deadlines::bytes).sum();
         mem::size_of::<Self>()
             + slabs

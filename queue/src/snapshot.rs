@@ -47,14 +47,14 @@ impl Queue {
         let task = self.tasks.at(slot);
         let extra = self.extra(task);
         let extra = ExtraImage {
-            created: extra.created,
-            options: extra.options.as_deref().copied(),
-            ttl_at: extra.ttl_at,
+            created: extra.created.get(),
+            options: self.own_options(task).copied(),
+            ttl_at: extra.ttl_at.get(),
             uncounted: extra.uncounted,
-            claimed_at: extra.claimed_at,
-            timeout_at: extra.timeout_at,
-            error: extra.error.as_deref(),
-            checkpoint: extra.checkpoint.as_deref(),
+            claimed_at: extra.claimed_at.get(),
+            timeout_at: extra.rare().timeout_at,
+            error: extra.rare().error.as_deref(),
+            checkpoint: extra.rare().checkpoint.as_deref(),
         };
         Image {
             id: self.id_of(slot),

@@ -1,10 +1,11 @@
 //! A task as the queue keeps it: 64 bytes and its data; what is rare stands apart in [`Extra`].
 
+use crate::index::counted::Number;
 use crate::index::segments::Slot;
-use crate::index::workers::{Worker, WorkerId};
+use crate::index::workers::Worker;
 use crate::options::Options;
 use crate::state::{LastClaim, State};
-use crate::time::UnixMs;
+use crate::time::{MaybeMs, UnixMs};
 use std::mem;
 
 /// A task in its slot.
@@ -33,7 +34,7 @@ pub(crate) struct Task {
     pub(crate) extra: Slot,
     /// Number of the last claim; 0: never claimed.
     pub(crate) attempt: u32,
-    pub(crate) worker: WorkerId,
+    pub(crate) worker: Number,
     pub(crate) priority: u8,
     pub(crate) status: Status,
 }
@@ -104,51 +105,80 @@ impl Task {
 }
 
 /// What few tasks have. Dropped when it says nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Extra {
     /// The id, if it is not of the made form.
     pub(crate) name: Option<Box<str>>,
     /// When it was pushed, if the id does not tell.
-    pub(crate) created: Option<UnixMs>,
-    pub(crate) options: Option<Box<Options>>,
+    pub(crate) created: MaybeMs,
     /// When it expires, if no worker has claimed it.
-    pub(crate) ttl_at: Option<UnixMs>,
+    pub(crate) ttl_at: MaybeMs,
+    /// When its claim began, if the deadline and the lease do not tell.
+    pub(crate) claimed_at: MaybeMs,
+    /// What very few tasks have.
+    pub(crate) rare: Option<Box<Rare>>,
     /// Claims that do not count as tries: released ones, and all before a RETRY.
     pub(crate) uncounted: u32,
-    /// Who holds or held it, if the table of workers was full.
-    pub(crate) worker: Option<Box<Worker>>,
-    /// When its claim began, if the deadline and the lease do not tell.
-    pub(crate) claimed_at: Option<UnixMs>,
+    /// What it sets for itself, in [`crate::index::option_sets`].
+    pub(crate) options: Number,
+}
+
+/// What very few tasks have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rare {
     /// When its claim lapses however often it is extended.
     pub(crate) timeout_at: Option<UnixMs>,
     /// Why the last try failed.
     pub(crate) error: Option<Box<[u8]>>,
     pub(crate) checkpoint: Option<Box<[u8]>>,
+    /// Who holds or held it, if the table of workers was full.
+    pub(crate) worker: Option<Box<Worker>>,
+    /// What it sets for itself, if the table of options was full.
+    pub(crate) options: Option<Box<Options>>,
 }
 
 /// What a task without [`Extra`] has.
 pub(crate) static NO_EXTRA: Extra = Extra {
     name: None,
-    created: None,
-    options: None,
-    ttl_at: None,
+    created: MaybeMs::NONE,
+    ttl_at: MaybeMs::NONE,
+    claimed_at: MaybeMs::NONE,
+    rare: None,
     uncounted: 0,
-    worker: None,
-    claimed_at: None,
-    timeout_at: None,
-    error: None,
-    checkpoint: None,
+    options: Number::NONE,
 };
+
+/// What a task without [`Rare`] has.
+static NOTHING_RARE: Rare = Rare { timeout_at: None, error: None, checkpoint: None, worker: None, options: None };
 
 impl Extra {
     pub(crate) fn is_empty(&self) -> bool {
         *self == NO_EXTRA
     }
 
+    pub(crate) fn rare(&self) -> &Rare {
+        self.rare.as_deref().unwrap_or(&NOTHING_RARE)
+    }
+
+    /// Changes what is rare, and drops it when it says nothing.
+    pub(crate) fn change_rare<R>(&mut self, change: impl FnOnce(&mut Rare) -> R) -> R {
+        let mut rare = self.rare.take().unwrap_or_default();
+        let answer = change(&mut rare);
+        self.rare = Some(rare).filter(|rare| **rare != NOTHING_RARE);
+        answer
+    }
+
     /// What it owns outside its slot.
     pub(crate) fn owned_bytes(&self) -> usize {
+        self.name.as_ref().map_or(0, |name| name.len()) + self.rare.as_ref().map_or(0, |rare| rare.bytes())
+    }
+}
+
+impl Rare {
+    fn bytes(&self) -> usize {
         let texts = [&self.error, &self.checkpoint].into_iter().flatten().map(|text| text.len());
-        let names = [self.name.as_deref(), self.worker.as_ref().map(|worker| &*worker.name)].into_iter().flatten().map(str::len);
-        texts.sum::<usize>() + names.sum::<usize>() + self.options.as_ref().map_or(0, |_| mem::size_of::<Options>())
+        let worker = self.worker.as_ref().map_or(0, |worker| mem::size_of::<Worker>() + worker.name.len());
+        let options = self.options.as_ref().map_or(0, |_| mem::size_of::<Options>());
+        mem::size_of::<Self>() + texts.sum::<usize>() + worker + options
     }
 }

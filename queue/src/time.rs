@@ -43,7 +43,7 @@ impl UnixMs {
 }
 
 /// How long a finished task is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Retention {
     /// So long after it finished; zero: not at all.
     For(Ms),
@@ -59,5 +59,27 @@ impl Retention {
             Self::For(time) => now.after(time),
             Self::Forever => UnixMs::NEVER,
         }
+    }
+}
+
+/// An instant that may be missing, in eight bytes: one that never comes is as good as none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MaybeMs(UnixMs);
+
+impl MaybeMs {
+    pub(crate) const NONE: Self = Self(UnixMs::NEVER);
+
+    pub(crate) fn get(self) -> Option<UnixMs> {
+        (self != Self::NONE).then_some(self.0)
+    }
+
+    pub(crate) fn take(&mut self) -> Option<UnixMs> {
+        std::mem::replace(self, Self::NONE).get()
+    }
+}
+
+impl From<Option<UnixMs>> for MaybeMs {
+    fn from(instant: Option<UnixMs>) -> Self {
+        Self(instant.unwrap_or(UnixMs::NEVER))
     }
 }

@@ -2,9 +2,10 @@
 
 use crate::id::{MadeId, TaskId};
 use crate::index::segments::Slot;
-use crate::options::Defaults;
+use crate::options::{Defaults, Options};
 use crate::queue::Queue;
 use crate::state::State;
+use crate::task::Task;
 use crate::time::{Ms, UnixMs};
 
 /// All that can be seen of a task. Settings are those that hold for it now.
@@ -52,8 +53,8 @@ impl Queue {
             state,
             payload: (state != State::Completed).then_some(&*task.data),
             result: (state == State::Completed).then_some(&*task.data),
-            error: extra.error.as_deref(),
-            checkpoint: extra.checkpoint.as_deref(),
+            error: extra.rare().error.as_deref(),
+            checkpoint: extra.rare().checkpoint.as_deref(),
             priority: task.priority,
             attempt: task.attempt,
             tries: self.tries(slot),
@@ -64,7 +65,7 @@ impl Queue {
             deadline: at_if(state == State::Claimed),
             finished: state.is_terminal().then_some(UnixMs(task.order)),
             drop_at: at_if(state.is_terminal()).filter(|&at| at != UnixMs::NEVER),
-            expire_at: extra.ttl_at,
+            expire_at: extra.ttl_at.get(),
             settings: self.options(slot, defaults),
         }
     }
@@ -75,7 +76,7 @@ impl Queue {
         let task = self.tasks.at(slot);
         let data = match task.state() {
             State::Completed => Some(&*task.data),
-            State::Failed => self.extra(task).error.as_deref(),
+            State::Failed => self.extra(task).rare().error.as_deref(),
             _ => None,
         };
         (task.state(), data)
@@ -90,7 +91,7 @@ impl Queue {
     /// When the task was pushed.
     pub(crate) fn created(&self, slot: Slot) -> UnixMs {
         let task = self.tasks.at(slot);
-        self.extra(task).created.unwrap_or(MadeId(task.key).made_at())
+        self.extra(task).created.get().unwrap_or(MadeId(task.key).made_at())
     }
 
     pub(crate) fn next_ready(&self) -> Option<Slot> {
@@ -106,8 +107,14 @@ impl Queue {
         task.attempt.saturating_sub(self.extra(task).uncounted)
     }
 
+    /// What a task sets for itself.
+    pub(crate) fn own_options(&self, task: &Task) -> Option<&Options> {
+        let extra = self.extra(task);
+        self.option_sets.get(extra.options).or(extra.rare().options.as_deref())
+    }
+
     pub(crate) fn options(&self, slot: Slot, defaults: &Defaults) -> Defaults {
-        match &self.extra(self.tasks.at(slot)).options {
+        match self.own_options(self.tasks.at(slot)) {
             Some(options) => defaults.with(options),
             None => *defaults,
         }
@@ -119,7 +126,7 @@ impl Queue {
     }
 
     pub(crate) fn ttl_is_over(&self, slot: Slot, now: UnixMs) -> bool {
-        self.extra(self.tasks.at(slot)).ttl_at.is_some_and(|ttl_at| ttl_at <= now)
+        self.extra(self.tasks.at(slot)).ttl_at.get().is_some_and(|ttl_at| ttl_at <= now)
     }
 
     /// When the claim of a claimed task lapses.
@@ -128,13 +135,13 @@ impl Queue {
     }
 
     pub(crate) fn timeout_at(&self, slot: Slot) -> Option<UnixMs> {
-        self.extra(self.tasks.at(slot)).timeout_at
+        self.extra(self.tasks.at(slot)).rare().timeout_at
     }
 
     /// Who holds or held the task, and the lease it was claimed with.
     pub(crate) fn worker(&self, slot: Slot) -> Option<(&str, Ms)> {
         let task = self.tasks.at(slot);
-        let worker = self.workers.get(task.worker).or(self.extra(task).worker.as_deref())?;
+        let worker = self.workers.get(task.worker).or(self.extra(task).rare().worker.as_deref())?;
         Some((&worker.name, worker.lease))
     }
 
@@ -146,6 +153,6 @@ impl Queue {
     pub(crate) fn claimed_at(&self, slot: Slot) -> UnixMs {
         let task = self.tasks.at(slot);
         let by_lease = || task.at.before(self.claim_lease(slot).unwrap_or_default());
-        self.extra(task).claimed_at.unwrap_or_else(by_lease)
+        self.extra(task).claimed_at.get().unwrap_or_else(by_lease)
     }
 }

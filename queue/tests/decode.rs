@@ -281,6 +281,17 @@ fn effects_of_another_history_are_told_apart() {
     assert_eq!(refused(queue, &Effect::Changed(a, Change::Dropped)), Mismatch::Invalid);
     assert_eq!(refused(queue, &Effect::Changed(a, Change::Lapsed { at: START })), Mismatch::Invalid);
     assert_eq!(refused(queue, &Effect::Restarted(Head::default())), Mismatch::Invalid);
+    let Effect::Pushed(push) = push else { panic!("{push:?}") };
+    let order = Order { start: Start::Ready { order: 2 }, ..push.order };
+    let made = |id| Effect::Pushed(Pushed { id: TaskId::Made(MadeId(id)), made: true, order, ..push });
+    queue.apply(&made(5)).unwrap();
+    assert_eq!(refused(queue, &made(6)), Mismatch::Invalid, "its place in line is taken");
+    queue.apply(&Effect::Changed(TaskId::Made(MadeId(5)), Change::Canceled { at: START, drop_at: START })).unwrap();
+    queue.apply(&Effect::Changed(TaskId::Made(MadeId(5)), Change::Dropped)).unwrap();
+    let order = Order { start: Start::Scheduled { due: START }, ..order };
+    let made = |id| Effect::Pushed(Pushed { id: TaskId::Made(MadeId(id)), made: true, order, ..push });
+    assert_eq!(refused(queue, &made(5)), Mismatch::Invalid, "made ids only grow");
+    queue.apply(&made(6)).unwrap();
 }
 
 /// Tasks as no master can hold them.
