@@ -5,7 +5,7 @@ use crate::redis::command::{Access, Arg, CommandSpec, handler};
 use crate::redis::context::Context;
 use crate::redis::error::Error;
 use crate::redis::string::{Argv, KeyName};
-use crate::transact::notify;
+use crate::transact::{notify, remember_ids_of};
 use crate::value::{QUEUE, QueueValue};
 use crate::waiters::{Client, may_end_a_wait, tell_end, unblock};
 use crate::{agenda, config, state};
@@ -37,11 +37,14 @@ fn apply(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     let mut args = Args::new(args);
     let (name, packed) = (args.key()?, args.bytes()?);
     let mut served = Vec::new();
-    let outcome = decodable(packed).and_then(|()| apply_all(context, name, packed, &mut served));
+    let outcome = decodable(packed).and_then(|()| {
+        // Also if an effect will not fit: those before it are applied, here and by whoever follows us.
+        context.replicate_verbatim();
+        apply_all(context, name, packed, &mut served)
+    });
     unblock(&served);
     match outcome {
         Ok(()) => {
-            context.replicate_verbatim();
             context.ok();
             Ok(())
         }
@@ -79,6 +82,7 @@ fn apply_all(context: &Context, name: KeyName<'_>, packed: &[u8], served: &mut V
         }
         Ok(())
     });
+    remember_ids_of(&value.queue);
     // Also after a mismatch: what came before it is in the queue, and falls due.
     agenda::schedule(value, db, name.bytes());
     match new {

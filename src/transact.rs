@@ -9,7 +9,7 @@ use crate::{agenda, apply, config, reply, state, waiters};
 use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
 use taskqueue::op::{self, Claim};
-use taskqueue::{Defaults, Event, Journal, MadeId, Queue, Refusal, Txn, UnixMs};
+use taskqueue::{Defaults, Event, Journal, MadeId, Ms, Queue, Refusal, Txn, UnixMs};
 
 /// What an operation needs to know of the server.
 pub(crate) struct Env {
@@ -31,8 +31,14 @@ pub(crate) fn id_floor() -> MadeId {
     MadeId(LAST_ID.load(Ordering::Relaxed))
 }
 
-fn remember_ids_of(queue: &Queue) {
-    LAST_ID.fetch_max(queue.last_id().0, Ordering::Relaxed);
+/// Larger ids than this queue's are to be made everywhere. Not if it comes from a clock that is far ahead, or from a forged dump: one
+/// queue's ids do not drag the whole server into the future.
+pub(crate) fn remember_ids_of(queue: &Queue) {
+    const AHEAD_MAX: Ms = Ms(86_400_000);
+    let last_id = queue.last_id();
+    if last_id.0 > LAST_ID.load(Ordering::Relaxed) && last_id.made_at() <= now().after(AHEAD_MAX) {
+        LAST_ID.store(last_id.0, Ordering::Relaxed);
+    }
 }
 
 /// The wall clock.

@@ -21,7 +21,7 @@ pub enum Refusal {
     },
     /// A delay as long as the TTL: the task could never run.
     DelayPastTtl,
-    /// The queue holds as many tasks as it can number.
+    /// The queue holds as many tasks as it can number, or its ids have come to their end.
     QueueFull,
 }
 
@@ -53,7 +53,7 @@ impl fmt::Display for Refusal {
                 "{what} must be 1 to 255 bytes of UTF-8 without white space or control characters, and not ALL or BATCH"
             ),
             Self::DelayPastTtl => out.write_str("DELAY or AT must be shorter than TTL: the task could never be claimed"),
-            Self::QueueFull => out.write_str("the queue holds 4,294,967,295 tasks, which is all it can"),
+            Self::QueueFull => out.write_str("the queue holds as many tasks, or has made as many ids, as it can"),
         }
     }
 }
