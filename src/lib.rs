@@ -37,6 +37,8 @@ const COMMANDS: &[CommandSpec] = &[
     commands::list::SPEC,
     apply::SPEC,
     agenda::PROBE,
+    #[cfg(feature = "fault-injection")]
+    redis::fault::SPEC,
 ];
 
 /// What the server loads.

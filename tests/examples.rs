@@ -1,6 +1,6 @@
 //! The examples do what they say.
 
-use crate::support::Server;
+use crate::support::{Server, cargo};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -50,11 +50,10 @@ fn word_count_with_a_killed_worker() {
     for file in ["a.txt", "b.txt"] {
         std::fs::write(folder.path().join(file), words(1_500_000)).unwrap();
     }
-    let output = Command::new(env!("CARGO"))
+    let output = cargo()
         .args(["run", "--quiet", "--example", "wordcount", "--"])
         .arg(folder.path())
         .env("REDIS_TASK_MODULE", crate::support::module())
-        .current_dir(root())
         .output()
         .unwrap();
     let printed = String::from_utf8_lossy(&output.stdout);

@@ -24,6 +24,7 @@ mod introspection;
 mod key_commands;
 mod list;
 mod order;
+mod panics;
 mod persistence;
 mod push;
 mod random;

@@ -61,9 +61,6 @@ fn a_late_replica_is_identical() {
 fn a_replica_does_not_act_on_time() {
     let master = Server::start();
     let replica = Server::replica_of(&master);
-    // A fresh replica may get nothing for up to a second, though it is online.
-    master.run("SET stream flows");
-    eventually(|| replica.run("EXISTS stream") == 1);
     master.run_all(&["TASK.PUSH jobs x ID held PRIORITY 9", "TASK.CLAIM jobs LEASE 150", "TASK.PUSH jobs x ID later DELAY 150"]);
     eventually(|| replica.state("jobs", "later") == "scheduled");
     drop(master);
@@ -102,7 +99,6 @@ fn a_promotion_keeps_deadlines() {
 fn a_promotion_does_what_fell_due() {
     let master = Server::start();
     let replica = Server::replica_of(&master);
-    master.wait_for_replica(&replica);
     master.run("TASK.PUSH jobs x ID a DELAY 500");
     eventually(|| replica.state("jobs", "a") == "scheduled");
     drop(master);

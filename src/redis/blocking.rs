@@ -185,6 +185,8 @@ unsafe extern "C" fn on_timeout<W: Waiter>(context: *mut RedisModuleCtx, _: *mut
     });
     if !replied {
         context.error("ERR a bug was caught in this command, see the server's log");
+        // Whatever it was given is lost on it, and it must not be given more.
+        guard((), || record.tell_gone());
     }
     OK
 }

@@ -11,7 +11,10 @@ use super::api;
 ///
 /// Assertion of unwind safety: what a panic leaves half done is the module's own data, which the next command meets as
 /// it is; the alternative is the loss of the user's whole server.
+#[cfg_attr(feature = "fault-injection", track_caller)]
 pub(super) fn guard<R>(default: R, body: impl FnOnce() -> R) -> R {
+    #[cfg(feature = "fault-injection")]
+    let body = super::fault::injected(body);
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(value) => value,
         Err(payload) => {

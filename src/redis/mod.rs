@@ -17,6 +17,8 @@ pub(crate) mod datatype;
 pub(crate) mod digest;
 pub(crate) mod error;
 pub(crate) mod event;
+#[cfg(feature = "fault-injection")]
+pub(crate) mod fault;
 mod guard;
 pub(crate) mod key;
 pub(crate) mod keyspace;

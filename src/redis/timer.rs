@@ -67,10 +67,8 @@ impl Timer {
 }
 
 unsafe extern "C" fn on_timer(context: *mut RedisModuleCtx, shared: *mut c_void) {
-    guard((), || {
-        // SAFETY: the count that `after` gave away; the context lives for the call.
-        let (state, context) = unsafe { (Rc::from_raw(shared.cast::<State>()), Context::from_raw(context)) };
-        state.fired.set(true);
-        (state.function)(&context);
-    });
+    // SAFETY: the count that `after` gave away; the context lives for the call.
+    let (state, context) = unsafe { (Rc::from_raw(shared.cast::<State>()), Context::from_raw(context)) };
+    state.fired.set(true);
+    guard((), || (state.function)(&context));
 }

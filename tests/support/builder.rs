@@ -6,7 +6,7 @@ use std::{
     fmt::Write,
     fs,
     net::TcpListener,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process,
     sync::atomic::{AtomicU16, Ordering},
 };
@@ -28,7 +28,7 @@ logfile server.log
 /// How a server is to be started.
 pub(crate) struct Builder {
     lines: Vec<String>,
-    module: bool,
+    module: Option<PathBuf>,
     module_args: Vec<String>,
     cluster: bool,
 }
@@ -36,7 +36,7 @@ pub(crate) struct Builder {
 impl Builder {
     /// A server with the module and the defaults of the tests.
     pub(super) fn new() -> Self {
-        Self { lines: Vec::new(), module: true, module_args: Vec::new(), cluster: false }
+        Self { lines: Vec::new(), module: Some(module()), module_args: Vec::new(), cluster: false }
     }
 
     /// Adds a line of redis.conf.
@@ -72,9 +72,15 @@ impl Builder {
         self
     }
 
+    /// Loads this build of the module instead.
+    pub(crate) fn module(mut self, path: &Path) -> Self {
+        self.module = Some(path.into());
+        self
+    }
+
     /// Starts a server without the module: for tests of these tests.
     pub(crate) fn without_module(mut self) -> Self {
-        self.module = false;
+        self.module = None;
         self
     }
 
@@ -114,8 +120,7 @@ impl Builder {
 
     fn conf(&self, port: u16) -> String {
         let mut conf = format!("{DEFAULTS}port {port}\n");
-        if self.module {
-            let path = module();
+        if let Some(path) = &self.module {
             let _ = writeln!(conf, "loadmodule {} {}", path.display(), self.module_args.join(" "));
         }
         for line in &self.lines {
@@ -136,6 +141,13 @@ pub(crate) fn module() -> PathBuf {
         .into_iter()
         .find(|path| path.exists())
         .expect("no module in target/: run `make build`")
+}
+
+/// The cargo that runs the tests, else the one in the PATH.
+pub(crate) fn cargo() -> process::Command {
+    let mut cargo = process::Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
+    cargo
 }
 
 /// A free port below those that outgoing connections take; its cluster bus port is free too.

@@ -11,7 +11,7 @@ pub(crate) mod task;
 pub(crate) mod transcript;
 pub(crate) mod value;
 
-pub(crate) use builder::{Builder, module};
+pub(crate) use builder::{Builder, cargo, module};
 pub(crate) use client::Client;
 pub(crate) use events::Events;
 pub(crate) use eventually::{eventually, eventually_eq, holds_for, now_ms};
