@@ -36,6 +36,15 @@ impl<'a> Args<'a> {
         self.next_bytes().ok_or_else(too_few)
     }
 
+    /// The next argument as a payload, a result or an error: any bytes, but not too many. `what` names it.
+    pub(crate) fn payload(&mut self, what: &str) -> Result<&'a [u8], Error> {
+        let (bytes, max) = (self.bytes()?, config::max_payload());
+        if bytes.len() > max {
+            return Err(Error::new("ERR", format!("{what} must be at most {max} bytes (task.max-payload)")));
+        }
+        Ok(bytes)
+    }
+
     /// The next argument as a task's id.
     pub(crate) fn id(&mut self) -> Result<TaskId<'a>, Error> {
         Ok(TaskId::parse(self.bytes()?)?)

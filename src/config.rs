@@ -6,6 +6,8 @@ use taskqueue::{Defaults, Ms, Retention};
 
 /// The longest duration, in milliseconds.
 const MS_MAX: i64 = Ms::MAX.0.cast_signed();
+/// The longest string that Redis takes by default, in bytes.
+const BULK_MAX: i64 = 512 * 1024 * 1024;
 /// For a retention: for ever.
 const FOREVER: i64 = -1;
 
@@ -15,6 +17,7 @@ static BACKOFF: AtomicI64 = AtomicI64::new(0);
 static TIMEOUT: AtomicI64 = AtomicI64::new(0);
 static RETAIN: AtomicI64 = AtomicI64::new(0);
 static RETAIN_FAILED: AtomicI64 = AtomicI64::new(0);
+static MAX_PAYLOAD: AtomicI64 = AtomicI64::new(0);
 static APPLY_FROM_CLIENTS: AtomicBool = AtomicBool::new(false);
 
 /// All settings, with default and range. The server sets the defaults while the module loads.
@@ -25,6 +28,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting::integer("timeout", &TIMEOUT, 0, 0, MS_MAX),
     Setting::integer("retain", &RETAIN, 3_600_000, FOREVER, MS_MAX),
     Setting::integer("retain-failed", &RETAIN_FAILED, 604_800_000, FOREVER, MS_MAX),
+    Setting::integer("max-payload", &MAX_PAYLOAD, BULK_MAX, 1, BULK_MAX),
     Setting::boolean("apply-from-clients", &APPLY_FROM_CLIENTS, false).immutable(),
 ];
 
@@ -39,6 +43,11 @@ pub(crate) fn defaults() -> Defaults {
         retain: retention(RETAIN.load(Ordering::Relaxed)),
         retain_failed: retention(RETAIN_FAILED.load(Ordering::Relaxed)),
     }
+}
+
+/// Most bytes of a payload, a result or an error.
+pub(crate) fn max_payload() -> usize {
+    usize::try_from(MAX_PAYLOAD.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
 }
 
 /// Whether a client may replay effects, as tools do that feed an AOF or a replication stream to a server.

@@ -19,6 +19,7 @@ fn defaults() {
         ("task.timeout", "0"),
         ("task.retain", "3600000"),
         ("task.retain-failed", "604800000"),
+        ("task.max-payload", "536870912"),
         ("task.apply-from-clients", "no"),
     ] {
         assert_eq!(setting(&server, name), value, "{name}");
@@ -125,4 +126,17 @@ fn config_rewrite() {
     server.run_all(&["CONFIG SET task.lease 8000", "CONFIG REWRITE"]);
     server.crash_and_restart();
     assert_eq!(setting(&server, "task.lease"), "8000");
+}
+
+/// Payloads, results and errors have a limit, by which a refused command changes nothing.
+#[test]
+fn payloads_have_a_limit() {
+    let server = Server::start();
+    server.run_all(&["TASK.PUSH jobs x ID a", "TASK.CLAIM jobs", "CONFIG SET task.max-payload 4"]);
+    let before = server.dump("jobs");
+    for (line, what) in [("PUSH jobs 12345", "payload"), ("COMPLETE jobs a 12345", "result"), ("FAIL jobs a 12345", "error")] {
+        server.run(&format!("TASK.{line}")).assert_refused("ERR", &[what, "4", "max-payload"]);
+    }
+    assert!(server.dump("jobs") == before);
+    assert_eq!(server.run("TASK.COMPLETE jobs a 1234"), "OK");
 }

@@ -31,7 +31,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
 
 fn complete(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     let mut args = Args::new(args);
-    let (queue, id, result) = (args.key()?, args.id()?, args.bytes()?);
+    let (queue, id, result) = (args.key()?, args.id()?, args.payload("result")?);
     let (mut attempt, mut retain) = (None, None);
     while let Some(word) = args.option() {
         if word.is("ATTEMPT") {

@@ -39,7 +39,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
 
 fn fail(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     let mut args = Args::new(args);
-    let (queue, id, error) = (args.key()?, args.id()?, args.bytes()?);
+    let (queue, id, error) = (args.key()?, args.id()?, args.payload("error")?);
     let (mut attempt, mut delay, mut dead) = (None, None, false);
     while let Some(word) = args.option() {
         if word.is("ATTEMPT") {

@@ -62,7 +62,7 @@ struct Request<'a> {
 
 fn push(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     let mut args = Args::new(args);
-    let (queue, payload) = (args.key()?, args.bytes()?);
+    let (queue, payload) = (args.key()?, args.payload("payload")?);
     let request = parse(&mut args)?;
     let push = Push {
         payload,
