@@ -32,6 +32,7 @@ mod release;
 mod replication;
 mod result;
 mod retry;
+mod security;
 mod time;
 mod waiting_for_results;
 mod waiting_for_tasks;
