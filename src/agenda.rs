@@ -34,6 +34,8 @@ lazy_static! {
     static ref START: Instant = Instant::now();
 }
 
+/// The timer fires at least so often. Redis 7.0 reckons a timer's microseconds in 32 bits: with more than 35 minutes to go it would spin.
+const TIMER_MAX_MS: u64 = 60_000;
 /// A timer that is later than that is set anew.
 const LATE_MAX_MS: u64 = 1_000;
 
@@ -194,6 +196,7 @@ impl Agenda {
     fn arm(&mut self) {
         let (now, monotonic) = (now(), monotonic_ms());
         let Some(wait) = self.wait_ms(now, monotonic) else { return };
+        let wait = wait.min(TIMER_MAX_MS);
         let fires_at = monotonic.saturating_add(wait);
         // One that is late by so much is lost, to a bug that was caught where it fired.
         let will_do = |&(set_for, _): &(u64, Timer)| set_for <= fires_at && monotonic <= set_for.saturating_add(LATE_MAX_MS);

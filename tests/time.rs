@@ -324,3 +324,25 @@ fn a_claim_never_gets_an_expired_task() {
         client.read();
     }
 }
+
+/// A server that has nothing to do before long does nothing: Redis 7.0 spins on timers with more than 35 minutes to go.
+#[test]
+fn far_deadlines_cost_nothing() {
+    let server = Server::start();
+    server.run_all(&[
+        "TASK.PUSH jobs x ID soon DELAY 5",
+        "TASK.PUSH jobs x ID kept",
+        "TASK.CLAIM jobs",
+        "TASK.COMPLETE jobs kept done RETAIN 3600000",
+        "TASK.PUSH jobs x ID later DELAY 86400000",
+    ]);
+    server.wait_for_state("soon", "ready");
+    let cpu_seconds = || {
+        let of = |field: &str| server.info(field).parse::<f64>().unwrap();
+        of("used_cpu_user") + of("used_cpu_sys")
+    };
+    let (started, before) = (std::time::Instant::now(), cpu_seconds());
+    eventually(|| started.elapsed().as_millis() > 500);
+    let share = (cpu_seconds() - before) / started.elapsed().as_secs_f64();
+    assert!(share < 0.05, "{share} of a core while idle");
+}
