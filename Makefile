@@ -3,9 +3,12 @@
 #   PORT=6380                  the port of `make run`
 #   REDIS_TASK_SERVER=path     another server binary for run, test and demo
 #   TEXT=folder                what `make demo` counts the words of
+#   TARGET=name SECONDS=n      what `make fuzz` runs, and for how long
 
 PORT ?= 6379
 TEXT ?=
+TARGET ?= all
+SECONDS ?= 600
 
 # redis.conf loads the module from ./target, so everything is built there, wherever CARGO_TARGET_DIR points.
 export CARGO_TARGET_DIR := $(CURDIR)/target
@@ -21,7 +24,7 @@ TEST = $(shell cargo nextest --version >/dev/null 2>&1 && echo cargo nextest run
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run build test test-servers lint fmt demo python servers clean free-port need-build need-server
+.PHONY: help run build test test-servers fuzz fuzz-check lint fmt demo python servers clean free-port need-build need-server
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,7 +35,7 @@ run: free-port need-server build ## Start a server with the module in the foregr
 build: need-build ## Build the module: target/release/libredis_task.so
 	cargo build --release
 
-test: need-server .venv/ready lint build ## Run all checks and all tests
+test: need-server .venv/ready lint build fuzz-check ## Run all checks and all tests
 	$(if $(findstring nextest,$(TEST)),cargo test --package taskqueue --doc)
 	$(TEST) --workspace
 
@@ -47,6 +50,12 @@ lint: need-build ## Check format, clippy and docs; every warning is an error
 fmt: ## Format the code
 	cargo fmt --all
 
+fuzz: need-build ## Fuzz the queue (TARGET=all, SECONDS=600 for each)
+	fuzz/run search $(TARGET) $(SECONDS)
+
+fuzz-check: need-build ## Fuzz the queue for a few seconds
+	fuzz/run check 3
+
 demo: need-server build ## Count words with four workers, one of them killed (TEXT=folder)
 	cargo run --release --example wordcount -- $(if $(TEXT),"$(patsubst ~/%,$(HOME)/%,$(TEXT))")
 
@@ -55,7 +64,7 @@ python: .venv/ready ## Make .venv, with the Python client that the examples use
 servers: .servers/ready ## Fetch Valkey 9 and Redis 8 into .servers/
 
 clean: ## Remove what was built and fetched (not ./data, the queues of `make run`)
-	rm -rf target .venv .servers
+	rm -rf target .venv .servers fuzz/target
 
 .venv/ready: examples/python/requirements.txt
 	@scripts/need python
