@@ -12,6 +12,7 @@ use crate::value::QUEUE;
 use crate::{agenda, reply, state};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 use taskqueue::op::{self, Claim};
 use taskqueue::{Event, Ms, Queue, State, TaskId, Txn};
 
@@ -41,7 +42,7 @@ pub(crate) enum Wish {
 /// What a client was given and will be told when the server lets us.
 enum Given {
     Tasks(Vec<ClaimedTask>),
-    Result(Option<(State, Option<Box<[u8]>>)>),
+    Result(Option<(State, Option<Rc<[u8]>>)>),
 }
 
 /// A claim on its way to the client.
@@ -236,8 +237,13 @@ pub(crate) fn tell_end(queue: &Queue, id: TaskId<'_>, db: i32, key: &[u8]) -> Ve
         return Vec::new();
     }
     let clients = state::with(|state| state.waiters.on_task(db, key, &id.to_string()));
+    if clients.is_empty() {
+        return clients;
+    }
+    // One copy for all of them.
+    let end = end.map(|(state, data)| (state, data.map(Rc::from)));
     for client in &clients {
-        give(client, Given::Result(end.map(|(state, data)| (state, data.map(Into::into)))));
+        give(client, Given::Result(end.clone()));
     }
     clients
 }

@@ -10,11 +10,14 @@ use crate::index::segments::Slot;
 use crate::options::Start;
 use crate::queue::{Queue, TASKS_MAX};
 use crate::state::{LastClaim, State};
-use crate::time::UnixMs;
+use crate::time::{Ms, UnixMs};
 
 /// No made id is larger: it is of the year 6429. A dump that says so leaves room for the ids of other queues in the server, which are
 /// made larger than its own.
 pub(crate) const MADE_ID_MAX: MadeId = MadeId(u64::MAX / 2);
+
+/// A task that is restored has claims left to number, as the fence needs. Four billion claims of one task are not reached honestly.
+const ATTEMPT_MAX: u32 = u32::MAX - 1_000_000;
 
 impl Queue {
     pub(crate) fn admit_pushed(&self, pushed: &Pushed<'_>) -> Result<(), Mismatch> {
@@ -77,6 +80,9 @@ impl Queue {
                 && (extra.ttl_at.is_none() || may_have_ttl)
                 && ((extra.claimed_at, extra.timeout_at) == (None, None) || image.state == State::Claimed)
                 && [extra.created, extra.ttl_at, extra.claimed_at].into_iter().all(comes)
+                && image.attempt <= ATTEMPT_MAX
+                && image.worker.is_none_or(|(_, lease)| lease <= Ms::MAX)
+                && extra.options.is_none_or(|options| options.is_valid())
                 && (extra.created.is_some() || matches!(image.id, TaskId::Made(_)))
                 && (image.order <= self.head.last_order || !has_place),
         )
@@ -93,7 +99,7 @@ impl Queue {
             Start::Ready { order } => self.is_new_place(order),
             Start::Scheduled { .. } => true,
         };
-        has_new_place && comes(Some(at)) && comes(order.ttl_at)
+        has_new_place && comes(Some(at)) && comes(order.ttl_at) && order.options.is_none_or(|options| options.is_valid())
     }
 
     const fn is_new_place(&self, order: u64) -> bool {

@@ -20,6 +20,18 @@ pub struct Options {
     pub retain_failed: Option<Retention>,
 }
 
+impl Options {
+    /// Whether all times are within what a command would take.
+    pub(crate) fn is_valid(&self) -> bool {
+        let retention = |retention: Option<Retention>| match retention {
+            Some(Retention::For(time)) => Some(time),
+            Some(Retention::Forever) | None => None,
+        };
+        let times = [self.backoff, self.lease, self.timeout, retention(self.retain), retention(self.retain_failed)];
+        times.into_iter().flatten().all(|time| time <= Ms::MAX)
+    }
+}
+
 /// What holds where a task says nothing. Looked up when it is needed; the instant it gives is then fixed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Defaults {
