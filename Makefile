@@ -53,7 +53,8 @@ fmt: ## Format the code
 fuzz: need-build ## Fuzz the queue (TARGET=all, SECONDS=600 for each)
 	fuzz/run search $(TARGET) $(SECONDS)
 
-fuzz-check: need-build ## Fuzz the queue for a few seconds
+fuzz-check: need-build ## Try the fuzzing corpus, then fuzz the queue for a few seconds
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	fuzz/run check 3
 
 demo: need-server build ## Count words with four workers, one of them killed (TEXT=folder)
