@@ -4,11 +4,14 @@
 #   REDIS_TASK_SERVER=path     another server binary for run, test and demo
 #   TEXT=folder                what `make demo` counts the words of
 #   TARGET=name SECONDS=n      what `make fuzz` runs, and for how long
+#   SEEDS=n SEED=n             how many histories `make simulate` runs, and from which on
 
 PORT ?= 6379
 TEXT ?=
 TARGET ?= all
 SECONDS ?= 600
+SEEDS ?= 100000
+SEED ?= 1
 
 # redis.conf loads the module from ./target, so everything is built there, wherever CARGO_TARGET_DIR points.
 export CARGO_TARGET_DIR := $(CURDIR)/target
@@ -24,7 +27,7 @@ TEST = $(shell cargo nextest --version >/dev/null 2>&1 && echo cargo nextest run
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run build test test-servers fuzz fuzz-check lint fmt demo python servers clean free-port need-build need-server
+.PHONY: help run build test test-servers simulate fuzz fuzz-check lint fmt demo python servers clean free-port need-build need-server
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +41,7 @@ build: need-build ## Build the module: target/release/libredis_task.so
 test: need-server .venv/ready lint build fuzz-check ## Run all checks and all tests
 	$(if $(findstring nextest,$(TEST)),cargo test --package taskqueue --doc)
 	$(TEST) --workspace
+	SEEDS=2000 cargo test --package taskqueue --features sabotage --test simulator
 
 test-servers: need-server .venv/ready servers build ## Run the server tests on the installed server, Valkey 9 and Redis 8
 	@scripts/test-servers "$(TEST)" "$(REDIS_TASK_SERVER)" $(PYPI_SERVERS)
@@ -45,10 +49,15 @@ test-servers: need-server .venv/ready servers build ## Run the server tests on t
 lint: need-build ## Check format, clippy and docs; every warning is an error
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --package taskqueue --all-targets --all-features -- -D warnings
+	cargo clippy --lib --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
 fmt: ## Format the code
 	cargo fmt --all
+
+simulate: need-build ## Run the queue's simulator (SEEDS=100000, from SEED=1 on)
+	SEEDS=$(SEEDS) SEED=$(SEED) cargo test --release --package taskqueue --test simulator -- --nocapture every_promise
 
 fuzz: need-build ## Fuzz the queue (TARGET=all, SECONDS=600 for each)
 	fuzz/run search $(TARGET) $(SECONDS)

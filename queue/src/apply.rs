@@ -72,7 +72,9 @@ impl Queue {
             Change::Claimed { attempt, worker, lease, at, deadline, timeout_at } => {
                 self.waits.record(at.since(self.tasks.at(slot).at));
                 self.leave(slot);
-                self.end_ttl(slot);
+                if !sabotaged!(TtlOutlivesClaim) {
+                    self.end_ttl(slot);
+                }
                 self.set_worker(slot, worker, lease);
                 self.set_claim_times(slot, untold(at, deadline, lease), timeout_at);
                 let task = self.tasks.at_mut(slot);
@@ -128,7 +130,7 @@ impl Queue {
                 self.end_claim(slot, LastClaim::Released);
                 if self.tasks.at(slot).state() != State::Ready {
                     self.leave(slot);
-                    self.enter_ready(slot, self.tasks.at(slot).order, at);
+                    self.enter_ready(slot, self.old_place(slot), at);
                 }
             }
             Change::Deferred { due } => {
@@ -139,7 +141,7 @@ impl Queue {
             Change::Lapsed { at } => {
                 self.leave(slot);
                 self.tasks.at_mut(slot).set_last_claim(LastClaim::Lapsed);
-                self.enter_ready(slot, self.tasks.at(slot).order, at);
+                self.enter_ready(slot, self.old_place(slot), at);
                 count(&mut self.head.totals.lapsed);
             }
             Change::Canceled { at, drop_at } => {
@@ -244,8 +246,16 @@ impl Queue {
         self.set_ttl(slot, order.ttl_at);
     }
 
+    /// Where a released or lapsed task stood in line.
+    fn old_place(&self, slot: Slot) -> u64 {
+        if sabotaged!(PlaceLost) { self.next_order() } else { self.tasks.at(slot).order }
+    }
+
     fn begin_tries_anew(&mut self, slot: Slot) {
         self.void_claims(slot);
+        if sabotaged!(AttemptReset) {
+            self.tasks.at_mut(slot).attempt = 0;
+        }
         let attempt = self.tasks.at(slot).attempt;
         if attempt > 0 {
             self.extra_mut(slot).uncounted = attempt;
@@ -253,7 +263,7 @@ impl Queue {
     }
 
     fn void_claims(&mut self, slot: Slot) {
-        if self.tasks.at(slot).attempt > 0 {
+        if self.tasks.at(slot).attempt > 0 && !sabotaged!(VoidingSkipped) {
             self.tasks.at_mut(slot).set_last_claim(LastClaim::Voided);
         }
     }
@@ -269,7 +279,9 @@ impl Queue {
     fn end_claim(&mut self, slot: Slot, last_claim: LastClaim) {
         let attempt = self.tasks.at(slot).attempt;
         let extra = self.extra_mut(slot);
-        extra.uncounted = extra.uncounted.saturating_add(1).min(attempt);
+        if !sabotaged!(ReleasedTryCounted) {
+            extra.uncounted = extra.uncounted.saturating_add(1).min(attempt);
+        }
         self.tasks.at_mut(slot).set_last_claim(last_claim);
         count(&mut self.head.totals.released);
     }
@@ -323,7 +335,12 @@ impl Queue {
         if state == State::Scheduled {
             task.order = 0;
         }
-        self.soonest = self.soonest.min(at);
+        if !sabotaged!(SoonestLate) {
+            self.soonest = self.soonest.min(at);
+        }
+        if state == State::Scheduled && sabotaged!(DeadlineDropped) {
+            return;
+        }
         let (tasks, deadlines) = self.deadlines_mut(state);
         deadlines.insert(tasks, slot);
     }

@@ -27,6 +27,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#[doc(hidden)]
+#[macro_use]
+pub mod sabotage;
+
 pub mod backoff;
 pub mod effect;
 pub mod error;

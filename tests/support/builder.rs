@@ -151,7 +151,7 @@ pub(crate) fn cargo() -> process::Command {
 }
 
 /// A free port below those that outgoing connections take; its cluster bus port is free too.
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let own = u16::try_from(process::id() % 997).unwrap_or_default() * 20;
     loop {

@@ -36,6 +36,24 @@ impl Client {
         }
     }
 
+    /// Runs a line on a server that may die meanwhile: an error if it does, or says nothing for five seconds.
+    pub(crate) fn try_run(&mut self, line: &str) -> io::Result<Value> {
+        self.stream.write_all(&encode(&command_line::split(line)))?;
+        self.try_read(PATIENCE)?.ok_or_else(|| ErrorKind::TimedOut.into())
+    }
+
+    /// Runs many lines in pipelines and gives their replies.
+    #[track_caller]
+    pub(crate) fn run_each<L: AsRef<str>>(&mut self, lines: &[L]) -> Vec<Value> {
+        let mut replies = Vec::with_capacity(lines.len());
+        for lines in lines.chunks(200) {
+            let lines: Vec<_> = lines.iter().map(AsRef::as_ref).collect();
+            self.send_all(&lines);
+            replies.extend(lines.iter().map(|_| self.read()));
+        }
+        replies
+    }
+
     /// Runs a command given as arguments of any bytes.
     #[track_caller]
     pub(crate) fn cmd(&mut self, arguments: &[&[u8]]) -> Value {

@@ -13,10 +13,16 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Waits until `condition` holds; panics after five seconds.
 #[track_caller]
-pub(crate) fn eventually(mut condition: impl FnMut() -> bool) {
-    let until = Instant::now() + PATIENCE;
+pub(crate) fn eventually(condition: impl FnMut() -> bool) {
+    eventually_within(PATIENCE, condition);
+}
+
+/// Waits until `condition` holds; panics after `patience`: for what takes several servers and their timeouts.
+#[track_caller]
+pub(crate) fn eventually_within(patience: Duration, mut condition: impl FnMut() -> bool) {
+    let until = Instant::now() + patience;
     while !condition() {
-        assert!(Instant::now() < until, "did not come true within {PATIENCE:?}");
+        assert!(Instant::now() < until, "did not come true within {patience:?}");
         thread::sleep(STEP);
     }
 }

@@ -2,10 +2,13 @@
 
 pub(crate) mod builder;
 pub(crate) mod client;
+pub(crate) mod cluster;
 pub(crate) mod command_line;
 pub(crate) mod events;
 pub(crate) mod eventually;
+pub(crate) mod history;
 pub(crate) mod render;
+pub(crate) mod sentinel;
 pub(crate) mod server;
 pub(crate) mod task;
 pub(crate) mod transcript;
@@ -14,6 +17,6 @@ pub(crate) mod value;
 pub(crate) use builder::{Builder, cargo, module};
 pub(crate) use client::Client;
 pub(crate) use events::Events;
-pub(crate) use eventually::{eventually, eventually_eq, holds_for, now_ms};
+pub(crate) use eventually::{eventually, eventually_eq, eventually_within, holds_for, now_ms};
 pub(crate) use server::{Server, Shutdown};
 pub(crate) use value::{Value, array, bulk, int, nil, nil_array, ok, simple};

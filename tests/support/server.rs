@@ -3,7 +3,9 @@
 use super::{Builder, Client, Value, eventually, eventually::PATIENCE};
 use std::{
     cell::RefCell,
-    env, fs,
+    env,
+    ffi::OsString,
+    fs,
     path::Path,
     process::{Child, Command, Stdio},
     thread,
@@ -28,6 +30,7 @@ pub(crate) struct Server {
     port: u16,
     directory: TempDir,
     client: RefCell<Option<Client>>,
+    killed: bool,
 }
 
 impl Server {
@@ -44,7 +47,7 @@ impl Server {
     /// Starts a server on the redis.conf in `directory`, or gives its log.
     pub(super) fn launch(directory: TempDir, port: u16) -> Result<Self, String> {
         let process = spawn(&directory);
-        let mut server = Self { process, port, directory, client: RefCell::default() };
+        let mut server = Self { process, port, directory, client: RefCell::default(), killed: false };
         if server.comes_up() { Ok(server) } else { Err(server.log()) }
     }
 
@@ -91,6 +94,11 @@ impl Server {
             let reply = self.run(line);
             assert!(!reply.is_error(), "{line}: {reply:?}");
         }
+    }
+
+    /// Leaves the server's own connection, which somebody has killed, for a new one.
+    pub(crate) fn reconnect(&self) {
+        self.client.take();
     }
 
     #[track_caller]
@@ -161,6 +169,12 @@ impl Server {
         self
     }
 
+    /// Kills the server where it stands; `start_again` starts it on its files.
+    pub(crate) fn kill(&mut self) {
+        self.end();
+        self.killed = true;
+    }
+
     /// Shuts the server down in order and starts it again on its files.
     #[track_caller]
     pub(crate) fn restart(&mut self, shutdown: Shutdown) -> &Self {
@@ -182,8 +196,11 @@ impl Server {
         String::from_utf8_lossy(&log).into_owned()
     }
 
-    fn start_again(&mut self) {
+    /// Starts a server that has ended again, on its files.
+    #[track_caller]
+    pub(crate) fn start_again(&mut self) {
         self.client.take();
+        self.killed = false;
         self.process = spawn(&self.directory);
         assert!(self.comes_up(), "the server did not start again:\n{}", self.log());
     }
@@ -220,7 +237,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let died = matches!(self.process.try_wait(), Ok(Some(_)));
+        let died = !self.killed && matches!(self.process.try_wait(), Ok(Some(_)));
         self.end();
         let log = self.log();
         if thread::panicking() {
@@ -237,8 +254,13 @@ impl Drop for Server {
     }
 }
 
+/// The server binary under test.
+pub(super) fn program() -> OsString {
+    env::var_os("REDIS_TASK_SERVER").unwrap_or_else(|| "redis-server".into())
+}
+
 fn spawn(directory: &TempDir) -> Child {
-    let program = env::var_os("REDIS_TASK_SERVER").unwrap_or_else(|| "redis-server".into());
+    let program = program();
     let spawned = Command::new(&program)
         .arg("redis.conf")
         .current_dir(directory)

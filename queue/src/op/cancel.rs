@@ -37,7 +37,7 @@ pub fn cancel_all(txn: &mut Txn<'_>, count: usize, defaults: &Defaults) -> usize
 fn cancel_slot(txn: &mut Txn<'_>, slot: Slot, defaults: &Defaults) {
     let at = txn.now();
     let mut drop_at = txn.queue().options(slot, defaults).retain.drop_at(at);
-    if txn.state(slot) == State::Claimed {
+    if txn.state(slot) == State::Claimed && !sabotaged!(CanceledDroppedEarly) {
         drop_at = drop_at.max(txn.queue().deadline(slot));
     }
     txn.record(slot, &Change::Canceled { at, drop_at });

@@ -24,7 +24,7 @@ pub fn claim(txn: &mut Txn<'_>, claim: &Claim<'_>, defaults: &Defaults) -> Optio
     let now = txn.now();
     for _ in 0..=EXPIRED_MAX {
         let slot = txn.queue().next_ready()?;
-        if txn.queue().ttl_is_over(slot, now) {
+        if txn.queue().ttl_is_over(slot, now) && !sabotaged!(TtlIgnoredByClaim) {
             expire(txn, slot, defaults);
             continue;
         }

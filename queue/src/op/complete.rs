@@ -31,6 +31,7 @@ pub fn complete(
     defaults: &Defaults,
 ) -> Result<Completion, Refusal> {
     let (slot, standing) = standing(txn.queue(), id, attempt)?;
+    let standing = if sabotaged!(ResultRepublished) { Standing::Live } else { standing };
     match standing {
         Standing::Said(LastClaim::Completed) => Ok(Completion::Repeated),
         Standing::Said(_) => Err(Refusal::NotClaimed(txn.state(slot))),

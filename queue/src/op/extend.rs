@@ -26,7 +26,7 @@ pub fn extend(
         return Err(Refusal::NotClaimed(txn.state(slot)));
     }
     let lease = lease.or(txn.queue().claim_lease(slot)).unwrap_or_default();
-    let timeout_at = txn.queue().timeout_at(slot);
+    let timeout_at = txn.queue().timeout_at(slot).filter(|_| !sabotaged!(TimeoutOutlived));
     let deadline = timeout_at.into_iter().fold(txn.now().after(lease), Ord::min);
     txn.record(slot, &Change::Extended { deadline, checkpoint });
     Ok(())

@@ -89,6 +89,9 @@ pub fn push(txn: &mut Txn<'_>, push: &Push<'_>, floor: MadeId) -> Result<PushOut
 /// The first free id after all that were made, if there is one left.
 fn next_id(queue: &Queue, now: UnixMs, floor: MadeId) -> Option<MadeId> {
     let mut id = MadeId::first_of(now).max(floor.max(queue.last_id()).next());
+    if sabotaged!(IdsFollowTheClock) {
+        id = MadeId::first_of(now);
+    }
     while id <= MADE_ID_MAX {
         if queue.find(TaskId::Made(id)).is_none() {
             return Some(id);

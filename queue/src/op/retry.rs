@@ -9,7 +9,10 @@ use crate::txn::Txn;
 
 /// Makes a failed, canceled, expired or scheduled task ready, with all its tries. Answers whether it did so.
 pub fn retry(txn: &mut Txn<'_>, id: TaskId<'_>) -> bool {
-    let can = |state| matches!(state, State::Failed | State::Canceled | State::Expired | State::Scheduled);
+    let can = |state| {
+        matches!(state, State::Failed | State::Canceled | State::Expired | State::Scheduled)
+            || (state == State::Completed && sabotaged!(CompletedRevived))
+    };
     match txn.queue().find(id).filter(|&slot| can(txn.state(slot))) {
         Some(slot) => {
             revive(txn, slot);

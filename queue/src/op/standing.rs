@@ -28,6 +28,7 @@ pub(crate) fn standing(queue: &Queue, id: TaskId<'_>, attempt: Option<u32>) -> R
     if state == State::Canceled {
         return Err(Refusal::Canceled);
     }
+    let attempt = if sabotaged!(FencingSkipped) { attempt.map(|_| task.attempt) } else { attempt };
     if attempt.is_some_and(|attempt| attempt != task.attempt || attempt == 0 || last_claim == LastClaim::Voided) {
         return Err(Refusal::Stale);
     }
@@ -37,5 +38,9 @@ pub(crate) fn standing(queue: &Queue, id: TaskId<'_>, attempt: Option<u32>) -> R
         (_, said) if attempt.is_some() => Standing::Said(said),
         (state, _) => return Err(Refusal::NotClaimed(state)),
     };
-    Ok((slot, standing))
+    match standing {
+        Standing::Lapsed if sabotaged!(LateAnswerRefused) => Err(Refusal::NotClaimed(state)),
+        Standing::Said(_) if sabotaged!(RepeatNotRecognised) => Err(Refusal::Stale),
+        standing => Ok((slot, standing)),
+    }
 }

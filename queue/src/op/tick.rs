@@ -54,7 +54,7 @@ pub(crate) fn expire(txn: &mut Txn<'_>, slot: Slot, defaults: &Defaults) {
 
 fn lapse(txn: &mut Txn<'_>, slot: Slot, defaults: &Defaults) {
     let (at, queue) = (txn.now(), txn.queue());
-    let change = if queue.has_tries_left(slot, defaults) {
+    let change = if queue.has_tries_left(slot, defaults) || sabotaged!(LastTryLapsesOn) {
         Change::Lapsed { at }
     } else {
         let timed_out = queue.timeout_at(slot) == Some(queue.deadline(slot));

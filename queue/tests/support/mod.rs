@@ -361,7 +361,7 @@ pub(crate) fn run(queue: &mut Queue, journal: &mut Journal, now: UnixMs, default
     answer
 }
 
-fn say(txn: &mut Txn<'_>, defaults: &Defaults, command: &Command) -> Answer {
+pub(crate) fn say(txn: &mut Txn<'_>, defaults: &Defaults, command: &Command) -> Answer {
     let counted = |done: bool| Answer::Count(usize::from(done));
     match command {
         Command::Push { task, id, renew, floor } => push(txn, task, id.as_deref(), *renew, *floor),

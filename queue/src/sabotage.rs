@@ -1,0 +1,112 @@
+//! Ways to break the queue on purpose, so that the simulator can show that it would notice. Without the feature `sabotage`, which
+//! only tests enable, `sabotaged!` is `false` and nothing of this is compiled.
+
+/// Whether this thread is to suffer from a mutation: stands at the very place that it breaks.
+#[cfg(feature = "sabotage")]
+macro_rules! sabotaged {
+    ($mutation:ident) => {
+        $crate::sabotage::is($crate::sabotage::Mutation::$mutation)
+    };
+}
+
+#[cfg(not(feature = "sabotage"))]
+macro_rules! sabotaged {
+    ($mutation:ident) => {
+        false
+    };
+}
+
+#[cfg(feature = "sabotage")]
+pub(crate) use switch::is;
+#[cfg(feature = "sabotage")]
+pub use switch::{Mutation, with};
+
+#[cfg(feature = "sabotage")]
+mod switch {
+    use std::cell::Cell;
+
+    /// A bug that can be switched on.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Mutation {
+        /// An answer's ATTEMPT is not looked at.
+        FencingSkipped,
+        /// What a claim said before is taken for a lost claim's answer.
+        RepeatNotRecognised,
+        /// A second COMPLETE of a claim publishes its result anew.
+        ResultRepublished,
+        /// The answer of a lapsed claim is refused though nobody has claimed the task since.
+        LateAnswerRefused,
+        /// CANCEL, RETRY and RENEW leave the claims before them valid.
+        VoidingSkipped,
+        /// RETRY and RENEW number the claims from 1 again.
+        AttemptReset,
+        /// A claim uses up no try.
+        TriesNotCounted,
+        /// RELEASE does not give the try back.
+        ReleasedTryCounted,
+        /// A lapse makes the task ready though it was its last try.
+        LastTryLapsesOn,
+        /// A claim leaves the TTL running.
+        TtlOutlivesClaim,
+        /// A claim gets a task whose TTL is over.
+        TtlIgnoredByClaim,
+        /// A released or lapsed task goes to the end of the line.
+        PlaceLost,
+        /// A scheduled task is not entered among those that fall due.
+        DeadlineDropped,
+        /// A new deadline does not make the queue be looked at sooner.
+        SoonestLate,
+        /// A lapse happens, but is not sent to replicas and the AOF.
+        LapseNotRecorded,
+        /// EXTEND takes the lease past the TIMEOUT.
+        TimeoutOutlived,
+        /// RETRY takes a completed task.
+        CompletedRevived,
+        /// A canceled task is dropped before its worker could hear of it.
+        CanceledDroppedEarly,
+        /// A made id goes back with the clock.
+        IdsFollowTheClock,
+    }
+
+    impl Mutation {
+        /// All of them.
+        pub const ALL: [Self; 19] = [
+            Self::FencingSkipped,
+            Self::RepeatNotRecognised,
+            Self::ResultRepublished,
+            Self::LateAnswerRefused,
+            Self::VoidingSkipped,
+            Self::AttemptReset,
+            Self::TriesNotCounted,
+            Self::ReleasedTryCounted,
+            Self::LastTryLapsesOn,
+            Self::TtlOutlivesClaim,
+            Self::TtlIgnoredByClaim,
+            Self::PlaceLost,
+            Self::DeadlineDropped,
+            Self::SoonestLate,
+            Self::LapseNotRecorded,
+            Self::TimeoutOutlived,
+            Self::CompletedRevived,
+            Self::CanceledDroppedEarly,
+            Self::IdsFollowTheClock,
+        ];
+    }
+
+    thread_local! {
+        static MUTATION: Cell<Option<Mutation>> = const { Cell::new(None) };
+    }
+
+    /// Whether this thread's queues are broken in this way.
+    pub(crate) fn is(mutation: Mutation) -> bool {
+        MUTATION.get() == Some(mutation)
+    }
+
+    /// Does something with queues that are broken in this way, or whole.
+    pub fn with<R>(mutation: Option<Mutation>, run: impl FnOnce() -> R) -> R {
+        let before = MUTATION.replace(mutation);
+        let outcome = run();
+        MUTATION.set(before);
+        outcome
+    }
+}

@@ -1,0 +1,109 @@
+//! What a command must answer, by what is known on the history that it meets.
+
+use crate::book::{Book, Claim, Known};
+use crate::rules::due;
+use crate::support::{Answer, Command, PushSpec, task_id};
+use taskqueue::op::{Completion, Next};
+use taskqueue::{Defaults, MadeId, Ms, Refusal, State, TaskId, UnixMs};
+
+impl Book {
+    /// The answer that is due to a command. Of what the queue may choose, a new id and what a tick leaves, `given` is taken.
+    pub(crate) fn expected(&self, command: &Command, given: &Answer, now: UnixMs) -> Answer {
+        let counted = |holds: bool| Answer::Count(usize::from(holds));
+        let is = |id: &str, can: fn(&Known) -> bool| counted(self.tasks.get(id).is_some_and(|known| can(known)));
+        let count = |count: usize, can: fn(&Known) -> bool| {
+            Answer::Count(count.min(self.tasks.values().filter(|known| can(known)).count()))
+        };
+        match command {
+            Command::Push { task, id, renew, floor } => self.expected_of_push(task, id.as_deref(), *renew, *floor, given, now),
+            Command::Claim { lease, .. } => Answer::Claimed(self.next(now).map(|(id, known)| {
+                let Defaults { timeout, lease: usual, .. } = known.settings;
+                let lease_end = now.after(lease.unwrap_or(usual));
+                let deadline = timeout.map_or(lease_end, |timeout| lease_end.min(now.after(timeout)));
+                (id.to_owned(), known.seen.data.clone(), known.seen.attempt + 1, deadline)
+            })),
+            Command::Extend { id, attempt, .. } => answer(self.standing(id, *attempt), |known, stands| match stands {
+                Claim::Live => Answer::Done,
+                _ => not_claimed(known),
+            }),
+            Command::Complete { id, attempt, .. } => answer(self.standing(id, *attempt), |known, stands| match stands {
+                _ if known.is_answerable() => Answer::Completed(Completion::Published),
+                Claim::Completed => Answer::Completed(Completion::Repeated),
+                _ => not_claimed(known),
+            }),
+            Command::Fail { id, attempt, next, .. } => answer(self.standing(id, *attempt), |known, stands| match stands {
+                _ if known.is_answerable() => Answer::State(after_failure(known, *next)),
+                Claim::FailedTo(state) => Answer::State(state),
+                _ => not_claimed(known),
+            }),
+            Command::Release { id, attempt, .. } => answer(self.standing(id, *attempt), |known, stands| match stands {
+                _ if known.is_answerable() => Answer::Done,
+                Claim::Released => Answer::Done,
+                _ => not_claimed(known),
+            }),
+            Command::Cancel(id) => is(id, |known| !known.seen.state.is_terminal()),
+            Command::Retry(id) => is(id, |known| known.ended_badly() || known.seen.state == State::Scheduled),
+            Command::Forget(id) => is(id, |known| known.seen.state.is_terminal()),
+            Command::CancelAll(of) => count(*of, |known| matches!(known.seen.state, State::Ready | State::Scheduled)),
+            Command::RetryAll(of) => count(*of, |known| known.seen.state == State::Failed),
+            Command::ForgetAll(of) => count(*of, |known| known.seen.state.is_terminal()),
+            Command::Tick { .. } => given.clone(),
+        }
+    }
+
+    fn expected_of_push(
+        &self,
+        task: &PushSpec,
+        id: Option<&str>,
+        renew: bool,
+        floor: MadeId,
+        given: &Answer,
+        now: UnixMs,
+    ) -> Answer {
+        if task.ttl.is_some_and(|ttl| due(task.delay, now) >= now.after(Ms(ttl))) {
+            return Answer::Refused(Refusal::DelayPastTtl);
+        }
+        if let Some(id) = id {
+            let added = self.tasks.get(id).is_none_or(|known| renew && known.ended_badly());
+            return Answer::Pushed { id: id.to_owned(), added };
+        }
+        match given {
+            Answer::Pushed { id, added: true } if matches!(task_id(id), TaskId::Made(made) if made > floor) => given.clone(),
+            _ => Answer::Pushed { id: "a new id".to_owned(), added: true },
+        }
+    }
+
+    /// How the claim stands that a worker answers for, or why it is refused.
+    fn standing(&self, id: &str, attempt: Option<u32>) -> Result<(&Known, Claim), Refusal> {
+        let known = self.tasks.get(id).ok_or(Refusal::NoTask)?;
+        let seen = &known.seen;
+        if seen.state == State::Canceled {
+            return Err(Refusal::Canceled);
+        }
+        if attempt.is_some_and(|attempt| attempt != seen.attempt || attempt == 0 || known.claim == Claim::Voided) {
+            return Err(Refusal::Stale);
+        }
+        if attempt.is_none() && seen.state != State::Claimed {
+            return Err(Refusal::NotClaimed(seen.state));
+        }
+        Ok((known, known.claim))
+    }
+}
+
+fn answer(standing: Result<(&Known, Claim), Refusal>, of: impl FnOnce(&Known, Claim) -> Answer) -> Answer {
+    standing.map_or_else(Answer::Refused, |(known, stands)| of(known, stands))
+}
+
+fn not_claimed(known: &Known) -> Answer {
+    Answer::Refused(Refusal::NotClaimed(known.seen.state))
+}
+
+fn after_failure(known: &Known, next: Next) -> State {
+    match next {
+        _ if !known.has_tries_left() => State::Failed,
+        Next::Dead => State::Failed,
+        Next::RetryAfter(Ms(0)) => State::Ready,
+        Next::Retry if known.settings.backoff == Ms(0) => State::Ready,
+        Next::Retry | Next::RetryAfter(_) => State::Scheduled,
+    }
+}

@@ -1,0 +1,220 @@
+//! What is known of a queue on one history: what its tasks looked like after each command, and what their workers were told.
+
+use crate::rules::{Deed, ensure};
+use crate::support::{Answer, Command, listed, task_id};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use taskqueue::{Defaults, Event, MadeId, Ms, Queue, Slot, State, TaskId, UnixMs};
+
+/// A task as anybody can see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) state: State,
+    pub(crate) attempt: u32,
+    pub(crate) tries: u32,
+    pub(crate) priority: u8,
+    pub(crate) created: UnixMs,
+    /// Due, ready since, deadline, or finished.
+    pub(crate) at: UnixMs,
+    pub(crate) claimed_at: Option<UnixMs>,
+    pub(crate) drop_at: Option<UnixMs>,
+    pub(crate) expire_at: Option<UnixMs>,
+    pub(crate) worker: Option<String>,
+    /// Payload or result.
+    pub(crate) data: Vec<u8>,
+    pub(crate) error: Option<Vec<u8>>,
+    pub(crate) checkpoint: Option<Vec<u8>>,
+    /// Its own options, over the usual defaults.
+    pub(crate) settings: Defaults,
+}
+
+/// How the last claim of a task stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    Never,
+    Live,
+    Lapsed,
+    Voided,
+    Completed,
+    FailedTo(State),
+    Released,
+}
+
+/// A task as it is known to be.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    pub(crate) seen: Seen,
+    pub(crate) claim: Claim,
+    /// When it became ready, as a number.
+    pub(crate) place: u64,
+    /// The lease of its last claim.
+    pub(crate) lease: Ms,
+    /// What holds for it.
+    pub(crate) settings: Defaults,
+}
+
+/// What clients were told of a task, or that it left the queue.
+#[derive(Clone, Debug)]
+pub(crate) enum Fact {
+    Pushed(String),
+    Claimed(String, u32),
+    Completed(String),
+    Dropped(String),
+}
+
+/// A command, its answer, and when.
+#[derive(Clone, Copy)]
+pub(crate) struct Said<'a> {
+    pub(crate) command: &'a Command,
+    pub(crate) answer: &'a Answer,
+    pub(crate) now: UnixMs,
+    pub(crate) defaults: &'a Defaults,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Book {
+    pub(crate) tasks: BTreeMap<Rc<str>, Rc<Known>>,
+    pub(crate) last_made: MadeId,
+    places: u64,
+}
+
+impl Book {
+    /// Takes note of what a command did, if it is what it may do.
+    pub(crate) fn observe(&mut self, queue: &Queue, events: &[(Event, Slot)], said: &Said<'_>) -> Result<(), String> {
+        let was_due = self.is_due(said.now);
+        let mut now_there = see(queue);
+        let mut entered = Vec::new();
+        let mut changed = 0;
+        for (id, before) in self.tasks.clone() {
+            let after = now_there.remove(&*id);
+            let deed = Deed::of(&id, Some(&before), said);
+            if after.as_ref() == Some(&before.seen) && !deed.must_change() {
+                continue;
+            }
+            changed += 1;
+            let told = |what: String| format!("{id}: {what}\n  before {before:?}\n  after {after:?}");
+            match &after {
+                None => {
+                    before.may_go(&deed, said.now).map_err(told)?;
+                    self.tasks.remove(&id);
+                }
+                Some(after) => {
+                    let (known, enters) = before.become_of(&deed, after, said).map_err(told)?;
+                    if enters {
+                        entered.push((known.seen.state == State::Ready).then_some(before.seen.at).zip(Some(id.clone())));
+                    }
+                    self.tasks.insert(id, Rc::new(known));
+                }
+            }
+        }
+        for (id, after) in now_there {
+            let known = Deed::of(&id, None, said).born(&after, said).map_err(|what| format!("{id}: {what}: {after:?}"))?;
+            self.note_made(&id, said)?;
+            entered.push(Some((UnixMs(0), id.as_str().into())));
+            self.tasks.insert(id.into(), Rc::new(known));
+        }
+        self.give_places(queue, events, entered.into_iter().flatten().collect(), said)?;
+        if let Answer::Count(count) = said.answer {
+            ensure(changed == *count, "it did not do to as many tasks as it says")?;
+        }
+        if let Answer::Left(left) = said.answer {
+            ensure(changed > 0 || !was_due, "a tick did nothing of what is due")?;
+            ensure(*left == self.is_due(said.now), "a tick does not know whether it left something")?;
+        }
+        Ok(())
+    }
+
+    /// Takes note of what left the queue because it was not to be kept.
+    pub(crate) fn observe_drops(&mut self, queue: &Queue, now: UnixMs) -> Result<(), String> {
+        self.tasks.retain(|id, known| queue.find(task_id(id)).is_some() || known.may_go(&Deed::Time, now).is_err());
+        self.describes(queue)
+    }
+
+    /// Whether the queue looks as it is known to.
+    pub(crate) fn describes(&self, queue: &Queue) -> Result<(), String> {
+        let seen = see(queue);
+        ensure(
+            seen.len() == self.tasks.len() && seen.keys().map(String::as_str).eq(self.tasks.keys().map(|id| &**id)),
+            "a task is lost or came from nowhere",
+        )?;
+        match seen.iter().zip(self.tasks.values()).find(|((_, seen), known)| **seen != known.seen) {
+            Some(((id, seen), known)) => Err(format!("{id} is not what it was\n  known {:?}\n  seen  {seen:?}", known.seen)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether time has something to do.
+    pub(crate) fn is_due(&self, now: UnixMs) -> bool {
+        self.tasks.values().any(|known| {
+            let seen = &known.seen;
+            let by_state = match seen.state {
+                State::Scheduled | State::Claimed => seen.at <= now,
+                state => state.is_terminal() && seen.drop_at.is_some_and(|at| at <= now),
+            };
+            by_state || seen.expire_at.is_some_and(|at| at <= now)
+        })
+    }
+
+    /// The ready task to be claimed now: the highest priority, then what became ready first; none whose TTL is over.
+    pub(crate) fn next(&self, now: UnixMs) -> Option<(&str, &Known)> {
+        let claimable = |known: &Known| known.seen.state == State::Ready && known.seen.expire_at.is_none_or(|at| at > now);
+        let ready = self.tasks.iter().filter(|(_, known)| claimable(known)).map(|(id, known)| (&**id, &**known));
+        ready.min_by_key(|(_, known)| (u8::MAX - known.seen.priority, known.place))
+    }
+
+    /// A made id is larger than any before.
+    fn note_made(&mut self, id: &str, said: &Said<'_>) -> Result<(), String> {
+        if let (Command::Push { id: None, .. }, TaskId::Made(made)) = (said.command, task_id(id)) {
+            ensure(made > self.last_made, "a made id went back")?;
+            self.last_made = made;
+        }
+        Ok(())
+    }
+
+    /// Tasks that became ready stand in line in the order in which the queue says that they did; delays ripen by their due times.
+    fn give_places(
+        &mut self,
+        queue: &Queue,
+        events: &[(Event, Slot)],
+        mut entered: Vec<(UnixMs, Rc<str>)>,
+        said: &Said<'_>,
+    ) -> Result<(), String> {
+        let when = |id: &str| queue.find(task_id(id)).and_then(|found| events.iter().position(|&(_, slot)| slot == found));
+        entered.sort_by_key(|(_, id)| when(id));
+        let in_order = entered.is_sorted_by_key(|&(due, _)| due) || !matches!(said.command, Command::Tick { .. });
+        ensure(in_order, "delays did not ripen in their order")?;
+        for (_, id) in entered {
+            self.places += 1;
+            if let Some(known) = self.tasks.get_mut(&id) {
+                Rc::make_mut(known).place = self.places;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// All tasks of a queue as they look.
+fn see(queue: &Queue) -> BTreeMap<String, Seen> {
+    let ids = State::ALL.into_iter().flat_map(|state| listed(queue, state));
+    ids.map(|id| {
+        let view = queue.view(queue.find(task_id(&id)).unwrap(), &Defaults::default());
+        let seen = Seen {
+            state: view.state,
+            attempt: view.attempt,
+            tries: view.tries,
+            priority: view.priority,
+            created: view.created,
+            at: view.instant(),
+            claimed_at: view.claimed_at,
+            drop_at: view.drop_at,
+            expire_at: view.expire_at,
+            worker: view.worker.filter(|_| view.state == State::Claimed).map(str::to_owned),
+            data: view.result.or(view.payload).unwrap().to_vec(),
+            error: view.error.map(<[u8]>::to_vec),
+            checkpoint: view.checkpoint.map(<[u8]>::to_vec),
+            settings: view.settings,
+        };
+        (id, seen)
+    })
+    .collect()
+}

@@ -1,0 +1,91 @@
+//! Commands and answers as lines to read.
+
+use crate::support::{Answer, Command, DelaySpec, PushSpec};
+use taskqueue::op::Next;
+use taskqueue::{Ms, Options, Retention, UnixMs};
+
+/// `command → answer`
+pub(crate) fn describe(command: &Command, answer: &Answer, now: UnixMs) -> String {
+    format!("{} → {}", said(command), answered(answer, now))
+}
+
+fn said(command: &Command) -> String {
+    match command {
+        Command::Push { task, id, renew, .. } => {
+            let id = id.as_ref().map_or(String::new(), |id| format!(" ID {id}"));
+            format!("PUSH {}{id}{}{}", text(&task.payload), if *renew { " RENEW" } else { "" }, order(task))
+        }
+        Command::Claim { worker, lease } => format!("CLAIM WORKER {worker}{}", ms("LEASE", *lease)),
+        Command::Extend { id, attempt, lease, checkpoint } => {
+            let checkpoint =
+                checkpoint.as_deref().map_or(String::new(), |checkpoint| format!(" CHECKPOINT {}", text(checkpoint)));
+            format!("EXTEND {id}{}{}{checkpoint}", token(*attempt), ms("LEASE", *lease))
+        }
+        Command::Complete { id, attempt, result, retain } => {
+            format!("COMPLETE {id} {}{}{}", text(result), token(*attempt), kept("RETAIN", *retain))
+        }
+        Command::Fail { id, attempt, error, next, .. } => {
+            let next = match next {
+                Next::Retry => String::new(),
+                Next::RetryAfter(delay) => format!(" DELAY {}", delay.0),
+                Next::Dead => " DEAD".to_owned(),
+            };
+            format!("FAIL {id} {}{}{next}", text(error), token(*attempt))
+        }
+        Command::Release { id, attempt, delay } => format!("RELEASE {id}{} DELAY {}", token(*attempt), delay.0),
+        Command::Cancel(id) => format!("CANCEL {id}"),
+        Command::Forget(id) => format!("FORGET {id}"),
+        Command::Retry(id) => format!("RETRY {id}"),
+        Command::CancelAll(count) => format!("CANCEL ALL COUNT {count}"),
+        Command::ForgetAll(count) => format!("FORGET ALL COUNT {count}"),
+        Command::RetryAll(count) => format!("RETRY ALL COUNT {count}"),
+        Command::Tick { budget } => format!("tick, {budget} of each kind"),
+    }
+}
+
+fn answered(answer: &Answer, now: UnixMs) -> String {
+    match answer {
+        Answer::Refused(refusal) => format!("{} {refusal}", refusal.code()),
+        Answer::Pushed { id, added } => format!("{id}{}", if *added { "" } else { ", there already" }),
+        Answer::Claimed(None) => "nil".to_owned(),
+        Answer::Claimed(Some((id, _, attempt, deadline))) => format!("{id}, attempt {attempt}, for {} ms", deadline.since(now).0),
+        Answer::Completed(completion) => format!("{completion:?}").to_lowercase(),
+        Answer::State(state) => state.name().to_owned(),
+        Answer::Done => "OK".to_owned(),
+        Answer::Count(count) => count.to_string(),
+        Answer::Left(left) => (if *left { "more is due" } else { "nothing more is due" }).to_owned(),
+    }
+}
+
+fn order(task: &PushSpec) -> String {
+    let Options { attempts, backoff, lease, timeout, retain, retain_failed } = task.options;
+    let delay = match task.delay {
+        DelaySpec::For(0) => String::new(),
+        DelaySpec::For(delay) => format!(" DELAY {delay}"),
+        DelaySpec::At(at) => format!(" AT start+{at}"),
+    };
+    let priority = if task.priority == 0 { String::new() } else { format!(" PRIORITY {}", task.priority) };
+    let attempts = attempts.map_or(String::new(), |attempts| format!(" ATTEMPTS {attempts}"));
+    let times = [ms("TTL", task.ttl.map(Ms)), ms("BACKOFF", backoff), ms("LEASE", lease), ms("TIMEOUT", timeout)].concat();
+    [priority, delay, attempts, times, kept("RETAIN", retain), kept("RETAINFAILED", retain_failed)].concat()
+}
+
+fn text(bytes: &[u8]) -> String {
+    format!("\"{}\"", bytes.escape_ascii())
+}
+
+fn token(attempt: Option<u32>) -> String {
+    attempt.map_or(String::new(), |attempt| format!(" ATTEMPT {attempt}"))
+}
+
+fn ms(name: &str, time: Option<Ms>) -> String {
+    time.map_or(String::new(), |time| format!(" {name} {}", time.0))
+}
+
+fn kept(name: &str, time: Option<Retention>) -> String {
+    match time {
+        Some(Retention::For(time)) => format!(" {name} {}", time.0),
+        Some(Retention::Forever) => format!(" {name} -1"),
+        None => String::new(),
+    }
+}

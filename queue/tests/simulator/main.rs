@@ -1,0 +1,86 @@
+//! A master, its replicas, their disks and clocks, producers and workers, and all that may go wrong between them, from one number.
+//!
+//! `SEEDS=n` runs so many seeds, from `SEED=n` on; `make simulate` runs many. A seed that fails is told as a short history.
+//!
+//! Every command's answer, and what it did to each task, is held against what PROTOCOL says ([`answers`], [`rules`]), on the history
+//! that it met ([`book`]); every replica, restart and promotion against what its master was at that point ([`node`]); in the end
+//! every task must end ([`world`]), and what clients were told is looked at once more by itself ([`history`]).
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::single_match_else,
+    reason = "a test"
+)]
+
+mod answers;
+mod book;
+mod bug;
+mod describe;
+mod history;
+mod node;
+mod plan;
+mod rules;
+#[path = "../support/mod.rs"]
+mod support;
+mod trial;
+mod world;
+
+use bug::Bug;
+use plan::Plan;
+use trial::{failure, report, shrink};
+
+/// How many seeds are run unless `SEEDS` says otherwise, and within how many each bug must be found.
+const SEEDS: u64 = 150;
+
+fn asked(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|number| number.parse().ok())
+}
+
+#[test]
+fn every_promise_is_kept() {
+    let first = asked("SEED").unwrap_or(1);
+    for seed in first..first + asked("SEEDS").unwrap_or(SEEDS) {
+        let plan = Plan::new(seed);
+        assert!(failure(&plan, None).is_none(), "{}", report(seed, &shrink(&plan, None), None));
+    }
+}
+
+/// The first seed that finds a bug, and how it tells.
+fn found(bug: Option<Bug>) -> Option<(u64, Plan, String)> {
+    (1..=SEEDS).find_map(|seed| {
+        let plan = Plan::new(seed);
+        failure(&plan, bug).map(|what| (seed, plan, what))
+    })
+}
+
+#[test]
+fn bugs_on_the_way_are_found() {
+    for bug in Bug::ALL {
+        let (seed, _, what) = found(Some(bug)).unwrap_or_else(|| panic!("{bug:?} is not found"));
+        println!("{bug:?}: seed {seed}: {}", what.lines().next().unwrap_or_default());
+    }
+}
+
+#[test]
+fn a_failure_is_told_shortly() {
+    let bug = Some(Bug::LapseNotSent);
+    let (seed, plan, _) = found(bug).unwrap();
+    let least = shrink(&plan, bug);
+    let told = report(seed, &least, bug);
+    println!("{told}");
+    assert!(least.steps.len() <= 6, "{told}");
+    assert!(["PUSH", "CLAIM", "tick", "node 0"].iter().all(|word| told.contains(word)), "{told}");
+}
+
+#[cfg(feature = "sabotage")]
+#[test]
+fn bugs_in_the_queue_are_found() {
+    use taskqueue::sabotage::{Mutation, with};
+    for mutation in Mutation::ALL {
+        let (seed, _, what) = with(Some(mutation), || found(None)).unwrap_or_else(|| panic!("{mutation:?} is not found"));
+        println!("{mutation:?}: seed {seed}: {}", what.lines().next().unwrap_or_default());
+    }
+}

@@ -1,0 +1,139 @@
+//! A server: its queue, its history, its disk and its clock.
+
+use crate::book::{Book, Fact};
+use crate::bug::Bug;
+use crate::support::START;
+use std::rc::Rc;
+use taskqueue::{MadeId, Queue, UnixMs, effect};
+
+/// One command's effects, as they go to replicas and the AOF, and what is true once they are applied.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) packed: Vec<u8>,
+    /// The queue after it: every node that has come to here on this history has the same.
+    pub(crate) snapshot: Vec<Vec<u8>>,
+    /// What is known of the tasks after it.
+    pub(crate) book: Book,
+    /// What clients were told, and what left the queue.
+    pub(crate) facts: Vec<Fact>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Node {
+    pub(crate) queue: Queue,
+    /// Its history. Two nodes are on the same one as far as they share entries.
+    pub(crate) log: Vec<Rc<Entry>>,
+    /// How much of the history the saved snapshot holds, and the snapshot.
+    saved: (usize, Vec<Vec<u8>>),
+    /// How much of the history is on disk for certain.
+    synced: usize,
+    /// How far its clock is off.
+    skew_ms: i64,
+    /// The last id it made since it was started.
+    pub(crate) last_made: MadeId,
+}
+
+impl Node {
+    /// The node's clock.
+    pub(crate) fn now(&self, time_ms: u64) -> UnixMs {
+        UnixMs((START.0 + time_ms).saturating_add_signed(self.skew_ms))
+    }
+
+    /// The clock jumps, but not to before the epoch.
+    pub(crate) fn jump(&mut self, ms: i64) {
+        self.skew_ms = (self.skew_ms + ms).clamp(-50_000, 50_000);
+    }
+
+    /// What is known of the queue on this node's history.
+    pub(crate) fn book(&self) -> Book {
+        self.log.last().map(|entry| entry.book.clone()).unwrap_or_default()
+    }
+
+    pub(crate) fn sync(&mut self) {
+        self.synced = self.log.len();
+    }
+
+    pub(crate) fn save(&mut self) {
+        self.saved = (self.log.len(), self.queue.snapshot());
+        self.synced = self.log.len();
+    }
+
+    /// Receives some of the master's effects.
+    pub(crate) fn replicate(&mut self, master: &Self, commands: usize, bug: Option<Bug>) -> Result<(), String> {
+        if !master.continues(&self.log) {
+            self.queue = load(&master.queue.snapshot(), bug)?;
+            self.log.clone_from(&master.log);
+            self.verify()?;
+            self.save();
+            return Ok(());
+        }
+        let mut next: Vec<_> = master.log[self.log.len()..].iter().take(commands).cloned().collect();
+        if bug == Some(Bug::EffectsOvertake) && next.len() > 1 {
+            next.swap(0, 1);
+        }
+        for entry in next {
+            self.apply(&entry, bug)?;
+            self.log.push(entry);
+            self.verify()?;
+        }
+        Ok(())
+    }
+
+    /// Starts again from its snapshot and, with `aof`, what was synced and some of what was not.
+    pub(crate) fn restart(&mut self, aof: bool, unsynced: usize, bug: Option<Bug>) -> Result<(), String> {
+        let end = if aof { (self.synced + unsynced).min(self.log.len()) } else { self.saved.0 };
+        self.queue = load(&self.saved.1, bug)?;
+        for index in self.saved.0..end {
+            let entry = self.log[index].clone();
+            self.apply(&entry, bug)?;
+        }
+        self.log.truncate(end);
+        self.synced = end;
+        self.last_made = MadeId::default();
+        self.verify()
+    }
+
+    /// Whether this node's history begins with that one.
+    fn continues(&self, log: &[Rc<Entry>]) -> bool {
+        match log.last() {
+            Some(last) => self.log.get(log.len() - 1).is_some_and(|entry| Rc::ptr_eq(entry, last)),
+            None => true,
+        }
+    }
+
+    fn apply(&mut self, entry: &Entry, bug: Option<Bug>) -> Result<(), String> {
+        let times = if bug == Some(Bug::EffectsTwice) { 2 } else { 1 };
+        for _ in 0..times {
+            let packed = bug.map_or_else(|| entry.packed.clone(), |bug| bug.in_flight(&entry.packed, self.skew_ms));
+            apply(&mut self.queue, &packed)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the queue is what its history says.
+    pub(crate) fn verify(&self) -> Result<(), String> {
+        #[cfg(debug_assertions)]
+        self.queue.check()?;
+        let expected = self.log.last().map_or_else(|| Queue::default().snapshot(), |entry| entry.snapshot.clone());
+        if self.queue.snapshot() != expected {
+            return Err(format!("a node differs from what the master was after {} commands", self.log.len()));
+        }
+        self.book().describes(&self.queue)
+    }
+}
+
+fn apply(queue: &mut Queue, packed: &[u8]) -> Result<(), String> {
+    effect::unpack(packed).try_for_each(|effect| {
+        let effect = effect.map_err(|mismatch| mismatch.to_string())?;
+        queue.apply(&effect).map(drop).map_err(|mismatch| format!("{mismatch}: {effect:?}"))
+    })
+}
+
+/// A queue from its snapshot.
+fn load(snapshot: &[Vec<u8>], bug: Option<Bug>) -> Result<Queue, String> {
+    let mut queue = Queue::default();
+    for chunk in snapshot {
+        apply(&mut queue, &bug.map_or_else(|| chunk.clone(), |bug| bug.in_flight(chunk, 0)))?;
+    }
+    Ok(queue)
+}

@@ -1,0 +1,272 @@
+//! What is going to happen: drawn from one number, and nothing but data, so that steps can be left out and run again.
+
+use crate::support::{DelaySpec, PushSpec};
+use taskqueue::op::Next;
+use taskqueue::{Defaults, Ms, Options, Retention};
+
+/// A whole run.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) nodes: usize,
+    pub(crate) defaults: Defaults,
+    pub(crate) steps: Vec<Step>,
+}
+
+/// One thing that happens. Numbers pick among what there is at that moment, so that a step means something whatever comes before it.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    /// A producer pushes; if the answer is `lost`, it does not know that it did.
+    Push {
+        task: PushSpec,
+        id: Option<usize>,
+        renew: bool,
+        lost: bool,
+    },
+    /// A producer says an earlier push again.
+    PushAgain {
+        pick: usize,
+    },
+    /// A worker claims; if the answer is `lost`, nobody knows of the claim.
+    Claim {
+        worker: usize,
+        lease: Option<Ms>,
+        lost: bool,
+    },
+    /// A worker extends a claim that it knows of.
+    Extend {
+        worker: usize,
+        claim: usize,
+        lease: Option<Ms>,
+        checkpoint: Option<Vec<u8>>,
+    },
+    /// A worker answers for a claim that it knows of, live, lost or answered already; `bare`: without ATTEMPT.
+    Answer {
+        worker: usize,
+        claim: usize,
+        verdict: Verdict,
+        bare: bool,
+    },
+    /// A worker says its last answer for a claim again.
+    AnswerAgain {
+        worker: usize,
+        claim: usize,
+    },
+    /// A worker crashes and forgets its claims.
+    Crash {
+        worker: usize,
+    },
+    Cancel(usize),
+    Retry(usize),
+    Forget(usize),
+    CancelAll(usize),
+    RetryAll(usize),
+    ForgetAll(usize),
+    /// The master does what has fallen due, at most so much of each kind.
+    Tick {
+        budget: usize,
+    },
+    /// Time passes everywhere.
+    Wait {
+        ms: u64,
+    },
+    /// The clock of a node jumps.
+    Jump {
+        node: usize,
+        ms: i64,
+    },
+    /// A replica receives so many commands' effects; the whole queue first, if it is of another history.
+    Replicate {
+        node: usize,
+        commands: usize,
+    },
+    /// A node's AOF is on disk up to here.
+    Sync {
+        node: usize,
+    },
+    /// A node saves a snapshot, and its AOF begins anew with it.
+    Save {
+        node: usize,
+    },
+    /// A node crashes and starts again from its snapshot and, with `aof`, all that was synced and so many commands more.
+    Restart {
+        node: usize,
+        aof: bool,
+        unsynced: usize,
+    },
+    /// A node becomes the master, with what it has.
+    Promote {
+        node: usize,
+    },
+}
+
+/// What a worker says of its task.
+#[derive(Clone, Debug)]
+pub(crate) enum Verdict {
+    Complete { result: Vec<u8>, retain: Option<Retention> },
+    Fail { error: Vec<u8>, next: Next, dice: u64 },
+    Release { delay: Ms },
+}
+
+/// Random numbers: splitmix64, so that a run is one number.
+#[derive(Debug)]
+pub(crate) struct Dice(pub(crate) u64);
+
+impl Dice {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    fn number(&mut self, end: usize) -> usize {
+        usize::try_from(self.below(end as u64)).unwrap()
+    }
+
+    fn one_in(&mut self, of: u64) -> bool {
+        self.below(of) == 0
+    }
+
+    fn of<T: Clone>(&mut self, choices: &[T]) -> T {
+        choices[self.number(choices.len())].clone()
+    }
+
+    fn maybe<T>(&mut self, one_in: u64, draw: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        self.one_in(one_in).then(|| draw(self))
+    }
+
+    fn millis(&mut self) -> Ms {
+        Ms(1 + self.below(60))
+    }
+
+    fn retention(&mut self) -> Retention {
+        let short = Retention::For(self.millis());
+        self.of(&[Retention::For(Ms(0)), short, short, Retention::For(Ms(1000)), Retention::Forever])
+    }
+
+    fn bytes(&mut self) -> Vec<u8> {
+        format!("{:x}", self.below(1 << 16)).into_bytes()
+    }
+
+    fn attempts(&mut self) -> u16 {
+        self.of(&[0, 1, 1, 2, 2, 3])
+    }
+
+    fn backoff(&mut self) -> Ms {
+        self.of(&[Ms(0), Ms(10), Ms(10), Ms(40), Ms(3_000_000)])
+    }
+
+    fn defaults(&mut self) -> Defaults {
+        Defaults {
+            attempts: self.attempts(),
+            backoff: self.backoff(),
+            lease: self.millis(),
+            timeout: self.maybe(3, Self::millis),
+            retain: self.retention(),
+            retain_failed: self.retention(),
+        }
+    }
+
+    fn options(&mut self) -> Options {
+        Options {
+            attempts: self.maybe(2, Self::attempts),
+            backoff: self.maybe(2, Self::backoff),
+            lease: self.maybe(2, Self::millis),
+            timeout: self.maybe(4, Self::millis),
+            retain: self.maybe(2, Self::retention),
+            retain_failed: self.maybe(2, Self::retention),
+        }
+    }
+
+    fn task(&mut self) -> PushSpec {
+        let (wait, at) = (DelaySpec::For(self.millis().0), DelaySpec::At(self.below(1000)));
+        PushSpec {
+            payload: self.bytes(),
+            priority: self.of(&[0, 0, 0, 7, 255]),
+            delay: self.of(&[DelaySpec::For(0), DelaySpec::For(0), DelaySpec::For(0), wait, at]),
+            ttl: self.maybe(4, |dice| dice.below(90)),
+            options: if self.one_in(2) { self.options() } else { Options::default() },
+        }
+    }
+
+    fn verdict(&mut self) -> Verdict {
+        match self.below(6) {
+            0 | 1 => Verdict::Complete { result: self.bytes(), retain: self.maybe(4, Self::retention) },
+            2 | 3 => {
+                let after = Next::RetryAfter(self.millis());
+                let next = self.of(&[Next::Retry, Next::Retry, Next::RetryAfter(Ms(0)), after, Next::Dead]);
+                Verdict::Fail { error: self.bytes(), next, dice: self.next() }
+            }
+            _ => Verdict::Release { delay: if self.one_in(2) { self.millis() } else { Ms(0) } },
+        }
+    }
+}
+
+/// A kind of step, how often it comes, and how it is drawn.
+type Kind = (u64, fn(&mut Dice) -> Step);
+
+const WORKERS: usize = 3;
+pub(crate) const NODES_MAX: usize = 3;
+
+const KINDS: [Kind; 21] = [
+    (14, |dice| Step::Push {
+        task: dice.task(),
+        id: dice.maybe(2, |dice| dice.number(8)),
+        renew: dice.one_in(2),
+        lost: dice.one_in(5),
+    }),
+    (4, |dice| Step::PushAgain { pick: dice.number(8) }),
+    (16, |dice| Step::Claim { worker: dice.number(WORKERS), lease: dice.maybe(4, Dice::millis), lost: dice.one_in(8) }),
+    (5, |dice| Step::Extend {
+        worker: dice.number(WORKERS),
+        claim: dice.number(3),
+        lease: dice.maybe(2, Dice::millis),
+        checkpoint: dice.maybe(2, Dice::bytes),
+    }),
+    (14, |dice| Step::Answer {
+        worker: dice.number(WORKERS),
+        claim: dice.number(4),
+        verdict: dice.verdict(),
+        bare: dice.one_in(10),
+    }),
+    (5, |dice| Step::AnswerAgain { worker: dice.number(WORKERS), claim: dice.number(4) }),
+    (1, |dice| Step::Crash { worker: dice.number(WORKERS) }),
+    (3, |dice| Step::Cancel(dice.number(8))),
+    (5, |dice| Step::Retry(dice.number(8))),
+    (2, |dice| Step::Forget(dice.number(8))),
+    (1, |dice| Step::CancelAll(dice.number(4))),
+    (1, |dice| Step::RetryAll(dice.number(4))),
+    (1, |dice| Step::ForgetAll(dice.number(4))),
+    (12, |dice| Step::Tick { budget: dice.of(&[1, 1, 2, 1000]) }),
+    (12, |dice| Step::Wait { ms: dice.below(40) }),
+    (2, |dice| Step::Jump { node: dice.number(NODES_MAX), ms: dice.of(&[-2000, -100, -20, 20, 100, 2000]) }),
+    (12, |dice| Step::Replicate { node: dice.number(NODES_MAX), commands: 1 + dice.number(6) }),
+    (3, |dice| Step::Sync { node: dice.number(NODES_MAX) }),
+    (2, |dice| Step::Save { node: dice.number(NODES_MAX) }),
+    (2, |dice| Step::Restart { node: dice.number(NODES_MAX), aof: !dice.one_in(4), unsynced: dice.number(4) }),
+    (2, |dice| Step::Promote { node: dice.number(NODES_MAX) }),
+];
+
+impl Plan {
+    /// The run of a seed. Each leaves some kinds of steps out and has others twice as often.
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut dice = Dice(seed);
+        let weights = KINDS.map(|(weight, _)| weight * dice.of(&[0, 1, 1, 1, 2]));
+        let weights = [&[KINDS[0].0, weights[1], KINDS[2].0], &weights[3..]].concat();
+        let draw = |dice: &mut Dice| {
+            let mut left = dice.below(weights.iter().sum());
+            let kind = weights.iter().position(|&weight| {
+                let found = left < weight;
+                left = left.saturating_sub(weight);
+                found
+            });
+            KINDS[kind.unwrap()].1(dice)
+        };
+        let (nodes, defaults, len) = (2 + dice.number(NODES_MAX - 1), dice.defaults(), 20 + dice.number(130));
+        Self { nodes, defaults, steps: (0..len).map(|_| draw(&mut dice)).collect() }
+    }
+}

@@ -1,0 +1,287 @@
+//! The life of a task as PROTOCOL draws it: what may become of it by each deed, and by time.
+
+use crate::book::{Claim, Known, Said, Seen};
+use crate::support::{Answer, Command, DelaySpec, PushSpec, START};
+use taskqueue::op::{Completion, LEASE_EXPIRED, Next, TIMEOUT};
+use taskqueue::{Defaults, Ms, Retention, State, UnixMs};
+
+/// An error that says `what`, unless it holds.
+pub(crate) fn ensure(holds: bool, what: &str) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(what.to_owned()) }
+}
+
+/// What was done to a task, by what its client was told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Deed<'a> {
+    /// Nothing.
+    Nothing,
+    /// What time does.
+    Time,
+    Pushed(&'a PushSpec),
+    Claimed(&'a str, Option<Ms>),
+    Extended(Option<Ms>, Option<&'a [u8]>),
+    Completed(&'a [u8], Option<Retention>),
+    Failed(&'a [u8], Next, State),
+    Released(Ms),
+    /// To this and others, or to this if it can be.
+    Canceled,
+    Retried,
+    Forgotten,
+    /// One of those three, but only to some tasks that the queue chose.
+    Some(Choice),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Choice {
+    Cancel,
+    Retry,
+    Forget,
+}
+
+impl<'a> Deed<'a> {
+    pub(crate) fn of(id: &str, before: Option<&Known>, said: &Said<'a>) -> Self {
+        let is_open = before.is_some_and(Known::is_answerable);
+        match (said.command, said.answer) {
+            (Command::Push { task, .. }, Answer::Pushed { id: pushed, added: true }) if pushed == id => Self::Pushed(task),
+            (Command::Claim { worker, lease }, Answer::Claimed(Some((claimed, ..)))) if claimed == id => {
+                Self::Claimed(worker, *lease)
+            }
+            (Command::Extend { id: of, lease, checkpoint, .. }, Answer::Done) if of == id => {
+                Self::Extended(*lease, checkpoint.as_deref())
+            }
+            (Command::Complete { id: of, result, retain, .. }, Answer::Completed(Completion::Published)) if of == id => {
+                Self::Completed(result, *retain)
+            }
+            (Command::Fail { id: of, error, next, .. }, Answer::State(to)) if of == id && is_open => {
+                Self::Failed(error, *next, *to)
+            }
+            (Command::Release { id: of, delay, .. }, Answer::Done) if of == id && is_open => Self::Released(*delay),
+            (Command::Cancel(of), Answer::Count(1)) if of == id => Self::Canceled,
+            (Command::Retry(of), Answer::Count(1)) if of == id => Self::Retried,
+            (Command::Forget(of), Answer::Count(1)) if of == id => Self::Forgotten,
+            (Command::CancelAll(_), _) => Self::Some(Choice::Cancel),
+            (Command::RetryAll(_), _) => Self::Some(Choice::Retry),
+            (Command::ForgetAll(_), _) => Self::Some(Choice::Forget),
+            (Command::Tick { .. } | Command::Claim { .. }, _) => Self::Time,
+            _ => Self::Nothing,
+        }
+    }
+
+    /// Whether a task to which it was done looks otherwise than before.
+    pub(crate) const fn must_change(&self) -> bool {
+        !matches!(self, Self::Nothing | Self::Time | Self::Some(_) | Self::Extended(..))
+    }
+
+    /// A task that was not there.
+    pub(crate) fn born(&self, after: &Seen, said: &Said<'_>) -> Result<Known, String> {
+        let Self::Pushed(task) = self else { return Err("it was not pushed".to_owned()) };
+        let seen = pushed(task, 0, said.now);
+        ensure(seen == *after, "it is not what was pushed")?;
+        Ok(Known { seen, claim: Claim::Never, place: 0, lease: Ms(0), settings: said.defaults.with(&task.options) })
+    }
+}
+
+fn pushed(task: &PushSpec, attempt: u32, now: UnixMs) -> Seen {
+    let due = due(task.delay, now);
+    Seen {
+        state: if due > now { State::Scheduled } else { State::Ready },
+        attempt,
+        tries: 0,
+        priority: task.priority,
+        created: now,
+        at: due.max(now),
+        claimed_at: None,
+        drop_at: None,
+        expire_at: task.ttl.map(|ttl| now.after(Ms(ttl))),
+        worker: None,
+        data: task.payload.clone(),
+        error: None,
+        checkpoint: None,
+        settings: Defaults::default().with(&task.options),
+    }
+}
+
+pub(crate) fn due(delay: DelaySpec, now: UnixMs) -> UnixMs {
+    match delay {
+        DelaySpec::For(ms) => now.after(Ms(ms)),
+        DelaySpec::At(ms) => START.after(Ms(ms)),
+    }
+}
+
+impl Known {
+    /// Whether its last claim can be answered.
+    pub(crate) fn is_answerable(&self) -> bool {
+        self.seen.state == State::Claimed || (self.seen.state == State::Ready && self.claim == Claim::Lapsed)
+    }
+
+    pub(crate) fn has_tries_left(&self) -> bool {
+        let attempts = u32::from(self.settings.attempts);
+        attempts == 0 || self.seen.tries < attempts
+    }
+
+    pub(crate) fn ended_badly(&self) -> bool {
+        matches!(self.seen.state, State::Failed | State::Canceled | State::Expired)
+    }
+
+    /// Whether it may leave the queue.
+    pub(crate) fn may_go(&self, deed: &Deed<'_>, now: UnixMs) -> Result<(), String> {
+        ensure(self.seen.state.is_terminal(), "it is gone, and had not ended")?;
+        match deed {
+            Deed::Forgotten | Deed::Some(Choice::Forget) => Ok(()),
+            Deed::Time => ensure(self.seen.drop_at.is_some_and(|at| at <= now), "it is gone before its time"),
+            _ => Err("it is gone, and nobody dropped it".to_owned()),
+        }
+    }
+
+    /// What becomes of it, if that is as it looks; and whether it got a new place in line.
+    pub(crate) fn become_of(&self, deed: &Deed<'_>, after: &Seen, said: &Said<'_>) -> Result<(Self, bool), String> {
+        let mut next = self.clone();
+        let enters = next.undergo(deed, after, said.now, said.defaults)?;
+        ensure(next.seen == *after, &format!("it should have become {:?}", next.seen))?;
+        Ok((next, enters))
+    }
+
+    fn undergo(&mut self, deed: &Deed<'_>, after: &Seen, now: UnixMs, defaults: &Defaults) -> Result<bool, String> {
+        match *deed {
+            Deed::Pushed(task) => {
+                ensure(self.ended_badly(), "it was pushed anew and had not ended badly")?;
+                self.seen = pushed(task, self.seen.attempt, now);
+                self.settings = defaults.with(&task.options);
+                self.void();
+                Ok(true)
+            }
+            Deed::Claimed(worker, lease) => self.be_claimed(worker, lease, now),
+            Deed::Extended(lease, checkpoint) => {
+                ensure(self.claim == Claim::Live, "a lost claim was extended")?;
+                let timeout_at = self.seen.claimed_at.zip(self.settings.timeout).map(|(at, timeout)| at.after(timeout));
+                self.seen.at = timeout_at.into_iter().fold(now.after(lease.unwrap_or(self.lease)), Ord::min);
+                self.seen.checkpoint = checkpoint.map(<[u8]>::to_vec).or(self.seen.checkpoint.take());
+                Ok(false)
+            }
+            Deed::Completed(result, retain) => {
+                ensure(self.is_answerable(), "a lost claim completed it, or one that had been answered")?;
+                self.claim = Claim::Completed;
+                (self.seen.data, self.seen.error, self.seen.checkpoint) = (result.to_vec(), None, None);
+                self.end(State::Completed, retain.unwrap_or(self.settings.retain), now);
+                Ok(false)
+            }
+            Deed::Failed(error, next, to) => self.fail(error, next, to, after, now),
+            Deed::Released(delay) => {
+                let since = if self.seen.state == State::Ready { self.seen.at } else { now };
+                self.claim = Claim::Released;
+                self.seen.tries = self.seen.tries.saturating_sub(1);
+                if delay == Ms(0) {
+                    self.stand(State::Ready, since);
+                } else {
+                    self.stand(State::Scheduled, now.after(delay));
+                }
+                Ok(false)
+            }
+            Deed::Canceled | Deed::Some(Choice::Cancel) => {
+                ensure(!self.seen.state.is_terminal(), "it was canceled and had ended")?;
+                let deadline = (self.seen.state == State::Claimed).then_some(self.seen.at);
+                self.end(State::Canceled, self.settings.retain, now);
+                self.seen.drop_at = self.seen.drop_at.map(|at| deadline.into_iter().fold(at, Ord::max));
+                self.void();
+                Ok(false)
+            }
+            Deed::Retried | Deed::Some(Choice::Retry) => {
+                ensure(self.ended_badly() || self.seen.state == State::Scheduled, "what was retried had not ended badly")?;
+                (self.seen.error, self.seen.tries) = (None, 0);
+                self.stand(State::Ready, now);
+                self.void();
+                Ok(true)
+            }
+            Deed::Time => self.age(after.state, now),
+            Deed::Nothing | Deed::Forgotten | Deed::Some(Choice::Forget) => Err("nobody did anything to it".to_owned()),
+        }
+    }
+
+    fn be_claimed(&mut self, worker: &str, lease: Option<Ms>, now: UnixMs) -> Result<bool, String> {
+        ensure(self.seen.state == State::Ready, "it was claimed and was not ready")?;
+        ensure(self.has_tries_left(), "it was claimed more often than its tries")?;
+        self.lease = lease.unwrap_or(self.settings.lease);
+        let timeout_at = self.settings.timeout.map(|timeout| now.after(timeout));
+        self.stand(State::Claimed, timeout_at.into_iter().fold(now.after(self.lease), Ord::min));
+        (self.seen.claimed_at, self.seen.expire_at) = (Some(now), None);
+        self.seen.worker = Some(worker.to_owned());
+        self.seen.attempt += 1;
+        self.seen.tries += 1;
+        self.claim = Claim::Live;
+        Ok(false)
+    }
+
+    fn fail(&mut self, error: &[u8], next: Next, to: State, after: &Seen, now: UnixMs) -> Result<bool, String> {
+        self.claim = Claim::FailedTo(to);
+        self.seen.error = Some(error.to_vec());
+        if to == State::Failed {
+            ensure(next == Next::Dead || !self.has_tries_left(), "it failed with tries left")?;
+            self.end(State::Failed, self.settings.retain_failed, now);
+            return Ok(false);
+        }
+        ensure(next != Next::Dead && self.has_tries_left(), "it goes on without tries left")?;
+        let waits = match next {
+            Next::RetryAfter(delay) => delay..=delay,
+            // Doubled for each try before, at most an hour, and 10 % to either side.
+            _ => {
+                let doubled = self.settings.backoff.0 << (self.seen.tries - 1).min(30);
+                let wait = doubled.min(3_600_000);
+                Ms(wait * 9 / 10)..=Ms(wait * 11 / 10)
+            }
+        };
+        if to == State::Ready {
+            ensure(waits.contains(&Ms(0)), "its backoff was skipped")?;
+            self.stand(State::Ready, now);
+            return Ok(true);
+        }
+        ensure(waits.contains(&after.at.since(now)), "its backoff is not what was asked for")?;
+        self.stand(State::Scheduled, after.at);
+        Ok(false)
+    }
+
+    /// Time did something to it, which now looks to be in this state.
+    fn age(&mut self, after: State, now: UnixMs) -> Result<bool, String> {
+        if after == State::Expired {
+            ensure(self.seen.expire_at.is_some_and(|at| at <= now), "it expired before its time")?;
+            self.end(State::Expired, self.settings.retain, now);
+            return Ok(false);
+        }
+        ensure(matches!(self.seen.state, State::Scheduled | State::Claimed), "time did something to it")?;
+        ensure(self.seen.at <= now, "it ripened or lapsed before its time")?;
+        if self.seen.state == State::Scheduled {
+            self.stand(State::Ready, now);
+            return Ok(true);
+        }
+        self.claim = Claim::Lapsed;
+        if self.has_tries_left() {
+            self.stand(State::Ready, now);
+            return Ok(false);
+        }
+        let timed_out =
+            self.seen.claimed_at.zip(self.settings.timeout).map(|(at, timeout)| at.after(timeout)) == Some(self.seen.at);
+        self.seen.error = Some(if timed_out { TIMEOUT.to_vec() } else { LEASE_EXPIRED.to_vec() });
+        self.end(State::Failed, self.settings.retain_failed, now);
+        Ok(false)
+    }
+
+    fn stand(&mut self, state: State, at: UnixMs) {
+        (self.seen.state, self.seen.at) = (state, at);
+        (self.seen.claimed_at, self.seen.worker, self.seen.drop_at) = (None, None, None);
+    }
+
+    fn end(&mut self, state: State, kept: Retention, now: UnixMs) {
+        self.stand(state, now);
+        self.seen.expire_at = None;
+        self.seen.drop_at = match kept {
+            Retention::For(time) => Some(now.after(time)),
+            Retention::Forever => None,
+        };
+    }
+
+    /// Its claims so far are lost.
+    fn void(&mut self) {
+        if self.seen.attempt > 0 {
+            self.claim = Claim::Voided;
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! A cluster of several nodes: slots that move, masters that die, and the queues in them.
+
+use crate::support::{
+    Server, Value, bulk,
+    cluster::{AGREEMENT, Cluster, id},
+    eventually_eq, eventually_within, holds_for, now_ms,
+    task::{Claim, ids_of},
+};
+
+/// Tasks of this queue that fall due one after the other over `from_ms` to `from_ms` + 600, half by delay and half by lapse.
+fn pending(server: &Server, queue: &str, count: i64, from_ms: i64) {
+    let mut client = server.client();
+    let lines: Vec<_> = (0..count).map(|n| format!("TASK.PUSH {queue} x ID held{n} PRIORITY 9 ATTEMPTS 0")).collect();
+    client.run_each(&lines);
+    let lines: Vec<_> = (0..count).map(|n| format!("TASK.CLAIM {queue} LEASE {}", from_ms + n % 600)).collect();
+    client.run_each(&lines);
+    let lines: Vec<_> = (0..count).map(|n| format!("TASK.PUSH {queue} x ID later{n} DELAY {}", from_ms + n % 600)).collect();
+    client.run_each(&lines);
+}
+
+fn total(server: &Server, queue: &str, name: &str) -> i64 {
+    match server.run(&format!("TASK.INFO {queue}")) {
+        info if info.is_error() => -1,
+        info => info.field("totals").field(name).int(),
+    }
+}
+
+/// All of `pending` has fallen due on `server`, each once.
+#[track_caller]
+fn all_fell_due(server: &Server, queue: &str, count: i64) {
+    eventually_within(AGREEMENT, || {
+        let info = server.run(&format!("TASK.INFO {queue}"));
+        !info.is_error() && info.field("ready") == 2 * count
+    });
+    assert_eq!(total(server, queue, "lapsed"), count);
+    let ready = usize::try_from(2 * count).expect("a count");
+    let claims = server.client().run_each(&vec![format!("TASK.CLAIM {queue} COUNT 100"); ready / 100 + 1]);
+    let claims: Vec<_> = claims.iter().filter(|claims| !claims.is_nil()).flat_map(Claim::all_of).collect();
+    assert_eq!(claims.len(), ready);
+    assert!(claims.iter().all(|claim| claim.attempt == if claim.id.starts_with("held") { 2 } else { 1 }));
+}
+
+/// A queue that moves: its tasks in hand, its worker that waits on another queue of the slot, its many deadlines.
+struct Moving<'a> {
+    source: &'a Server,
+    target: &'a Server,
+    slot: usize,
+    deadline: i64,
+    worker: crate::support::Client,
+}
+
+const QUEUE: &str = "{moving}";
+const EMPTY: &str = "{moving}.empty";
+const DEADLINES: i64 = 1_000;
+
+impl<'a> Moving<'a> {
+    fn prepare(cluster: &'a Cluster) -> Self {
+        let (slot, source, target) = cluster.place(QUEUE);
+        source.run_all(&[
+            &format!("TASK.PUSH {QUEUE}.hand x ID hand"),
+            &format!("TASK.CLAIM {QUEUE}.hand LEASE 900000 WORKER ann"),
+        ]);
+        let deadline = source.task(&format!("{QUEUE}.hand"), "hand", "deadline").int();
+        pending(source, QUEUE, DEADLINES, 1_200);
+        let worker = source.block(&format!("TASK.CLAIM {EMPTY} BLOCK 0"));
+        Self { source, target, slot, deadline, worker }
+    }
+
+    /// The slot has moved: time went on in it, once, and nothing of it is left behind.
+    #[track_caller]
+    fn has_moved(mut self) {
+        let Self { source, target, slot, .. } = self;
+        let moved = self.worker.try_read(AGREEMENT).expect("an open connection").expect("an answer");
+        moved.assert_refused("MOVED", &[&slot.to_string(), &target.port().to_string()]);
+        let mut worker = target.block(&format!("TASK.CLAIM {EMPTY} BLOCK 0"));
+        target.run(&format!("TASK.PUSH {EMPTY} x ID a DELAY 20"));
+        assert_eq!(Claim::of(&worker.read()).id, "a");
+        all_fell_due(target, QUEUE, DEADLINES);
+        let hand = format!("{QUEUE}.hand");
+        assert_eq!(target.task(&hand, "hand", "deadline"), self.deadline);
+        source.run(&format!("TASK.COMPLETE {hand} hand done ATTEMPT 1")).assert_refused("MOVED", &[]);
+        assert_eq!(target.run(&format!("TASK.COMPLETE {hand} hand done ATTEMPT 1")), "OK");
+        holds_for(100, || source.run("DBSIZE") == 0);
+    }
+}
+
+/// Commands for another node's slot are sent there; queues with one hash tag are together; a client finds them all.
+#[test]
+fn queues_are_spread_and_found() {
+    let cluster = Cluster::start(3, false);
+    let mut client = cluster.client();
+    for n in 0..30 {
+        assert_eq!(client.run(&format!("TASK.PUSH queue:{n} x ID a DELAY 10")), "a");
+    }
+    assert!(cluster.masters.iter().all(|master| master.run("DBSIZE").int() > 0), "each has some");
+    for n in 0..30 {
+        let claim = client.run(&format!("TASK.CLAIM queue:{n} BLOCK 0"));
+        assert_eq!(claim.at(0), "a");
+        assert_eq!(client.run(&format!("TASK.COMPLETE queue:{n} a done ATTEMPT 1")), "OK");
+        let (slot, owner, other) = cluster.place(&format!("queue:{n}"));
+        let port = owner.port().to_string();
+        for line in
+            ["PUSH queue x", "CLAIM queue", "CLAIM queue BLOCK 0", "COMPLETE queue a x", "RESULT queue a BLOCK 0", "INFO queue"]
+        {
+            let line = line.replacen("queue", &format!("queue:{n}"), 1);
+            other.run(&format!("TASK.{line}")).assert_refused("MOVED", &[&slot.to_string(), &port]);
+        }
+    }
+    let places: Vec<_> = (0..9).map(|n| cluster.place(&format!("{{tag}}:{n}")).0).collect();
+    assert!(places.iter().all(|slot| *slot == places[0]));
+    let other = cluster.place("{tag}").1;
+    let script = r#"EVAL "redis.call('TASK.PUSH', KEYS[1], 'x') return redis.call('TASK.PUSH', KEYS[2], 'x', 'ID', 'b')" 2 {tag}:1 {tag}:2"#;
+    assert_eq!(other.run(script), bulk("b"));
+}
+
+/// A slot is moved key by key with MIGRATE, while claims are in hand, a worker waits and deadlines pass.
+#[test]
+fn a_slot_is_migrated() {
+    let cluster = Cluster::start(3, false);
+    let mut moving = Moving::prepare(&cluster);
+    let Moving { source, target, slot, .. } = moving;
+    let (from, to) = (id(source), id(target));
+    target.run_all(&[&format!("CLUSTER SETSLOT {slot} IMPORTING {from}")]);
+    source.run_all(&[&format!("CLUSTER SETSLOT {slot} MIGRATING {to}")]);
+    let hand = format!("{QUEUE}.hand");
+    assert_eq!(source.run(&format!("TASK.EXTEND {hand} hand ATTEMPT 1 LEASE 900000")), "OK");
+    moving.deadline = source.task(&hand, "hand", "deadline").int();
+    eventually_within(AGREEMENT, || total(source, QUEUE, "lapsed") > 0);
+    for key in [QUEUE, &hand] {
+        assert_eq!(source.run(&format!("MIGRATE 127.0.0.1 {} {key} 0 5000", target.port())), "OK");
+    }
+    source.run(&format!("TASK.GET {hand} hand")).assert_refused("ASK", &[&slot.to_string(), &target.port().to_string()]);
+    target.run(&format!("TASK.GET {hand} hand")).assert_refused("MOVED", &[&source.port().to_string()]);
+    let mut asking = target.client();
+    assert_eq!(asking.run("ASKING"), "OK");
+    assert_eq!(asking.run(&format!("TASK.GET {hand} hand")).field("state"), "claimed");
+    // Nobody may write there without asking, and neither may time.
+    let lapsed = |asking: &mut crate::support::Client| {
+        asking.run("ASKING");
+        asking.run(&format!("TASK.INFO {QUEUE}")).field("totals").field("lapsed").int()
+    };
+    let before = lapsed(&mut asking);
+    holds_for(150, || source.run("DBSIZE") == 0 && lapsed(&mut asking) == before);
+    for node in [target, source] {
+        node.run_all(&[&format!("CLUSTER SETSLOT {slot} NODE {to}")]);
+    }
+    moving.has_moved();
+}
+
+/// Valkey's atomic slot migration moves a slot whole, while claims are in hand, a worker waits and deadlines pass.
+#[test]
+fn a_slot_is_migrated_atomically() {
+    let probe = Server::start();
+    let help = probe.run("CLUSTER HELP");
+    let known = !help.is_error() && help.items().iter().any(|line| line.text().contains("MIGRATESLOTS"));
+    if !known && !probe.info("server_name").contains("valkey") {
+        println!("skipped: this server has no CLUSTER MIGRATESLOTS (Valkey 9 has)");
+        return;
+    }
+    let cluster = Cluster::start(3, false);
+    let moving = Moving::prepare(&cluster);
+    let Moving { source, target, slot, .. } = moving;
+    eventually_within(AGREEMENT, || total(source, QUEUE, "lapsed") > 0);
+    let reply = source.run(&format!("CLUSTER MIGRATESLOTS SLOTSRANGE {slot} {slot} NODE {}", id(target)));
+    assert_eq!(reply, "OK");
+    eventually_within(AGREEMENT, || {
+        let migrations = format!("{:?}", source.run("CLUSTER GETSLOTMIGRATIONS"));
+        assert!(!migrations.contains("failed"), "{migrations}");
+        migrations.contains("success")
+    });
+    moving.has_moved();
+}
+
+/// A master dies: what its replica confirmed is there on the promoted replica, deadlines go on, waiting clients find it; the dead
+/// comes back as a replica and holds the same.
+#[test]
+fn a_master_dies() {
+    let mut cluster = Cluster::start(3, true);
+    let (_, owner, _) = cluster.place(QUEUE);
+    let at = cluster.masters.iter().position(|master| master.port() == owner.port()).expect("a master");
+    pending(&cluster.masters[at], QUEUE, 500, 1_000);
+    let mut worker = cluster.masters[at].block(&format!("TASK.CLAIM {EMPTY} BLOCK 0"));
+    let hand = format!("{QUEUE}.hand");
+    let mut client = cluster.masters[at].client();
+    client.run(&format!("TASK.PUSH {hand} x ID hand"));
+    client.run(&format!("TASK.CLAIM {hand} LEASE 900000"));
+    assert_eq!(client.run("WAIT 1 5000"), 1);
+    cluster.masters[at].kill();
+    assert!(worker.try_read(AGREEMENT).is_err(), "no answer but a closed connection");
+    let replica = &cluster.replicas[at];
+    eventually_within(AGREEMENT, || replica.info("role") == "master");
+    let mut client = cluster.client();
+    assert_eq!(client.run(&format!("TASK.COMPLETE {hand} hand done ATTEMPT 1")), "OK");
+    assert_eq!(client.run(&format!("TASK.PUSH {EMPTY} x ID a DELAY 100")), "a");
+    assert_eq!(client.run(&format!("TASK.CLAIM {EMPTY} BLOCK 0")).at(0), "a");
+    all_fell_due(replica, QUEUE, 500);
+    cluster.masters[at].start_again();
+    let (old, replica) = (&cluster.masters[at], &cluster.replicas[at]);
+    eventually_within(AGREEMENT, || old.info("master_link_status") == "up");
+    eventually_within(AGREEMENT, || old.digest() == replica.digest());
+}
+
+/// CLUSTER FAILOVER with deadlines pending: each falls due once; waiting clients are sent away and served by the new master.
+#[test]
+fn a_replica_takes_over() {
+    let cluster = Cluster::start(3, true);
+    let (_, owner, _) = cluster.place(QUEUE);
+    let at = cluster.masters.iter().position(|master| master.port() == owner.port()).expect("a master");
+    let (master, replica) = (&cluster.masters[at], &cluster.replicas[at]);
+    pending(master, QUEUE, 1_000, 1_000);
+    let mut worker = master.block(&format!("TASK.CLAIM {EMPTY} COUNT 5 BLOCK 0"));
+    eventually_within(AGREEMENT, || total(master, QUEUE, "lapsed") > 0);
+    assert_eq!(replica.run("CLUSTER FAILOVER"), "OK");
+    eventually_within(AGREEMENT, || replica.info("role") == "master");
+    let sent = worker.try_read(AGREEMENT).expect("an open connection").expect("an answer");
+    assert!(["MOVED", "UNBLOCKED"].contains(&sent.code()), "{sent:?}");
+    let mut client = cluster.client();
+    let due = now_ms() + 50;
+    client.run(&format!("TASK.PUSH {EMPTY} x ID a AT {due}"));
+    assert_eq!(ids_of(&client.run(&format!("TASK.CLAIM {EMPTY} COUNT 5 BLOCK 0"))), ["a"]);
+    assert!(now_ms() >= due);
+    all_fell_due(replica, QUEUE, 1_000);
+    eventually_eq(|| master.info("role"), "slave");
+    eventually_within(AGREEMENT, || master.digest() == replica.digest());
+    let Value::Int(keys) = replica.run("DBSIZE") else { panic!("a count") };
+    assert_eq!(keys, 2);
+}

@@ -1,0 +1,290 @@
+//! Failover: what replicas have confirmed is on the new master, and its deadlines go on.
+
+use crate::support::{
+    Server, Value, eventually, eventually_within,
+    history::{History, Load},
+    holds_for, now_ms,
+    sentinel::Sentinel,
+    task::Claim,
+};
+use std::time::Duration;
+
+/// Long enough for a link to be found broken and set up again.
+const RELINK: Duration = Duration::from_secs(15);
+
+#[track_caller]
+fn eventually_same(master: &Server, replica: &Server) {
+    eventually_within(RELINK, || replica.digest() == master.digest() && replica.dump("jobs") == master.dump("jobs"));
+}
+
+/// Waits until the server is a master that takes writes.
+#[track_caller]
+fn wait_for_promotion(server: &Server) {
+    eventually_within(RELINK, || info(server, "role") == "master" && info(server, "master_failover_state") == "no-failover");
+    server.reconnect();
+}
+
+/// A field of INFO over a connection of its own: Sentinel kills those that are open. Empty if it was killed.
+fn info(server: &Server, field: &str) -> String {
+    let reply = server.client().try_run("INFO replication").map_or_else(|_| String::new(), |info| info.text());
+    let value = reply.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    value.unwrap_or_default().trim_end().to_owned()
+}
+
+fn offset(replica: &Server) -> i64 {
+    replica.info("slave_repl_offset").parse().expect("an offset")
+}
+
+fn follow(replica: &Server, master: &Server) {
+    replica.run(&format!("REPLICAOF 127.0.0.1 {}", master.port()));
+}
+
+fn total(server: &Server, name: &str) -> i64 {
+    server.run("TASK.INFO jobs").field("totals").field(name).int()
+}
+
+/// Pushes `count` tasks that ripen one after the other from `from_ms` from now, and claims as many that lapse in the same time.
+fn pending(server: &Server, count: i64, from_ms: i64) {
+    let mut client = server.client();
+    let lines: Vec<_> = (0..count).map(|n| format!("TASK.PUSH jobs x ID held{n} PRIORITY 9 ATTEMPTS 0")).collect();
+    client.run_each(&lines);
+    let lines: Vec<_> = (0..count).map(|n| format!("TASK.CLAIM jobs LEASE {}", from_ms + n % 400)).collect();
+    client.run_each(&lines);
+    let lines: Vec<_> = (0..count).map(|n| format!("TASK.PUSH jobs x ID later{n} DELAY {}", from_ms + n % 400)).collect();
+    client.run_each(&lines);
+}
+
+/// All that `pending` left falls due, each once.
+#[track_caller]
+fn all_fall_due(server: &Server, count: i64) {
+    eventually(|| server.count("jobs", "ready") == 2 * count);
+    assert_eq!((total(server, "lapsed"), total(server, "pushed")), (count, 2 * count));
+    let claims = server.client().run_each(&vec!["TASK.CLAIM jobs COUNT 500"; usize::try_from(count / 250).expect("a count")]);
+    let claims: Vec<_> = claims.iter().flat_map(Claim::all_of).collect();
+    assert_eq!(claims.len(), usize::try_from(2 * count).expect("a count"));
+    for claim in claims {
+        assert_eq!(claim.attempt, if claim.id.starts_with("held") { 2 } else { 1 }, "{}", claim.id);
+    }
+}
+
+/// What two replicas confirmed survives the master's death and the promotion of one of them.
+#[test]
+fn what_wait_confirmed_survives_a_promotion() {
+    let mut master = Server::start();
+    let replicas = [Server::replica_of(&master), Server::replica_of(&master)];
+    let history = History::new();
+    let load = Load::confirmed(&master, &history, 2);
+    history.wait_for_ends(100);
+    master.kill();
+    load.join();
+    let [a, b] = &replicas;
+    let (new, other) = if offset(a) >= offset(b) { (a, b) } else { (b, a) };
+    new.run("REPLICAOF NO ONE");
+    follow(other, new);
+    let load = Load::start(new, &history);
+    history.wait_for_ends(100);
+    load.stop();
+    history.finish(new);
+    eventually_same(new, other);
+    history.check(other);
+}
+
+/// FAILOVER under load loses nothing that was answered, confirmed or not, there and back again.
+#[test]
+fn failover_loses_nothing() {
+    let (first, second) = (Server::start(), Server::start());
+    follow(&second, &first);
+    first.wait_for_replica(&second);
+    let history = History::new();
+    for (master, replica) in [(&first, &second), (&second, &first)] {
+        eventually_within(RELINK, || replica.info("master_link_status") == "up");
+        master.wait_for_replica(replica);
+        let load = Load::start(master, &history);
+        history.wait_for_ends(100);
+        assert_eq!(master.run("FAILOVER"), "OK");
+        wait_for_promotion(replica);
+        load.join();
+    }
+    history.finish(&first);
+    eventually_same(&first, &second);
+}
+
+/// FAILOVER with thousands of deadlines pending: each falls due once, on whichever is the master then.
+#[test]
+fn failover_with_deadlines_pending() {
+    let master = Server::start();
+    let replica = Server::replica_of(&master);
+    pending(&master, 2_000, 1_000);
+    eventually(|| total(&master, "lapsed") > 0);
+    assert_eq!(master.run("FAILOVER"), "OK");
+    wait_for_promotion(&replica);
+    all_fall_due(&replica, 2_000);
+    eventually_same(&replica, &master);
+}
+
+/// While writes are paused thousands of deadlines pass and nothing happens; then each falls due once, on the replica too.
+#[test]
+fn a_pause_with_deadlines_pending() {
+    let master = Server::start();
+    let replica = Server::replica_of(&master);
+    pending(&master, 2_000, 1_000);
+    eventually(|| total(&master, "lapsed") > 0);
+    master.run("CLIENT PAUSE 60000 WRITE");
+    let before = master.dump("jobs");
+    holds_for(500, || master.info("blocked_clients") == "0");
+    assert!(master.dump("jobs") == before, "time went on while writes were paused");
+    master.wait_for_replica(&replica);
+    assert!(replica.dump("jobs") == before);
+    master.run("CLIENT UNPAUSE");
+    all_fall_due(&master, 2_000);
+    eventually_same(&master, &replica);
+}
+
+/// A partial and a full resync with thousands of deadlines pending, while they fall due: the same bytes in the end.
+#[test]
+fn resyncs_with_deadlines_pending() {
+    let master = Server::builder().config("repl-backlog-size", "16kb").start();
+    let replica = Server::replica_of(&master);
+    let syncs = |kind: &str| master.info(kind).parse::<u64>().expect("a count");
+    master.run("TASK.PUSH other x DELAY 900000");
+    let partial = syncs("sync_partial_ok");
+    master.run("CLIENT KILL TYPE replica");
+    master.run("TASK.PUSH other x DELAY 900000");
+    eventually_within(RELINK, || syncs("sync_partial_ok") > partial);
+    eventually_same(&master, &replica);
+    pending(&master, 2_000, 1_000);
+    let full = syncs("sync_full");
+    master.run("CLIENT KILL TYPE replica");
+    eventually(|| total(&master, "lapsed") > 0);
+    eventually_within(RELINK, || syncs("sync_full") > full || syncs("sync_partial_ok") > partial + 1);
+    // A master of its own for a while, the replica goes another way: only a full sync brings it back.
+    replica.run("REPLICAOF NO ONE");
+    eventually(|| total(&master, "lapsed") > 500 && total(&replica, "lapsed") > 500);
+    follow(&replica, &master);
+    eventually_within(RELINK, || syncs("sync_full") > full);
+    eventually(|| master.count("jobs", "ready") == 4_000);
+    eventually_same(&master, &replica);
+    replica.run("REPLICAOF NO ONE");
+    all_fall_due(&replica, 2_000);
+}
+
+/// The middle of a chain is promoted: its own replica follows without a full sync and holds the same.
+#[test]
+fn the_middle_of_a_chain_is_promoted() {
+    let mut master = Server::start();
+    let middle = Server::builder().replica_of(&master).aof().start();
+    master.wait_for_replica(&middle);
+    let mut last = Server::builder().replica_of(&middle).aof().start();
+    middle.wait_for_replica(&last);
+    let history = History::new();
+    let load = Load::start(&master, &history);
+    history.wait_for_ends(100);
+    load.stop();
+    eventually_same(&master, &last);
+    master.kill();
+    middle.run("REPLICAOF NO ONE");
+    let load = Load::start(&middle, &history);
+    history.wait_for_ends(50);
+    load.stop();
+    history.finish(&middle);
+    eventually_same(&middle, &last);
+    last.run_all(&["REPLICAOF NO ONE", "CONFIG REWRITE"]);
+    eventually(|| last.info("aof_rewrite_in_progress") == "0" && last.info("aof_rewrite_scheduled") == "0");
+    last.crash_and_restart();
+    history.check(&last);
+}
+
+/// Clients that wait on a master that is demoted are told so, and are served by the new master when they ask again.
+#[test]
+fn waiting_clients_are_sent_away_and_served_again() {
+    let master = Server::start();
+    let replica = Server::replica_of(&master);
+    master.run_all(&["TASK.PUSH jobs x ID held", "TASK.CLAIM jobs LEASE 900000"]);
+    master.wait_for_replica(&replica);
+    let mut worker = master.block("TASK.CLAIM jobs BLOCK 0");
+    let mut caller = master.block("TASK.RESULT jobs held BLOCK 0");
+    let mut patient = replica.block("TASK.RESULT jobs held BLOCK 0");
+    assert_eq!(master.run("FAILOVER"), "OK");
+    worker.read().assert_refused("UNBLOCKED", &[]);
+    caller.read().assert_refused("UNBLOCKED", &[]);
+    wait_for_promotion(&replica);
+    let mut worker = replica.block("TASK.CLAIM jobs BLOCK 0");
+    let mut caller = replica.block("TASK.RESULT jobs held BLOCK 0");
+    let mut late = master.block("TASK.RESULT jobs held BLOCK 0");
+    replica.run("TASK.PUSH jobs x ID next");
+    assert_eq!(Claim::of(&worker.read()).id, "next");
+    replica.run("TASK.COMPLETE jobs held done ATTEMPT 1");
+    for client in [&mut caller, &mut patient, &mut late] {
+        assert_eq!(client.read().at(1), "done");
+    }
+}
+
+/// Leases, delays and retention are the same instants on the new master, and happen at them.
+#[test]
+fn deadlines_are_the_same_instants() {
+    let master = Server::start();
+    let replica = Server::replica_of(&master);
+    master.run_all(&[
+        "TASK.PUSH jobs x ID held PRIORITY 9",
+        "TASK.CLAIM jobs LEASE 3000",
+        "TASK.PUSH jobs x ID done PRIORITY 9 RETAIN 3000",
+        "TASK.CLAIM jobs",
+        "TASK.COMPLETE jobs done result",
+        "TASK.PUSH jobs x ID soon DELAY 3000",
+        "TASK.PUSH jobs x ID unclaimed TTL 3000",
+    ]);
+    let deadlines = |server: &Server| ["held", "done", "soon", "unclaimed"].map(|id| server.run(&format!("TASK.GET jobs {id}")));
+    let before = deadlines(&master);
+    let due = master.task("jobs", "soon", "ready-at").int();
+    assert_eq!(master.run("FAILOVER"), "OK");
+    wait_for_promotion(&replica);
+    assert!(now_ms() < due, "the failover took too long for this test");
+    assert!(deadlines(&replica) == before);
+    assert!(deadlines(&replica).iter().all(|task| !task.is_nil()));
+    for (id, state) in [("soon", "ready"), ("held", "ready"), ("unclaimed", "expired"), ("done", "none")] {
+        replica.wait_for_state(id, state);
+    }
+    assert!(now_ms() >= due);
+    eventually_same(&replica, &master);
+}
+
+/// Sentinel promotes a replica when the master dies; what was confirmed is there, and the old master comes back as a replica.
+#[test]
+fn sentinel_promotes_a_replica() {
+    let mut master = Server::start();
+    let replicas = [Server::replica_of(&master), Server::replica_of(&master)];
+    let mut sentinel = Sentinel::over(&master);
+    sentinel.wait_for_replicas(2);
+    let history = History::new();
+    let load = Load::confirmed(&master, &history, 2);
+    history.wait_for_ends(50);
+    master.kill();
+    load.join();
+    eventually_within(Duration::from_secs(30), || sentinel.master_port() != master.port());
+    let port = sentinel.master_port();
+    let [a, b] = &replicas;
+    let (new, other) = if a.port() == port { (a, b) } else { (b, a) };
+    wait_for_promotion(new);
+    let load = Load::start(new, &history);
+    history.wait_for_ends(50);
+    load.stop();
+    history.finish(new);
+    eventually_within(Duration::from_secs(30), || info(other, "master_port") == port.to_string());
+    other.reconnect();
+    eventually_same(new, other);
+}
+
+/// Blocked on a dying master, workers lose their connection and go on with the new one; nothing is given to the dead.
+#[test]
+fn workers_of_a_dead_master_go_on_with_the_new_one() {
+    let mut master = Server::start();
+    let replica = Server::replica_of(&master);
+    let mut worker = master.block("TASK.CLAIM jobs BLOCK 0 LEASE 300");
+    master.run("TASK.PUSH jobs x ID a DELAY 300");
+    assert_eq!(master.run("WAIT 1 3000"), 1);
+    master.kill();
+    assert!(worker.try_read(Duration::from_secs(5)).is_err());
+    replica.run("REPLICAOF NO ONE");
+    let claim = replica.run("TASK.CLAIM jobs BLOCK 0");
+    assert_eq!((claim.at(0), claim.at(2)), (&Value::Bulk(b"a".into()), &Value::Int(1)));
+}
