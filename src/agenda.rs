@@ -18,7 +18,7 @@ use std::ffi::CStr;
 use std::mem;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
-use taskqueue::{Ms, TaskId, UnixMs, op};
+use taskqueue::{Ms, UnixMs, op};
 
 /// The longest that one tick works on queues. The rest follows after the clients had their turn.
 const TICK_BUDGET: Duration = Duration::from_millis(1);
@@ -233,7 +233,7 @@ pub(crate) fn schedule(value: &QueueValue, db: i32, key: &[u8]) {
 pub(crate) fn forget(db: i32, key: &[u8]) {
     state::with(|state| {
         state.agenda.remove(db, key);
-        if state.waiters.await_results(db, key) {
+        if state.waiters.await_ends(db, key) {
             state.agenda.rechecks.push((db, key.into()));
             state.agenda.arm();
         }
@@ -249,7 +249,7 @@ pub(crate) fn arm() {
 pub(crate) fn flush(db: Option<i32>) {
     state::with(|state| {
         state.agenda.clear(db);
-        state.agenda.rechecks.extend(state.waiters.keys_awaiting_results(db));
+        state.agenda.rechecks.extend(state.waiters.keys_awaiting_ends(db));
         state.agenda.arm();
     });
 }
@@ -259,7 +259,7 @@ pub(crate) fn swap(a: i32, b: i32) {
     state::with(|state| {
         state.agenda.swap(a, b);
         for db in [a, b] {
-            state.agenda.rechecks.extend(state.waiters.keys_awaiting_results(Some(db)));
+            state.agenda.rechecks.extend(state.waiters.keys_awaiting_ends(Some(db)));
         }
         state.agenda.arm();
     });
@@ -403,7 +403,7 @@ impl Duty {
         // What cannot be done now, because the key is gone or holds something else, need not be done.
         let _ = match self {
             Self::Release(orphan) => transact(context, name.as_name(), Missing::Leave, |txn, _| {
-                Ok(op::release(txn, TaskId::parse(orphan.id.as_bytes())?, Some(orphan.attempt), Ms(0))?)
+                Ok(op::release(txn, orphan.id.as_id(), Some(orphan.attempt), Ms(0))?)
             }),
             Self::Tick(..) => {
                 if let Ok(key) = context.open_read(name.as_name(), &QUEUE)

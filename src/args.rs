@@ -58,6 +58,15 @@ impl<'a> Args<'a> {
             .ok_or_else(|| Error::new("ERR", format!("{what} must be an integer from {} to {}", range.start(), range.end())))
     }
 
+    /// The next argument as the count of what follows, `each` arguments a piece; `what` names it.
+    pub(crate) fn count_of(&mut self, what: &str, each: usize) -> Result<usize, Error> {
+        let count = usize::try_from(self.integer(what, &COUNT)?).unwrap_or(usize::MAX);
+        if self.left() < count.saturating_mul(each) {
+            return Err(Error::new("ERR", format!("syntax error: {what} is {count}, but fewer follow")));
+        }
+        Ok(count)
+    }
+
     /// How many arguments are left.
     pub(crate) fn left(&self) -> usize {
         self.argv.len().saturating_sub(self.next)

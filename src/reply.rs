@@ -1,8 +1,9 @@
 //! Replies that several commands make.
 
 use crate::redis::context::Context;
+use crate::redis::error::Error;
 use std::io::Write;
-use taskqueue::{Queue, Slot, State, TaskId, TaskView};
+use taskqueue::{State, TaskId, TaskView};
 
 impl Context {
     /// A task's id.
@@ -48,10 +49,49 @@ pub(crate) fn claimed_task(context: &Context, task: &TaskView<'_>, now: taskqueu
     context.bulk_or_null(task.checkpoint);
 }
 
-/// What `TASK.RESULT` answers: `[state, data]`.
-pub(crate) fn result(context: &Context, queue: &Queue, slot: Slot) {
-    let (state, data) = queue.result(slot);
-    context.array(2);
-    context.state(state);
-    context.bulk_or_null(data);
+/// What `TASK.RESULT` answers: `[state, data]`, or nil for no task.
+pub(crate) fn result(context: &Context, found: Option<(State, Option<&[u8]>)>) {
+    match found {
+        Some((state, data)) => {
+            context.array(2);
+            context.state(state);
+            context.bulk_or_null(data);
+        }
+        None => context.null_array(),
+    }
+}
+
+/// What `TASK.CALL` and `TASK.GATHER` answer for a task: `[id, state, data]`, the state being nil for no task.
+pub(crate) fn result_of(context: &Context, id: TaskId<'_>, found: Option<(State, Option<&[u8]>)>) {
+    context.array(3);
+    context.id(id);
+    if let Some((state, data)) = found {
+        context.state(state);
+        context.bulk_or_null(data);
+    } else {
+        context.null();
+        context.null();
+    }
+}
+
+/// What became of each of several tasks.
+pub(crate) type Outcomes = Vec<Result<(), Error>>;
+
+/// OK or an error for each.
+pub(crate) fn outcomes(context: &Context, outcomes: &Outcomes) {
+    context.array(outcomes.len());
+    for outcome in outcomes {
+        match outcome {
+            Ok(()) => context.ok(),
+            Err(error) => context.refuse(error),
+        }
+    }
+}
+
+/// What `TASK.MCOMPLETE … NEXT` answers before the claim, if it is that: `[outcomes, claim]`.
+pub(crate) fn before(context: &Context, before: Option<&Outcomes>) {
+    if let Some(before) = before {
+        context.array(2);
+        outcomes(context, before);
+    }
 }

@@ -5,10 +5,9 @@ use crate::redis::error::Error;
 use crate::redis::string::KeyName;
 use crate::value::{QUEUE, QueueValue};
 use crate::waiters::Client;
-use crate::{agenda, apply, config, reply, state, waiters};
+use crate::{agenda, apply, config, state, waiters};
 use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
-use taskqueue::op::{self, Claim};
 use taskqueue::{Defaults, Event, Journal, MadeId, Ms, Queue, Refusal, Txn, UnixMs};
 
 /// What an operation needs to know of the server.
@@ -60,8 +59,20 @@ pub(crate) fn transact<R>(
     missing: Missing,
     operation: impl FnOnce(&mut Txn<'_>, &Env) -> Result<R, Error>,
 ) -> Result<Option<R>, Error> {
+    Ok(transact_then(context, name, missing, operation, |_, _, _| ())?.map(|(answer, ())| answer))
+}
+
+/// As [`transact`]; `then` goes on in the same transaction, once those who wait for tasks have been served. A refused operation
+/// is the end of it.
+pub(crate) fn transact_then<R, N>(
+    context: &Context,
+    name: KeyName<'_>,
+    missing: Missing,
+    operation: impl FnOnce(&mut Txn<'_>, &Env) -> Result<R, Error>,
+    then: impl FnOnce(&R, &mut Txn<'_>, &Env) -> N,
+) -> Result<Option<(R, N)>, Error> {
     let mut journal = state::with(|state| mem::take(&mut state.journal));
-    let outcome = run(context, name, missing, operation, &mut journal);
+    let outcome = run(context, name, missing, operation, then, &mut journal);
     journal.clear();
     state::with(|state| state.journal = journal);
     let (answer, served) = outcome?;
@@ -69,13 +80,17 @@ pub(crate) fn transact<R>(
     Ok(answer)
 }
 
-fn run<R>(
+/// What a transaction answers, if there is a queue, and whom to unblock.
+type Outcome<R, N> = (Option<(R, N)>, Vec<Client>);
+
+fn run<R, N>(
     context: &Context,
     name: KeyName<'_>,
     missing: Missing,
     operation: impl FnOnce(&mut Txn<'_>, &Env) -> Result<R, Error>,
+    then: impl FnOnce(&R, &mut Txn<'_>, &Env) -> N,
     journal: &mut Journal,
-) -> Result<(Option<R>, Vec<Client>), Error> {
+) -> Result<Outcome<R, N>, Error> {
     let env = Env { defaults: config::defaults() };
     let mut key = context.open_write(name, &QUEUE)?;
     let mut new = None;
@@ -87,11 +102,15 @@ fn run<R>(
     let mut txn = Txn::new(&mut value.queue, journal, now());
     let answer = operation(&mut txn, &env)?;
     let db = context.selected_db();
+    let mut served = waiters::serve(&mut txn, &env, db, name.bytes());
+    let next = then(&answer, &mut txn, &env);
+    let answer = Some((answer, next));
     if txn.journal().events.is_empty() {
         agenda::schedule(value, db, name.bytes());
-        return Ok((Some(answer), Vec::new()));
+        return Ok((answer, served));
     }
-    let served = waiters::serve(&mut txn, &env, db, name.bytes());
+    // Last, as whatever claims may find tasks whose TTL is over.
+    served.extend(waiters::tell_ends(&txn, db, name.bytes()));
     txn.drop_unkept();
     remember_ids_of(&value.queue);
     agenda::schedule(value, db, name.bytes());
@@ -103,7 +122,7 @@ fn run<R>(
     // Closed first: who listens may use the key.
     drop(key);
     notify(context, name, journal.events.iter().map(|&(event, _)| event));
-    Ok((Some(answer), served))
+    Ok((answer, served))
 }
 
 /// Tells the keyspace what happened.
@@ -125,28 +144,4 @@ pub(crate) fn notify(context: &Context, name: KeyName<'_>, events: impl Iterator
         };
         context.notify(event, name);
     }
-}
-
-/// Claims up to `count` tasks and replies with them, as `TASK.CLAIM` does. False, and no reply, if there is none.
-pub(crate) fn claim_now(context: &Context, name: KeyName<'_>, claim: &Claim<'_>, count: Option<usize>) -> Result<bool, Error> {
-    let claimed = transact(context, name, Missing::Leave, |txn, env| {
-        let Some(first) = op::claim(txn, claim, &env.defaults) else {
-            return Ok(false);
-        };
-        let reply_task = |txn: &Txn<'_>, slot| reply::claimed_task(context, &txn.queue().view(slot, &env.defaults), txn.now());
-        let Some(count) = count else {
-            reply_task(txn, first);
-            return Ok(true);
-        };
-        context.postponed_array();
-        reply_task(txn, first);
-        let mut len = 1;
-        while let Some(slot) = (len < count).then(|| op::claim(txn, claim, &env.defaults)).flatten() {
-            reply_task(txn, slot);
-            len += 1;
-        }
-        context.set_array_len(len);
-        Ok(true)
-    })?;
-    Ok(claimed.unwrap_or(false))
 }

@@ -4,6 +4,7 @@
 
 mod support;
 
+mod call;
 mod cancel;
 mod claim;
 mod cluster;
@@ -20,13 +21,17 @@ mod extend;
 mod fail;
 mod failover;
 mod forget;
+mod gather;
 mod get;
 mod ids;
 mod info;
 mod introspection;
 mod key_commands;
 mod list;
+mod mcomplete;
 mod memory;
+mod mpush;
+mod next;
 mod order;
 mod panics;
 mod persistence;

@@ -89,6 +89,35 @@ impl<'a> TaskId<'a> {
     }
 }
 
+/// A task's id, kept.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum OwnedId {
+    /// Of the made form.
+    Made(MadeId),
+    /// Any other.
+    Named(Box<str>),
+}
+
+impl From<TaskId<'_>> for OwnedId {
+    fn from(id: TaskId<'_>) -> Self {
+        match id {
+            TaskId::Made(id) => Self::Made(id),
+            TaskId::Named(name) => Self::Named(name.into()),
+        }
+    }
+}
+
+impl OwnedId {
+    /// The id itself.
+    #[must_use]
+    pub const fn as_id(&self) -> TaskId<'_> {
+        match self {
+            Self::Made(id) => TaskId::Made(*id),
+            Self::Named(name) => TaskId::Named(name),
+        }
+    }
+}
+
 impl fmt::Display for TaskId<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -55,7 +55,7 @@ mod view;
 
 pub use effect::{Effect, Event, Packed};
 pub use error::{Mismatch, Refusal};
-pub use id::{MadeId, TaskId};
+pub use id::{MadeId, OwnedId, TaskId};
 pub use index::segments::Slot;
 pub use list::{Cursor, Page};
 pub use options::{Defaults, Options, Start};

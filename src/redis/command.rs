@@ -7,7 +7,7 @@ use std::ptr::{self, NonNull};
 use redis_module::raw::{RedisModuleCommand, RedisModuleCtx, RedisModuleString};
 
 use super::command_info::Info;
-pub(crate) use super::command_spec::{Access, Arg};
+pub(crate) use super::command_spec::{Access, Arg, join};
 use super::context::Context;
 use super::error::Error;
 use super::guard::guard;
