@@ -43,7 +43,7 @@ fn step(dice: &mut Dice) -> String {
         17 => format!("TASK.RETRY {queue} {}", dice.pick(&["ALL COUNT 3", "1 2 3", "7"])),
         18 => format!("TASK.MPUSH {queue} 2 a{ms} b{ms} PRIORITY {} RETAIN {ms}", ms % 4),
         19 => format!("TASK.COMPLETE {queue} {id} result{ms} NEXT LEASE {} COUNT 2 WORKER w{}", 1 + ms, ms % 5),
-        20 => format!("TASK.MCOMPLETE {queue} 2 {id} {attempt} x 7 1 y NEXT BLOCK 1"),
+        20 => format!("TASK.MCOMPLETE {queue} 2 {id} {attempt} x 7 1 y NEXT BLOCK 1 LEASE 4"),
         21 => format!("TASK.FORGET {queue} {}", dice.pick(&["ALL COUNT 2", "4 5 6", "8"])),
         _ => dice
             .pick(&[
@@ -51,7 +51,7 @@ fn step(dice: &mut Dice) -> String {
                 "COPY jobs mails REPLACE",
                 "DEL mails",
                 "TASK.CALL jobs called BLOCK 1 RETAIN 4",
-                "TASK.RELEASE jobs 7 NEXT",
+                "TASK.RELEASE jobs 7 NEXT LEASE 3",
                 "TASK.FAIL jobs 8 no NEXT LEASE 3",
                 "TASK.GATHER jobs 3 7 8 9 BLOCK 1",
                 "TASK.GET jobs 7",
