@@ -2,21 +2,14 @@
 
 use crate::redis::context::Context;
 use crate::redis::error::Error;
-use std::io::Write;
-use taskqueue::{State, TaskId, TaskView};
+use taskqueue::{ClaimView, State, TaskId, UnixMs};
 
 impl Context {
     /// A task's id.
     pub(crate) fn id(&self, id: TaskId<'_>) {
         match id {
             TaskId::Named(name) => self.bulk(name.as_bytes()),
-            TaskId::Made(made) => {
-                // The longest made id has 21 characters.
-                let mut buffer = [0; 24];
-                let mut rest = &mut buffer[..];
-                let written = write!(rest, "{made}").map_or(0, |()| 24 - rest.len());
-                self.bulk(buffer.get(..written).unwrap_or_default());
-            }
+            TaskId::Made(made) => made.with_text(|text| self.bulk(text)),
         }
     }
 
@@ -40,12 +33,12 @@ impl Context {
 }
 
 /// A claimed task, as `TASK.CLAIM` answers it: `[id, payload, attempt, lease-ms, checkpoint]`.
-pub(crate) fn claimed_task(context: &Context, task: &TaskView<'_>, now: taskqueue::UnixMs) {
+pub(crate) fn claimed_task(context: &Context, task: &ClaimView<'_>, now: UnixMs) {
     context.array(5);
     context.id(task.id);
-    context.bulk_or_null(task.payload);
+    context.bulk(task.payload);
     context.integer(i64::from(task.attempt));
-    context.integer(task.deadline.map_or(0, |deadline| deadline.since(now).0.cast_signed()));
+    context.integer(task.deadline.since(now).0.cast_signed());
     context.bulk_or_null(task.checkpoint);
 }
 

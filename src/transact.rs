@@ -32,10 +32,10 @@ pub(crate) fn id_floor() -> MadeId {
 
 /// Larger ids than this queue's are to be made everywhere. Not if it comes from a clock that is far ahead, or from a forged dump: one
 /// queue's ids do not drag the whole server into the future.
-pub(crate) fn remember_ids_of(queue: &Queue) {
+pub(crate) fn remember_ids_of(queue: &Queue, now: UnixMs) {
     const AHEAD_MAX: Ms = Ms(86_400_000);
     let last_id = queue.last_id();
-    if last_id.0 > LAST_ID.load(Ordering::Relaxed) && last_id.made_at() <= now().after(AHEAD_MAX) {
+    if last_id.0 > LAST_ID.load(Ordering::Relaxed) && last_id.made_at() <= now.after(AHEAD_MAX) {
         LAST_ID.store(last_id.0, Ordering::Relaxed);
     }
 }
@@ -99,7 +99,8 @@ fn run<R, N>(
         None if missing == Missing::Create => new.insert(QueueValue::new(Queue::default())).as_mut(),
         None => return Ok((None, Vec::new())),
     };
-    let mut txn = Txn::new(&mut value.queue, journal, now());
+    let now = now();
+    let mut txn = Txn::new(&mut value.queue, journal, now);
     let answer = operation(&mut txn, &env)?;
     let db = context.selected_db();
     let mut served = waiters::serve(&mut txn, &env, db, name.bytes());
@@ -112,7 +113,7 @@ fn run<R, N>(
     // Last, as whatever claims may find tasks whose TTL is over.
     served.extend(waiters::tell_ends(&txn, db, name.bytes()));
     txn.drop_unkept();
-    remember_ids_of(&value.queue);
+    remember_ids_of(&value.queue, now);
     agenda::schedule(value, db, name.bytes());
     match new {
         Some(value) => key.set(value).map(drop)?,

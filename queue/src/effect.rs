@@ -333,18 +333,15 @@ pub const VERSION: u8 = 1;
 /// Effects packed for replication, the AOF or a snapshot: a version byte, then each in [postcard's wire format].
 ///
 /// [postcard's wire format]: https://postcard.jamesmunns.com/wire-format
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Packed(Vec<u8>);
-
-impl Default for Packed {
-    fn default() -> Self {
-        Self(vec![VERSION])
-    }
-}
 
 impl Packed {
     /// Adds an effect at the end.
     pub fn push(&mut self, effect: &Effect<'_>) {
+        if self.0.is_empty() {
+            self.0.push(VERSION);
+        }
         // A Vec always takes more, so this cannot fail; were it to, the effect would be missing and replicas would report it.
         if let Ok(bytes) = postcard::to_extend(effect, std::mem::take(&mut self.0)) {
             self.0 = bytes;
@@ -353,11 +350,11 @@ impl Packed {
 
     /// Whether there is none.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.len() <= 1
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
-    /// The bytes to send or store.
+    /// The bytes to send or store; none if there is no effect.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.0
@@ -366,7 +363,7 @@ impl Packed {
     /// Makes it empty, keeping its memory for the next ones unless that is much.
     pub fn clear(&mut self) {
         const KEEP: usize = 64 * 1024;
-        self.0.truncate(1);
+        self.0.clear();
         self.0.shrink_to(KEEP);
     }
 }

@@ -40,18 +40,42 @@ impl MadeId {
         self.0 & ((1 << Self::SEQ_BITS) - 1)
     }
 
+    /// Longest text of an id, in bytes.
+    const TEXT_BYTES_MAX: usize = 15 + 1 + 5;
+
     /// Reads the canonical form only, so that each number has one spelling.
-    fn parse(text: &str) -> Option<Self> {
-        let (ms, seq) = text.split_once('-')?;
-        let (ms, seq) = (canonical(ms, UnixMs::MAX.0)?, canonical(seq, u64::from(u16::MAX))?);
-        Some(Self(ms << Self::SEQ_BITS | seq))
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let (ms, rest) = canonical(bytes, UnixMs::MAX.0)?;
+        let (seq, rest) = canonical(rest.strip_prefix(b"-")?, u64::from(u16::MAX))?;
+        rest.is_empty().then_some(Self(ms << Self::SEQ_BITS | seq))
+    }
+
+    /// Gives its text to `sink`. Every push and claim answers an id, and going through `fmt` costs ten times as much.
+    pub fn with_text<R>(self, sink: impl FnOnce(&[u8]) -> R) -> R {
+        let (mut ms, mut seq) = (itoa::Buffer::new(), itoa::Buffer::new());
+        let (ms, seq) = (ms.format(self.made_at().0).as_bytes(), seq.format(self.seq()).as_bytes());
+        let mut text = [b'-'; Self::TEXT_BYTES_MAX];
+        let len = ms.len() + 1 + seq.len();
+        if let Some(head) = text.get_mut(..ms.len()) {
+            head.copy_from_slice(ms);
+        }
+        if let Some(tail) = text.get_mut(ms.len() + 1..len) {
+            tail.copy_from_slice(seq);
+        }
+        sink(text.get(..len).unwrap_or_default())
     }
 }
 
-/// A decimal number as it would be printed: digits only, no leading zero, at most `max`.
-fn canonical(digits: &str, max: u64) -> Option<u64> {
-    let plain = digits.bytes().all(|byte| byte.is_ascii_digit()) && (digits.len() == 1 || !digits.starts_with('0'));
-    digits.parse().ok().filter(|&number| plain && number <= max)
+/// The decimal number that `bytes` begin with, as it would be printed (no leading zero) and at most `max`, and what follows it.
+fn canonical(bytes: &[u8], max: u64) -> Option<(u64, &[u8])> {
+    let len = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (digits, rest) = bytes.split_at_checked(len)?;
+    // No number here is longer, so the sum below does not overflow.
+    if len == 0 || len > 15 || (len > 1 && digits.starts_with(b"0")) {
+        return None;
+    }
+    let number = digits.iter().fold(0, |number, &digit| number * 10 + u64::from(digit - b'0'));
+    (number <= max).then_some((number, rest))
 }
 
 impl fmt::Display for MadeId {
@@ -75,8 +99,10 @@ impl<'a> TaskId<'a> {
     /// # Errors
     /// [`Refusal::BadName`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Refusal> {
-        let name = parse_name("id", bytes)?;
-        Ok(MadeId::parse(name).map_or(Self::Named(name), Self::Made))
+        match MadeId::parse(bytes) {
+            Some(id) => Ok(Self::Made(id)),
+            None => parse_name("id", bytes).map(Self::Named),
+        }
     }
 
     /// Whether decoded bytes hold an id that [`TaskId::parse`] would have given.
@@ -137,7 +163,10 @@ pub fn parse_name<'a>(what: &'static str, bytes: &'a [u8]) -> Result<&'a str, Re
     std::str::from_utf8(bytes)
         .ok()
         .filter(|name| (1..=NAME_BYTES_MAX).contains(&name.len()))
-        .filter(|name| !name.chars().any(|c| c.is_whitespace() || c.is_control()))
+        .filter(|name| {
+            let is_plain = name.bytes().all(|byte| byte.is_ascii_graphic());
+            is_plain || !name.chars().any(|c| c.is_whitespace() || c.is_control())
+        })
         .filter(|name| !reserved(name))
         .ok_or(Refusal::BadName { what })
 }

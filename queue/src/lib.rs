@@ -64,4 +64,4 @@ pub use state::{LastClaim, State};
 pub use time::{Ms, Retention, UnixMs};
 pub use times::Percentiles;
 pub use txn::{Journal, Txn};
-pub use view::TaskView;
+pub use view::{ClaimView, TaskView};

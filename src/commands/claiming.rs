@@ -71,7 +71,7 @@ impl<'a> Claiming<'a> {
             return false;
         };
         reply::before(context, before);
-        let reply_task = |txn: &Txn<'_>, slot| reply::claimed_task(context, &txn.queue().view(slot, &env.defaults), txn.now());
+        let reply_task = |txn: &Txn<'_>, slot| reply::claimed_task(context, &txn.queue().claim_view(slot), txn.now());
         let Some(count) = self.count else {
             reply_task(txn, first);
             return true;
@@ -127,5 +127,6 @@ pub(super) fn answer<R>(
 fn default_worker(context: &Context) -> String {
     let name = context.client_name();
     let name = name.as_ref().and_then(|name| id::parse_name("WORKER", name.bytes()).ok());
-    name.map_or_else(|| format!("client-{}", context.client_id()), Into::into)
+    // Put together without `fmt`, as this is done for most claims.
+    name.map_or_else(|| ["client-", itoa::Buffer::new().format(context.client_id())].concat(), Into::into)
 }

@@ -93,12 +93,12 @@ impl TasksWish {
 
 fn claim_task(txn: &mut Txn<'_>, env: &Env, claim: &Claim<'_>) -> Option<ClaimedTask> {
     let slot = op::claim(txn, claim, &env.defaults)?;
-    let view = txn.queue().view(slot, &env.defaults);
+    let task = txn.queue().claim_view(slot);
     Some(ClaimedTask {
-        id: view.id.into(),
-        payload: view.payload.unwrap_or_default().into(),
-        attempt: view.attempt,
-        lease: view.deadline.unwrap_or_default().since(txn.now()),
-        checkpoint: view.checkpoint.map(Into::into),
+        id: task.id.into(),
+        payload: task.payload.into(),
+        attempt: task.attempt,
+        lease: task.deadline.since(txn.now()),
+        checkpoint: task.checkpoint.map(Into::into),
     })
 }

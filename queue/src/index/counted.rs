@@ -6,6 +6,12 @@ use std::mem;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Number(u16);
 
+impl Default for Number {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
 impl Number {
     /// No value, or one for which the table had no room.
     pub(crate) const NONE: Self = Self(u16::MAX);

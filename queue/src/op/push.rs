@@ -142,7 +142,7 @@ fn next_ids(txn: &Txn<'_>, floor: MadeId, count: usize) -> Result<MadeId, Refusa
 
 /// The first id from this one on that no task has.
 fn free_from(queue: &Queue, mut id: MadeId) -> MadeId {
-    while queue.find(TaskId::Made(id)).is_some() {
+    while !queue.ids.is_surely_free(id) && queue.find(TaskId::Made(id)).is_some() {
         id = id.next();
     }
     id
