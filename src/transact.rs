@@ -100,6 +100,7 @@ fn run<R, N>(
         None => return Ok((None, Vec::new())),
     };
     let now = now();
+    journal.is_silent = !context.is_listened_to();
     let mut txn = Txn::new(&mut value.queue, journal, now);
     let answer = operation(&mut txn, &env)?;
     let db = context.selected_db();
@@ -119,7 +120,11 @@ fn run<R, N>(
         Some(value) => key.set(value).map(drop)?,
         None => key.modified(),
     }
-    context.replicate(apply::NAME, name, journal.packed.bytes());
+    if journal.is_silent {
+        context.count_change();
+    } else {
+        context.replicate(apply::NAME, name, journal.packed.bytes());
+    }
     // Closed first: who listens may use the key.
     drop(key);
     notify(context, name, journal.events.iter().map(|&(event, _)| event));

@@ -46,17 +46,16 @@ fn complete(context: &Context, args: Argv<'_>) -> Result<(), Error> {
             return Err(word.unknown());
         }
     }
-    let in_script = context.flags().in_script();
     let operation = |txn: &mut Txn<'_>, env: &Env| {
         let completion = op::complete(txn, id, attempt, result, retain, &env.defaults)?;
-        refuse_repeat(completion, in_script)
+        refuse_repeat(context, completion)
     };
     claiming::answer(context, queue, next.as_ref(), operation, |()| context.ok())
 }
 
 /// A script that completes first and then writes must not write twice: it is stopped by an error.
-pub(super) fn refuse_repeat(completion: Completion, in_script: bool) -> Result<(), Error> {
-    if completion == Completion::Repeated && in_script {
+pub(super) fn refuse_repeat(context: &Context, completion: Completion) -> Result<(), Error> {
+    if completion == Completion::Repeated && context.flags().in_script() {
         return Err(Error::new("DONE", "this claim has completed the task already"));
     }
     Ok(())

@@ -47,11 +47,10 @@ fn mcomplete(context: &Context, args: Argv<'_>) -> Result<(), Error> {
             return Err(word.unknown());
         }
     }
-    let in_script = context.flags().in_script();
     let complete_all = |txn: &mut Txn<'_>, env: &Env| {
         let complete = |&(id, attempt, result): &(TaskId<'_>, u32, &[u8])| {
             let completion = op::complete(txn, id, Some(attempt), result, retain, &env.defaults)?;
-            refuse_repeat(completion, in_script)
+            refuse_repeat(context, completion)
         };
         Ok(answers.iter().map(complete).collect::<Vec<_>>())
     };

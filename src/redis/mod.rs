@@ -22,6 +22,7 @@ pub(crate) mod fault;
 mod guard;
 pub(crate) mod key;
 pub(crate) mod keyspace;
+mod listeners;
 pub(crate) mod load;
 pub(crate) mod rdb;
 pub(crate) mod reply;
