@@ -368,12 +368,15 @@ impl Packed {
     }
 }
 
-/// Reads packed effects one by one.
+/// Reads packed effects one by one; no bytes are no effects.
 ///
 /// # Errors
 /// Each item is an error from the first byte on that is no effect; it is then the last.
 pub fn unpack(bytes: &[u8]) -> impl Iterator<Item = Result<Effect<'_>, Mismatch>> {
-    let mut rest = bytes.split_first().filter(|&(&version, _)| version == VERSION).map(|(_, rest)| rest);
+    let mut rest = match bytes.split_first() {
+        None => Some(bytes),
+        Some((&version, effects)) => (version == VERSION).then_some(effects),
+    };
     std::iter::from_fn(move || {
         if rest.is_some_and(<[u8]>::is_empty) {
             return None;

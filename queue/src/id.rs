@@ -68,14 +68,17 @@ impl MadeId {
 
 /// The decimal number that `bytes` begin with, as it would be printed (no leading zero) and at most `max`, and what follows it.
 fn canonical(bytes: &[u8], max: u64) -> Option<(u64, &[u8])> {
-    let len = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let (digits, rest) = bytes.split_at_checked(len)?;
-    // No number here is longer, so the sum below does not overflow.
-    if len == 0 || len > 15 || (len > 1 && digits.starts_with(b"0")) {
-        return None;
+    let (mut number, mut rest) = (0, bytes);
+    while let Some((&digit @ b'0'..=b'9', after)) = rest.split_first() {
+        number = number * 10 + u64::from(digit - b'0');
+        if number > max {
+            return None;
+        }
+        rest = after;
     }
-    let number = digits.iter().fold(0, |number, &digit| number * 10 + u64::from(digit - b'0'));
-    (number <= max).then_some((number, rest))
+    let len = bytes.len() - rest.len();
+    let is_canonical = len == 1 || (len > 1 && !bytes.starts_with(b"0"));
+    is_canonical.then_some((number, rest))
 }
 
 impl fmt::Display for MadeId {

@@ -71,7 +71,8 @@ impl<'q> Txn<'q> {
 
     pub(crate) fn record(&mut self, slot: Slot, change: &Change<'_>) {
         debug_assert_eq!(self.queue.admit_change(slot, change), Ok(()), "{change:?}");
-        if !self.journal.is_silent && !(sabotaged!(LapseNotRecorded) && matches!(change, Change::Lapsed { .. })) {
+        let is_lost = sabotaged!(LapseNotRecorded) && matches!(change, Change::Lapsed { .. });
+        if !(self.journal.is_silent || is_lost) {
             self.journal.packed.push(&Effect::Changed(self.queue.id_of(slot), *change));
         }
         self.queue.apply_change(slot, change);

@@ -9,8 +9,9 @@ use crate::reply::{self, Outcomes};
 use crate::transact::{Env, Missing, transact, transact_then};
 use crate::waiters::{self, TasksWish, Wish};
 use std::borrow::Cow;
+use std::iter;
 use taskqueue::op::{self, Claim};
-use taskqueue::{Ms, Refusal, Txn, id};
+use taskqueue::{Ms, Refusal, Slot, Txn, id};
 
 /// The options, for COMMAND DOCS.
 pub(super) const OPTIONS: &[Arg] = &[
@@ -70,20 +71,19 @@ impl<'a> Claiming<'a> {
         let Some(first) = op::claim(txn, &self.as_claim(), &env.defaults) else {
             return false;
         };
-        reply::before(context, before);
         let reply_task = |txn: &Txn<'_>, slot| reply::claimed_task(context, &txn.queue().claim_view(slot), txn.now());
         let Some(count) = self.count else {
+            reply::before(context, before);
             reply_task(txn, first);
             return true;
         };
-        context.postponed_array();
-        reply_task(txn, first);
-        let mut len = 1;
-        while let Some(slot) = (len < count).then(|| op::claim(txn, &self.as_claim(), &env.defaults)).flatten() {
+        let more = (1..count).map_while(|_| op::claim(txn, &self.as_claim(), &env.defaults));
+        let slots: Vec<Slot> = iter::once(first).chain(more).collect();
+        reply::before(context, before);
+        context.array(slots.len());
+        for slot in slots {
             reply_task(txn, slot);
-            len += 1;
         }
-        context.set_array_len(len);
         true
     }
 

@@ -25,8 +25,8 @@ pub(crate) struct IdIndex {
     chunks: Vec<Vec<Slot>>,
     buckets: usize,
     len: usize,
-    /// Larger than any id of the made form that was ever added, made or given: none of these or later needs to be looked for.
-    free_from: MadeId,
+    /// The largest id of the made form that was ever added, made or given: no task has a larger one.
+    highest: MadeId,
     hasher: RandomState,
     /// Keys of the cheaper hash for ids of the made form.
     salt: (u64, u64),
@@ -36,7 +36,7 @@ impl Default for IdIndex {
     fn default() -> Self {
         let hasher = RandomState::new();
         let salt = (hasher.hash_one(0), hasher.hash_one(1) | 1);
-        Self { chunks: vec![vec![Slot::NIL; BUCKETS_MIN]], buckets: BUCKETS_MIN, len: 0, free_from: MadeId(0), hasher, salt }
+        Self { chunks: vec![vec![Slot::NIL; BUCKETS_MIN]], buckets: BUCKETS_MIN, len: 0, highest: MadeId(0), hasher, salt }
     }
 }
 
@@ -67,7 +67,7 @@ impl IdIndex {
 
     /// Whether no task has this id, for certain and without a look: the usual case of one that is being made.
     pub(crate) fn is_surely_free(&self, id: MadeId) -> bool {
-        id >= self.free_from
+        id > self.highest
     }
 
     #[allow(clippy::cast_possible_truncation, reason = "only low bits are used")]
@@ -107,7 +107,7 @@ impl IdIndex {
         }
         let task = tasks.at(slot);
         if !task.is_named() {
-            self.free_from = self.free_from.max(MadeId(task.key).next());
+            self.highest = self.highest.max(MadeId(task.key));
         }
         self.link(tasks, slot);
     }
@@ -177,7 +177,7 @@ impl IdIndex {
             while let Some(task) = slot.get().map(|slot| tasks.get(slot)) {
                 let task = task.ok_or("a chain holds what is no task")?;
                 ensure(self.bucket(self.hash(task.key, task.is_named())) == bucket, "a task is in the chain of another bucket")?;
-                ensure(task.is_named() || task.key < self.free_from.0, "an id counts as free that a task has")?;
+                ensure(task.is_named() || task.key <= self.highest.0, "an id counts as free that a task has")?;
                 len += 1;
                 ensure(len <= self.len, "a chain has a loop, or the count of ids is wrong")?;
                 slot = task.chain;
