@@ -28,6 +28,7 @@ mod info;
 mod introspection;
 mod key_commands;
 mod list;
+mod listeners;
 mod mcomplete;
 mod memory;
 mod mpush;
