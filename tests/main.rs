@@ -7,6 +7,7 @@ mod support;
 mod cancel;
 mod claim;
 mod cluster;
+mod cluster_load;
 mod cluster_nodes;
 mod complete;
 mod config;
