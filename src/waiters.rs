@@ -6,6 +6,7 @@
 
 use crate::redis::blocking::{Blocked, Waiter};
 use crate::redis::context::Context;
+use crate::redis::error::Error;
 use crate::redis::string::{KeyName, OwnedName};
 use crate::transact::{Env, Missing, transact};
 use crate::value::QUEUE;
@@ -262,8 +263,13 @@ pub(crate) fn recheck(context: &Context, db: i32, key: &[u8]) {
     let name = OwnedName::new(key);
     let mut served = Vec::new();
     if let Ok(opened) = context.open_read(name.as_name(), &QUEUE) {
+        let value = opened.value().ok().flatten();
+        // The server sends those who wait after it, when the slot has moved.
+        if value.is_none() && is_elsewhere(context, name.as_name()) {
+            return;
+        }
         let empty = Queue::default();
-        let queue = opened.value().ok().flatten().map_or(&empty, |value| &value.queue);
+        let queue = value.map_or(&empty, |value| &value.queue);
         for client in &clients {
             if let Wish::Result { id } = &client.wish {
                 let id = TaskId::parse(id.as_bytes());
@@ -272,6 +278,12 @@ pub(crate) fn recheck(context: &Context, db: i32, key: &[u8]) {
         }
     }
     unblock(&served);
+}
+
+/// Whether a queue that is not here may be on another node of the cluster: its slot is moving, or has moved. Never on a replica,
+/// which is not told of slots that move.
+fn is_elsewhere(context: &Context, name: KeyName<'_>) -> bool {
+    context.flags().is_master() && !context.owns_key(name)
 }
 
 /// Lets clients go who were given something. No key may be open, no state lent.
@@ -357,6 +369,10 @@ impl Wait {
         let slot = value.and_then(|value| value.queue.find(TaskId::parse(id.as_bytes()).ok()?));
         match (value, slot) {
             (Some(value), Some(slot)) => reply::result(context, &value.queue, slot),
+            // What the server says of a command that it cannot answer meanwhile, and clusters' clients say again.
+            (None, _) if self.keys.first().is_some_and(|key| is_elsewhere(context, key.as_name())) => {
+                context.refuse(&Error::new("TRYAGAIN", "the queue is moving to another node"));
+            }
             _ => context.null_array(),
         }
     }
