@@ -27,7 +27,7 @@ TEST = $(shell cargo nextest --version >/dev/null 2>&1 && echo cargo nextest run
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run build test test-servers simulate fuzz fuzz-check lint fmt demo python servers clean free-port need-build need-server
+.PHONY: help run build test test-servers simulate fuzz fuzz-check lint fmt demo demo-cluster python servers clean free-port need-build need-server
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ fuzz-check: need-build ## Try the fuzzing corpus, then fuzz the queue for a few 
 
 demo: need-server build ## Count words with four workers, one of them killed (TEXT=folder)
 	cargo run --release --example wordcount -- $(if $(TEXT),"$(patsubst ~/%,$(HOME)/%,$(TEXT))")
+
+demo-cluster: need-server build ## Kill a master of a cluster under load, and look for what was lost
+	cargo run --release --example cluster
 
 python: .venv/ready ## Make .venv, with the Python client that the examples use
 

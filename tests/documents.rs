@@ -13,3 +13,9 @@ fn readme() {
 fn commands() {
     transcript::run("docs/commands.md");
 }
+
+/// What the page on scaling shows happens.
+#[test]
+fn scaling() {
+    transcript::run("docs/scaling.md");
+}

@@ -50,17 +50,46 @@ fn word_count_with_a_killed_worker() {
     for file in ["a.txt", "b.txt"] {
         std::fs::write(folder.path().join(file), words(1_500_000)).unwrap();
     }
-    let output = cargo()
-        .args(["run", "--quiet", "--example", "wordcount", "--"])
-        .arg(folder.path())
-        .env("REDIS_TASK_MODULE", crate::support::module())
-        .output()
-        .unwrap();
-    let printed = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
+    let printed = run_example("wordcount", &[folder.path().to_str().unwrap()]);
     for part in ["killed with kill -9; it had part-", " came back as attempt 2 after ", "identical: yes"] {
         assert!(printed.contains(part), "no '{part}' in {printed}");
     }
+}
+
+/// `make demo-cluster`: a master is killed under load, and nothing that was confirmed is lost.
+#[test]
+fn cluster_with_a_killed_master() {
+    let printed = run_example("cluster", &[]);
+    for part in ["kill -9    node ", "failover   its replica ", "complete   ", "its master was killed"] {
+        assert!(printed.contains(part), "no '{part}' in {printed}");
+    }
+    assert!(printed.ends_with("each confirmed task has its result, once: yes\n"), "{printed}");
+}
+
+/// The page on scaling shows what its program calculates.
+#[test]
+fn scaling_calculates_what_the_page_shows() {
+    let page = std::fs::read_to_string(root().join("docs/scaling.md")).unwrap();
+    let printed = run_example("scaling", &["23000", "118000"]);
+    let tables: Vec<_> = printed.trim_end().split("\n\n").map(|table| table.split_once('\n').expect("a heading").1).collect();
+    assert_eq!(tables.len(), 4);
+    for table in tables {
+        assert!(page.contains(&format!("```text\n{table}\n```")), "docs/scaling.md does not show\n{table}");
+    }
+}
+
+/// What an example prints that ends well.
+#[track_caller]
+fn run_example(name: &str, arguments: &[&str]) -> String {
+    let output = cargo()
+        .args(["run", "--quiet", "--example", name, "--"])
+        .args(arguments)
+        .env("REDIS_TASK_MODULE", crate::support::module())
+        .output()
+        .unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
+    printed
 }
 
 /// So many bytes of words, not all alike.

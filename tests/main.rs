@@ -8,6 +8,7 @@ mod call;
 mod cancel;
 mod claim;
 mod cluster;
+mod cluster_load;
 mod cluster_nodes;
 mod complete;
 mod config;

@@ -2,6 +2,7 @@
 
 use super::{Client, Wish, unblock};
 use crate::redis::context::Context;
+use crate::redis::error::Error;
 use crate::redis::string::{KeyName, OwnedName};
 use crate::value::QUEUE;
 use crate::{reply, state};
@@ -87,8 +88,14 @@ impl EndsWish {
     /// The wait is over, maybe by time: replies with the ends that came, and for the others with the states as they are.
     pub(super) fn reply_from(&self, context: &Context, db: i32, key: Option<&OwnedName>) {
         let opened = key.filter(|_| context.select_db(db)).and_then(|key| context.open_read(key.as_name(), &QUEUE).ok());
-        let value = opened.as_ref().and_then(|key| key.value().ok().flatten());
-        self.reply(context, value.map(|value| &value.queue));
+        let queue = opened.as_ref().and_then(|key| key.value().ok().flatten()).map(|value| &value.queue);
+        let may_ask_again = self.form != Form::Call && !self.is_over();
+        if may_ask_again && queue.is_none() && key.is_some_and(|key| is_elsewhere(context, key.as_name())) {
+            // What the server says of a command that it cannot answer meanwhile, and clusters' clients say again.
+            context.refuse(&Error::new("TRYAGAIN", "the queue is moving to another node"));
+            return;
+        }
+        self.reply(context, queue);
     }
 
     /// Replies with the ends that came, and for the others with the states in `queue`.
@@ -146,6 +153,10 @@ pub(crate) fn recheck(context: &Context, db: i32, key: &[u8]) {
     let mut served = Vec::new();
     if let Ok(opened) = context.open_read(name.as_name(), &QUEUE) {
         let queue = opened.value().ok().flatten().map(|value| &value.queue);
+        // The server sends those who wait after it, when the slot has moved.
+        if queue.is_none() && is_elsewhere(context, name.as_name()) {
+            return;
+        }
         for client in clients {
             if let Wish::Ends(wish) = &client.wish {
                 state::with(|state| state.waiters.leave(&client));
@@ -159,6 +170,12 @@ pub(crate) fn recheck(context: &Context, db: i32, key: &[u8]) {
         }
     }
     unblock(&served);
+}
+
+/// Whether a queue that is not here may be on another node of the cluster: its slot is moving, or has moved. Never on a replica,
+/// which is not told of slots that move.
+fn is_elsewhere(context: &Context, name: KeyName<'_>) -> bool {
+    context.flags().is_master() && !context.owns_key(name)
 }
 
 /// Whether an event may end somebody's wait for a result.

@@ -7,6 +7,7 @@ pub(crate) mod command_line;
 pub(crate) mod events;
 pub(crate) mod eventually;
 pub(crate) mod history;
+pub(crate) mod link;
 pub(crate) mod render;
 pub(crate) mod sentinel;
 pub(crate) mod server;
