@@ -61,6 +61,9 @@ pub(crate) const PROBE: CommandSpec = CommandSpec {
 
 type Key = Rc<[u8]>;
 
+/// What it takes to note a queue: a place in each of two maps, which are filled to two thirds or half, and its key.
+pub(crate) const NOTE_BYTES: usize = 160;
+
 /// What falls due, and what is to be done at the next turn of the event loop.
 #[derive(Default)]
 pub(crate) struct Agenda {

@@ -27,6 +27,7 @@ mod introspection;
 mod key_commands;
 mod list;
 mod memory;
+mod memory_usage;
 mod order;
 mod panics;
 mod persistence;

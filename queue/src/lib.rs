@@ -39,6 +39,7 @@ pub mod op;
 
 mod admit;
 mod apply;
+mod blocks;
 #[cfg(debug_assertions)]
 mod check;
 mod index;
@@ -53,6 +54,7 @@ mod times;
 mod txn;
 mod view;
 
+pub use blocks::Rounding;
 pub use effect::{Effect, Event, Packed};
 pub use error::{Mismatch, Refusal};
 pub use id::{MadeId, TaskId};

@@ -4,7 +4,7 @@
 //! wrapped in [`guard::guard`], because a panic that crosses into C aborts the server. And everything but a value's drop
 //! runs on the server's main thread, so nothing here is `Send` unless it says why.
 
-mod alloc;
+pub(crate) mod alloc;
 pub(crate) mod aof;
 pub(crate) mod blocking;
 pub(crate) mod command;
