@@ -182,6 +182,20 @@ impl Agenda {
         }
     }
 
+    /// How much there is of each kind: for tests.
+    #[cfg(feature = "fault-injection")]
+    pub(crate) fn counts(&self) -> [(&'static str, usize); 7] {
+        [
+            ("queues", self.queues.values().map(HashMap::len).sum()),
+            ("deadlines", self.order.len()),
+            ("timeouts", self.clients.len()),
+            ("rechecks", self.rechecks.len()),
+            ("orphans", self.orphans.len()),
+            ("loaded", self.loaded.len()),
+            ("timers", usize::from(self.timer.is_some())),
+        ]
+    }
+
     /// Milliseconds until there is something to do.
     fn wait_ms(&self, now: UnixMs, monotonic: u64) -> Option<u64> {
         if !self.rechecks.is_empty() {

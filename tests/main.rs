@@ -38,6 +38,7 @@ mod replication;
 mod result;
 mod retry;
 mod security;
+mod soak;
 mod time;
 mod waiting_for_results;
 mod waiting_for_tasks;

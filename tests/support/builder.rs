@@ -143,6 +143,15 @@ pub(crate) fn module() -> PathBuf {
         .expect("no module in target/: run `make build`")
 }
 
+/// The module with what only tests may have: TASK.FAULT, which makes callbacks panic, and TASK.STATE. `profile` is one of Cargo's.
+pub(crate) fn faulty_module(profile: &str) -> PathBuf {
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/fault");
+    let mut build = cargo();
+    build.args(["build", "--quiet", "--lib", "--features", "fault-injection", "--profile", profile, "--target-dir"]);
+    assert!(build.arg(&target).status().expect("a cargo").success(), "the faulty module does not build");
+    target.join(if profile == "dev" { "debug" } else { profile }).join("libredis_task.so")
+}
+
 /// The cargo that runs the tests, else the one in the PATH.
 pub(crate) fn cargo() -> process::Command {
     let mut cargo = process::Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

@@ -242,7 +242,9 @@ impl Drop for Server {
         let log = self.log();
         if thread::panicking() {
             let lines: Vec<_> = log.lines().collect();
-            let tail = &lines[lines.len().saturating_sub(40)..];
+            // A report of a crash from its beginning, else the end.
+            let report = lines.iter().position(|line| line.contains("BUG REPORT START"));
+            let tail = &lines[report.unwrap_or(lines.len()).min(lines.len().saturating_sub(40))..];
             eprintln!("--- log of the server on port {}:\n{}", self.port, tail.join("\n"));
             return;
         }
