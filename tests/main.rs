@@ -40,5 +40,6 @@ mod retry;
 mod security;
 mod soak;
 mod time;
+mod traps;
 mod waiting_for_results;
 mod waiting_for_tasks;
