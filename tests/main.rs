@@ -6,6 +6,7 @@ mod support;
 
 mod cancel;
 mod claim;
+mod clock;
 mod cluster;
 mod cluster_nodes;
 mod complete;

@@ -98,6 +98,12 @@ fn a_large_queue_goes_without_a_stall() {
 #[ignore = "long: make soak"]
 fn a_very_large_queue_goes_without_a_stall() {
     large_queues_go_without_a_stall(5_000_000);
+    // DEL does it all at once, if the server is told so. For the numbers: it stalls by what the value takes to drop.
+    for lazily in ["no", "yes"] {
+        let server = Server::builder().config("lazyfree-lazy-user-del", lazily).start();
+        fill(&server, 5_000_000);
+        println!("DEL with lazyfree-lazy-user-del {lazily}: the worst PING took {:?}", worst_ping(&server, "DEL jobs"));
+    }
 }
 
 /// Memory after `cycle` ran again and again is about what it was after it had run once.

@@ -123,7 +123,7 @@ fn worker_is_in_step(worker: &mut Client, may_be_closed: bool) {
     match worker.try_run("ECHO in-step") {
         // Redis 7.0 says goodbye after the answer.
         Ok(goodbye) if may_be_closed && goodbye.code() == "UNBLOCKED" => {
-            assert!(worker.try_read(Duration::from_secs(5)).is_err())
+            assert!(worker.try_read(Duration::from_secs(5)).is_err());
         }
         Ok(reply) => assert_eq!(reply, "in-step"),
         Err(_) => assert!(may_be_closed),
