@@ -4,11 +4,12 @@ use crate::agenda;
 use crate::redis::alloc;
 use crate::redis::aof::AofWriter;
 use crate::redis::datatype::{DataType, Place, Value};
+use crate::redis::defrag::Defrag;
 use crate::redis::digest::Digest;
 use crate::redis::rdb::{RdbReader, RdbWriter};
 use crate::{apply, state};
 use std::cell::Cell;
-use taskqueue::{Queue, Rounding, UnixMs, effect};
+use taskqueue::{Block, Queue, Rounding, UnixMs, effect};
 
 /// Version of the RDB encoding: chunks of packed effects, ended by an empty one.
 const ENCODING: i32 = 1;
@@ -85,6 +86,22 @@ impl Value for QueueValue {
 
     fn free_effort(&self) -> usize {
         self.queue.len()
+    }
+
+    fn defrag(&mut self, defrag: &Defrag<'_>) -> bool {
+        /// Slots between two looks at the clock.
+        const SLICE: u32 = 64;
+        let mut next = Some(defrag.cursor());
+        while let Some(from) = next {
+            next = self.queue.for_each_block(from, SLICE, |block| match block {
+                Block::Bytes(bytes) => defrag.move_bytes(bytes),
+                Block::Text(text) => defrag.move_text(text),
+            });
+            if next.is_some_and(|cursor| defrag.stops_at(cursor)) {
+                return false;
+            }
+        }
+        true
     }
 
     fn copy(&self) -> Box<Self> {

@@ -12,6 +12,7 @@ mod cluster_nodes;
 mod complete;
 mod config;
 mod crash;
+mod defrag;
 mod documents;
 mod errors;
 mod events;

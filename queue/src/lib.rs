@@ -42,6 +42,7 @@ mod apply;
 mod blocks;
 #[cfg(debug_assertions)]
 mod check;
+mod defrag;
 mod index;
 mod list;
 mod options;
@@ -55,6 +56,7 @@ mod txn;
 mod view;
 
 pub use blocks::Rounding;
+pub use defrag::Block;
 pub use effect::{Effect, Event, Packed};
 pub use error::{Mismatch, Refusal};
 pub use id::{MadeId, TaskId};

@@ -14,6 +14,7 @@ pub(crate) mod config;
 mod config_callbacks;
 pub(crate) mod context;
 pub(crate) mod datatype;
+pub(crate) mod defrag;
 pub(crate) mod digest;
 pub(crate) mod error;
 pub(crate) mod event;

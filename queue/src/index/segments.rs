@@ -157,6 +157,13 @@ impl<T> Segments<T> {
         }
     }
 
+    pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut T> {
+        match self.segments.get_mut(slot.segment())?.entries.get_mut(slot.offset() as usize)? {
+            Entry::Live(value) => Some(value),
+            Entry::Free(_) => None,
+        }
+    }
+
     /// What lies in `slot`, which must be in use.
     pub(crate) fn at(&self, slot: Slot) -> &T {
         self.get(slot).unwrap_or_else(|| vacant_slot())
@@ -164,10 +171,7 @@ impl<T> Segments<T> {
 
     /// What lies in `slot`, which must be in use.
     pub(crate) fn at_mut(&mut self, slot: Slot) -> &mut T {
-        match self.segments.get_mut(slot.segment()).and_then(|segment| segment.entries.get_mut(slot.offset() as usize)) {
-            Some(Entry::Live(value)) => value,
-            _ => vacant_slot(),
-        }
+        self.get_mut(slot).unwrap_or_else(|| vacant_slot())
     }
 
     pub(crate) fn remove(&mut self, slot: Slot) -> T {
