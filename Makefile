@@ -4,12 +4,14 @@
 #   REDIS_TASK_SERVER=path     another server binary for run, test and demo
 #   TEXT=folder                what `make demo` counts the words of
 #   TARGET=name SECONDS=n      what `make fuzz` runs, and for how long
+#   MINUTES=n                  how long `make soak` keeps up its mixed load, and how long it fuzzes
 #   SEEDS=n SEED=n             how many histories `make simulate` runs, and from which on
 
 PORT ?= 6379
 TEXT ?=
 TARGET ?= all
 SECONDS ?= 600
+MINUTES ?= 10
 SEEDS ?= 100000
 SEED ?= 1
 
@@ -27,7 +29,7 @@ TEST = $(shell cargo nextest --version >/dev/null 2>&1 && echo cargo nextest run
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run build test test-servers simulate fuzz fuzz-check lint fmt demo demo-cluster python servers clean free-port need-build need-server
+.PHONY: help run build test test-servers soak simulate fuzz fuzz-check lint fmt demo demo-cluster python servers clean free-port need-build need-server
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +47,11 @@ test: need-server .venv/ready lint build fuzz-check ## Run all checks and all te
 
 test-servers: need-server .venv/ready servers build ## Run the server tests on the installed server, Valkey 9 and Redis 8
 	@scripts/test-servers "$(TEST)" "$(REDIS_TASK_SERVER)" $(PYPI_SERVERS)
+
+soak: need-server build ## Run the long tests, the simulator and the fuzzer (MINUTES=10)
+	REDIS_TASK_SOAK_MINUTES=$(MINUTES) cargo test --workspace -- --ignored --nocapture --test-threads 1
+	$(MAKE) simulate
+	$(MAKE) fuzz SECONDS=$$(($(MINUTES) * 20))
 
 lint: need-build ## Check format, clippy and docs; every warning is an error
 	cargo fmt --all --check

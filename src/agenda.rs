@@ -61,6 +61,9 @@ pub(crate) const PROBE: CommandSpec = CommandSpec {
 
 type Key = Rc<[u8]>;
 
+/// What it takes to note a queue: a place in each of two maps, which are filled to two thirds or half, and its key.
+pub(crate) const NOTE_BYTES: usize = 160;
+
 /// What falls due, and what is to be done at the next turn of the event loop.
 #[derive(Default)]
 pub(crate) struct Agenda {
@@ -177,6 +180,20 @@ impl Agenda {
         if let Some(gives_up) = gives_up {
             self.clients.remove(&(gives_up, ticket));
         }
+    }
+
+    /// How much there is of each kind: for tests.
+    #[cfg(feature = "fault-injection")]
+    pub(crate) fn counts(&self) -> [(&'static str, usize); 7] {
+        [
+            ("queues", self.queues.values().map(HashMap::len).sum()),
+            ("deadlines", self.order.len()),
+            ("timeouts", self.clients.len()),
+            ("rechecks", self.rechecks.len()),
+            ("orphans", self.orphans.len()),
+            ("loaded", self.loaded.len()),
+            ("timers", usize::from(self.timer.is_some())),
+        ]
     }
 
     /// Milliseconds until there is something to do.

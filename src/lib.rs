@@ -43,6 +43,8 @@ const COMMANDS: &[CommandSpec] = &[
     agenda::PROBE,
     #[cfg(feature = "fault-injection")]
     redis::fault::SPEC,
+    #[cfg(feature = "fault-injection")]
+    state::SPEC,
 ];
 
 /// What the server loads.

@@ -31,11 +31,13 @@ pub(crate) fn id_floor() -> MadeId {
 }
 
 /// Larger ids than this queue's are to be made everywhere. Not if it comes from a clock that is far ahead, or from a forged dump: one
-/// queue's ids do not drag the whole server into the future.
+/// queue's ids do not drag the whole server into the future. But the ids that follow the last one may be as far ahead as that one is:
+/// the clock was set back.
 pub(crate) fn remember_ids_of(queue: &Queue, now: UnixMs) {
     const AHEAD_MAX: Ms = Ms(86_400_000);
-    let last_id = queue.last_id();
-    if last_id.0 > LAST_ID.load(Ordering::Relaxed) && last_id.made_at() <= now.after(AHEAD_MAX) {
+    let (last_id, floor) = (queue.last_id(), id_floor());
+    let limit = now.after(AHEAD_MAX).max(floor.made_at().after(Ms(1)));
+    if last_id > floor && last_id.made_at() <= limit {
         LAST_ID.store(last_id.0, Ordering::Relaxed);
     }
 }

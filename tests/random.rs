@@ -1,26 +1,9 @@
 //! A seeded walk through all commands: at its end master, replica, AOF and RDB hold the same bytes.
 
-use crate::support::{Server, Shutdown, Value, eventually};
+use crate::support::{Dice, Server, Shutdown, Value, eventually};
 use std::env;
 
 const STEPS: usize = 2_000;
-
-/// A small generator, so that a seed tells the whole walk (xorshift64).
-struct Dice(u64);
-
-impl Dice {
-    /// A number from 0 to `sides - 1`.
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % sides
-    }
-
-    fn pick<'a>(&mut self, choices: &[&'a str]) -> &'a str {
-        choices[usize::try_from(self.roll(choices.len() as u64)).expect("an index")]
-    }
-}
 
 /// One command, mostly sensible, on one of few tasks, with times of a few milliseconds.
 fn step(dice: &mut Dice) -> String {
@@ -90,7 +73,7 @@ fn walk(seed: u64) {
     let mut replica = Server::builder().aof_without_preamble().replica_of(&master).start();
     master.wait_for_replica(&replica);
     eventually(|| replica.info("aof_rewrite_in_progress") == "0" && replica.info("aof_rewrite_scheduled") == "0");
-    let mut dice = Dice(seed);
+    let mut dice = Dice::new(seed);
     let mut client = master.client();
     for n in 0..STEPS {
         let line = step(&mut dice);

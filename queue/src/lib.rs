@@ -39,8 +39,10 @@ pub mod op;
 
 mod admit;
 mod apply;
+mod blocks;
 #[cfg(debug_assertions)]
 mod check;
+mod defrag;
 mod index;
 mod list;
 mod options;
@@ -53,6 +55,8 @@ mod times;
 mod txn;
 mod view;
 
+pub use blocks::Rounding;
+pub use defrag::Block;
 pub use effect::{Effect, Event, Packed};
 pub use error::{Mismatch, Refusal};
 pub use id::{MadeId, OwnedId, TaskId};

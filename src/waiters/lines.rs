@@ -81,6 +81,17 @@ impl Waiters {
         self.keys.get(&db)?.get(key)
     }
 
+    /// How many wait, once for each key: for tests.
+    #[cfg(feature = "fault-injection")]
+    pub(crate) fn counts(&self) -> [(&'static str, usize); 3] {
+        let lines = || self.keys.values().flat_map(HashMap::values);
+        [
+            ("keys", lines().count()),
+            ("claims", lines().map(|line| line.tasks.len()).sum()),
+            ("results", lines().map(|line| line.ends.len()).sum()),
+        ]
+    }
+
     /// Whether nobody waits for anything: the usual case of a busy queue.
     pub(crate) fn is_empty(&self) -> bool {
         self.keys.is_empty()

@@ -2,8 +2,10 @@
 
 pub(crate) mod builder;
 pub(crate) mod client;
+pub(crate) mod clock;
 pub(crate) mod cluster;
 pub(crate) mod command_line;
+pub(crate) mod dice;
 pub(crate) mod events;
 pub(crate) mod eventually;
 pub(crate) mod history;
@@ -15,8 +17,10 @@ pub(crate) mod task;
 pub(crate) mod transcript;
 pub(crate) mod value;
 
-pub(crate) use builder::{Builder, cargo, module};
+pub(crate) use builder::{Builder, cargo, faulty_module, module};
 pub(crate) use client::Client;
+pub(crate) use clock::Clock;
+pub(crate) use dice::Dice;
 pub(crate) use events::Events;
 pub(crate) use eventually::{eventually, eventually_eq, eventually_within, holds_for, now_ms};
 pub(crate) use server::{Server, Shutdown};

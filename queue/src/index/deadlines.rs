@@ -3,6 +3,7 @@
 //! One map entry a millisecond, holding a line through the tasks: a storm of deadlines in one millisecond is one entry, leaves in
 //! the order in which it came, and costs nothing beside the links. The instant itself is the task's `at`.
 
+use crate::blocks::Rounding;
 #[cfg(debug_assertions)]
 use crate::check::ensure;
 use crate::index::line::Line;
@@ -11,7 +12,6 @@ use crate::task::Task;
 use crate::time::UnixMs;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::mem;
 use std::ops::Bound;
 
 /// Tasks in order of their `at`, first come first within a millisecond.
@@ -19,6 +19,8 @@ use std::ops::Bound;
 pub(crate) struct Deadlines {
     instants: BTreeMap<UnixMs, Line>,
     len: usize,
+    /// It held something once: an emptied map keeps a node.
+    was_used: bool,
 }
 
 impl Deadlines {
@@ -26,14 +28,14 @@ impl Deadlines {
         self.len
     }
 
-    /// Bytes of the map, estimated at its usual fill of two thirds.
-    pub(crate) fn bytes(&self) -> usize {
-        self.instants.len() * mem::size_of::<(UnixMs, Line)>() * 3 / 2
+    pub(crate) fn bytes(&self, rounding: Rounding) -> usize {
+        rounding.tree::<(UnixMs, Line)>(self.instants.len().max(self.was_used.into()))
     }
 
     pub(crate) fn insert(&mut self, tasks: &mut Segments<Task>, slot: Slot) {
         self.instants.entry(tasks.at(slot).at).or_insert(Line::EMPTY).push_back(tasks, slot);
         self.len += 1;
+        self.was_used = true;
     }
 
     pub(crate) fn remove(&mut self, tasks: &mut Segments<Task>, slot: Slot) {

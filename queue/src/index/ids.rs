@@ -3,13 +3,13 @@
 //! The table grows by one bucket at a time, so no insertion pays for all the others. Ids made in one burst lie in neighbouring
 //! buckets, which is what a worker's next look-up wants of the cache. The hash is keyed, since clients choose names.
 
+use crate::blocks::Rounding;
 #[cfg(debug_assertions)]
 use crate::check::ensure;
 use crate::id::{MadeId, TaskId};
 use crate::index::segments::{Segments, Slot};
 use crate::task::Task;
 use std::hash::{BuildHasher, RandomState};
-use std::mem;
 
 /// Average tasks in a bucket before it is split.
 const LOAD: usize = 2;
@@ -41,8 +41,9 @@ impl Default for IdIndex {
 }
 
 impl IdIndex {
-    pub(crate) fn bytes(&self) -> usize {
-        self.chunks.iter().map(Vec::capacity).sum::<usize>() * mem::size_of::<Slot>()
+    pub(crate) fn bytes(&self, rounding: Rounding) -> usize {
+        let chunks = self.chunks.iter().map(|chunk| rounding.vec::<Slot>(chunk.capacity()));
+        chunks.sum::<usize>() + rounding.vec::<Vec<Slot>>(self.chunks.capacity())
     }
 
     /// What a task keeps of its id: the number itself, or the hash of its name.
