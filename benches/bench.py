@@ -411,18 +411,16 @@ def main():
     if len(os.sched_getaffinity(0)) < 2:
         raise SystemExit("The benchmark pins server and generator to a core each: it needs two.")
     began, before = time.time(), steal()
-    results = {}
     for name in ARGUMENTS.only or MEASUREMENTS:
         try:
-            results[name] = MEASUREMENTS[name]()
+            result = MEASUREMENTS[name]()
         except Skipped as reason:
             note(f"skipped: {reason}")
             continue
-        print(f"\n### {results[name]['title']}\n\n{report.table(results[name])}", flush=True)
-    conditions = machine(began, before)
-    print(f"\n{json.dumps(conditions)}")
-    if ARGUMENTS.write:
-        report.write(results, conditions)
+        print(f"\n### {result['title']}\n\n{report.table(result)}", flush=True)
+        if ARGUMENTS.write:
+            report.write({name: result}, machine(began, before))
+    print(f"\n{json.dumps(machine(began, before))}")
 
 
 def arguments():

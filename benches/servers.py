@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-REDIS = os.environ.get("REDIS_TASK_SERVER", "redis-server")
+REDIS = os.environ.get("REDIS_TASK_SERVER") or shutil.which("redis-server") or str(ROOT / ".servers/redis-server")
 MODULE = os.environ.get("REDIS_TASK_MODULE", str(ROOT / "target/release/libredis_task.so"))
 BEANSTALKD = shutil.which("beanstalkd") or str(ROOT / ".servers/beanstalkd/usr/bin/beanstalkd")
 SERVER_CORE, LOAD_CORE = 0, 1
