@@ -5,6 +5,7 @@
 #   TEXT=folder                what `make demo` counts the words of
 #   TARGET=name SECONDS=n      what `make fuzz` runs, and for how long
 #   MINUTES=n                  how long `make soak` keeps up its mixed load, and how long it fuzzes
+#   FULL=1 ROUNDS=n            `make bench` at full size, into docs/performance.md; how many rounds
 #   SEEDS=n SEED=n             how many histories `make simulate` runs, and from which on
 
 PORT ?= 6379
@@ -29,7 +30,7 @@ TEST = $(shell cargo nextest --version >/dev/null 2>&1 && echo cargo nextest run
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run build test test-servers soak simulate fuzz fuzz-check lint fmt demo demo-cluster python servers clean free-port need-build need-server
+.PHONY: help run build test test-servers soak simulate fuzz fuzz-check lint fmt demo demo-cluster python servers bench bench-check bench-budget clean free-port need-build need-server
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +74,19 @@ fuzz-check: need-build ## Try the fuzzing corpus, then fuzz the queue for a few 
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	fuzz/run check 3
 
+bench: need-build need-server build ## Measure this queue beside others, 3 minutes (FULL=1: 15, and writes docs/performance.md)
+	@scripts/need rivals
+	cargo build --release --package load
+	python3 benches/bench.py $(if $(FULL),--full --write) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+bench-check: need-build need-server build ## Count instructions against benches/budget.json
+	@scripts/need valgrind
+	python3 benches/check.py
+
+bench-budget: need-build need-server build ## Make what is counted now the budget
+	@scripts/need valgrind
+	python3 benches/check.py --write
+
 demo: need-server build ## Count words with four workers, one of them killed (TEXT=folder)
 	cargo run --release --example wordcount -- $(if $(TEXT),"$(patsubst ~/%,$(HOME)/%,$(TEXT))")
 
@@ -84,7 +98,7 @@ python: .venv/ready ## Make .venv, with the Python client that the examples use
 servers: .servers/ready ## Fetch Valkey 9 and Redis 8 into .servers/
 
 clean: ## Remove what was built and fetched (not ./data, the queues of `make run`)
-	rm -rf target .venv .servers fuzz/target
+	rm -rf target .venv .servers fuzz/target benches/bullmq/node_modules
 
 .venv/ready: examples/python/requirements.txt
 	@scripts/need python
