@@ -45,6 +45,8 @@ test: need-server .venv/ready lint build fuzz-check ## Run all checks and all te
 	$(if $(findstring nextest,$(TEST)),cargo test --package taskqueue --doc)
 	$(TEST) --workspace
 	SEEDS=2000 cargo test --package taskqueue --features sabotage --test simulator
+	@scripts/need valgrind
+	python3 benches/check.py --tolerance 0.1
 
 test-servers: need-server .venv/ready servers build ## Run the server tests on the installed server, Valkey 9 and Redis 8
 	@scripts/test-servers "$(TEST)" "$(REDIS_TASK_SERVER)" $(PYPI_SERVERS)
