@@ -223,6 +223,7 @@ fn a_torn_tail_is_cut_at_a_whole_command() {
         "TASK.FAIL jobs c no DEAD",
         "TASK.EXTEND jobs d LEASE 800000 CHECKPOINT half",
         "TASK.RETRY jobs b c",
+        "TASK.MPUSH jobs 3 x y z PRIORITY 1",
     ] {
         assert!(!server.run(line).is_error(), "{line}");
         stages.push((fs::metadata(&path).unwrap().len(), server.dump("jobs"), server.digest()));

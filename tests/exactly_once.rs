@@ -175,13 +175,13 @@ fn move_money(port: &AtomicU16, seed: u64, stop: &AtomicBool, mishaps: &Mishaps)
     let mut again: Option<String> = None;
     let count = |of: &AtomicUsize| of.fetch_add(1, Ordering::Relaxed);
     while !stop.load(Ordering::Relaxed) {
-        let Some(link) = client.as_mut() else {
+        let Some(connection) = client.as_mut() else {
             thread::sleep(Duration::from_millis(2));
             client = Client::try_connect(port.load(Ordering::Relaxed)).ok();
             continue;
         };
         if let Some(line) = again.take() {
-            let answer = link.try_run(&line);
+            let answer = connection.try_run(&line);
             match &answer {
                 Err(_) => client = None,
                 Ok(reply) if *reply == "moved" => {}
@@ -200,7 +200,7 @@ fn move_money(port: &AtomicU16, seed: u64, stop: &AtomicBool, mishaps: &Mishaps)
             }
             continue;
         }
-        let Ok(task) = link.try_run("TASK.CLAIM jobs BLOCK 20 LEASE 30") else {
+        let Ok(task) = connection.try_run("TASK.CLAIM jobs BLOCK 20 LEASE 30") else {
             client = None;
             continue;
         };

@@ -346,7 +346,7 @@ fn deadlines_are_the_same_instants() {
     eventually_same(&replica, &master);
 }
 
-/// Sentinel promotes a replica when the master dies; what was confirmed is there, and the old master comes back as a replica.
+/// Sentinel promotes a replica when the master dies; what was confirmed is there, and the other replica follows it.
 #[test]
 fn sentinel_promotes_a_replica() {
     let mut master = Server::start();

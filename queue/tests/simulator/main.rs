@@ -47,9 +47,13 @@ fn every_promise_is_kept() {
     for seed in first..first + asked("SEEDS").unwrap_or(SEEDS) {
         let plan = Plan::new(seed);
         let happened = outcome(&plan, None).unwrap_or_else(|_| panic!("{}", report(seed, &shrink(&plan, None), None)));
-        happened.into_iter().for_each(|(what, times)| *counts.entry(what).or_default() += times);
+        for (what, times) in happened {
+            *counts.entry(what).or_default() += times;
+        }
     }
-    counts.iter().for_each(|(what, times)| println!("{times:>12} {what}"));
+    for (what, times) in counts {
+        println!("{times:>12} {what}");
+    }
 }
 
 /// The first seed that finds a bug, and how it tells.
