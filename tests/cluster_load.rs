@@ -35,16 +35,19 @@ fn what_was_confirmed_outlives_migrations_and_a_death() {
 
     let load = Load::confirmed(&cluster, &history, 1);
     history.wait_for_ends(200);
+    history.fault("slot moved under load");
     migrate_slot(slot, &cluster.masters[from], &cluster.masters[victim]);
     settle(&cluster.masters[victim], moving);
     history.wait_for_ends(200);
 
+    history.fault("kill -9 of a cluster's master");
     cluster.masters[victim].kill();
     eventually_within(AGREEMENT, || cluster.replicas[victim].info("role") == "master");
     cluster.masters[victim].start_again();
     eventually_within(AGREEMENT, || cluster.masters[victim].info("master_link_status") == "up");
     history.wait_for_ends(300);
 
+    history.fault("slot moved under load");
     let (source, target) = (&cluster.replicas[victim], &cluster.masters[last]);
     if migrates_atomically(source) {
         migrate_slot_atomically(slot, source, target);

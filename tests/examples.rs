@@ -14,9 +14,9 @@ fn python() -> PathBuf {
 }
 
 #[track_caller]
-fn run_tasks(server: &Server, arguments: &[&str]) -> (Output, String) {
+fn run_python(name: &str, server: &Server, arguments: &[&str]) -> (Output, String) {
     let port = server.port().to_string();
-    let script = root().join("examples/python/tasks.py");
+    let script = root().join("examples/python").join(name);
     let command = Command::new(python()).arg(script).args(["--port", &port]).args(arguments).output();
     let output = command.expect("`make python` makes .venv, which this test needs");
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -27,7 +27,7 @@ fn run_tasks(server: &Server, arguments: &[&str]) -> (Output, String) {
 #[test]
 fn python_recipe() {
     let server = Server::start();
-    let (output, printed) = run_tasks(&server, &[]);
+    let (output, printed) = run_python("tasks.py", &server, &[]);
     assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
     assert!(printed.contains(" 100000  completed: 9592"), "{printed}");
     assert_eq!(printed.lines().last(), Some("20 of 20 tasks completed"), "{printed}");
@@ -37,10 +37,22 @@ fn python_recipe() {
 #[test]
 fn python_recipe_with_a_failure() {
     let server = Server::start();
-    let (output, printed) = run_tasks(&server, &["1000", "oops", "10"]);
+    let (output, printed) = run_python("tasks.py", &server, &["1000", "oops", "10"]);
     assert!(!output.status.success());
     assert!(printed.contains("failed: ValueError"), "{printed}");
     assert!(printed.contains("2 of 3 tasks completed"), "{printed}");
+}
+
+/// Workers that are killed with -9 and repeat themselves move money, each transfer once; and not once, if they are careless.
+#[test]
+fn python_money_is_moved_once() {
+    let server = Server::start();
+    let (output, printed) = run_python("money.py", &server, &[]);
+    assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(printed.contains("workers killed with kill -9") && !printed.contains(" 0 workers"), "{printed}");
+    assert!(printed.ends_with("each transfer once: yes\n"), "{printed}");
+    let (output, printed) = run_python("money.py", &server, &["--careless", "--transfers", "300"]);
+    assert!(!output.status.success() && printed.ends_with("each transfer once: no\n"), "{printed}");
 }
 
 /// `make demo`: four workers, one of them killed with -9, count the same words as one process does.

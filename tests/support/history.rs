@@ -4,7 +4,12 @@
 //! given once and only grows, an ended task is not claimed again, its result does not change. What was said and not answered may
 //! have happened or not.
 
-use super::{Value, eventually::PATIENCE, eventually_within, link::Link};
+use super::{
+    Value,
+    eventually::PATIENCE,
+    eventually_within,
+    link::{Confirmation, Link},
+};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     fmt::Write,
@@ -46,6 +51,8 @@ struct Records {
     in_doubt: Vec<(String, i64, String)>,
     /// Answers that must never come.
     wrong: Vec<String>,
+    /// What was done to the servers meanwhile, and how often.
+    faults: BTreeMap<&'static str, usize>,
 }
 
 /// All that a load was answered, over any number of servers and their lives.
@@ -100,6 +107,26 @@ impl History {
         eventually_within(2 * PATIENCE, || ends() >= goal);
     }
 
+    /// Counts a fault, to be told at the end with what was acknowledged.
+    pub(crate) fn fault(&self, what: &'static str) {
+        *self.records().faults.entry(what).or_default() += 1;
+    }
+
+    /// Prints what was done to the servers, and how much that they acknowledged has been checked.
+    fn tell(&self) {
+        let records = self.records();
+        let (mut pushed, mut claimed, mut ended) = (0, 0, 0);
+        for fact in &records.facts {
+            match fact.what {
+                What::Pushed => pushed += 1,
+                What::Claimed { .. } => claimed += 1,
+                What::Ended { .. } => ended += 1,
+            }
+        }
+        let faults: Vec<_> = records.faults.iter().map(|(what, times)| format!("{what}: {times}")).collect();
+        println!("{}; acknowledged and kept: {pushed} pushes, {claimed} claims, {ended} ends", faults.join(", "));
+    }
+
     /// Takes back what was acknowledged after `instant`: the configuration does not promise to keep it.
     pub(crate) fn forgive_after(&self, instant: Instant) {
         self.records().facts.retain(|fact| fact.answered < instant);
@@ -152,6 +179,7 @@ impl History {
                 assert_eq!(info.field(state), 0, "{queue}: {state}");
             }
         }
+        self.tell();
     }
 
     /// Completes all tasks of a queue, waiting for the leases and delays of the load.
@@ -281,11 +309,20 @@ pub(crate) struct Load {
 impl Load {
     /// Load whose every answer counts.
     pub(crate) fn start(place: impl Into<Link> + Copy, history: &Arc<History>) -> Self {
-        Self::confirmed(place, history, 0)
+        Self::run(place, history, Confirmation::Answer)
     }
 
     /// Load in which an answer counts when so many replicas have it (WAIT).
     pub(crate) fn confirmed(place: impl Into<Link> + Copy, history: &Arc<History>, replicas: usize) -> Self {
+        Self::run(place, history, Confirmation::Replicas(replicas))
+    }
+
+    /// Load in which an answer counts when its write is on the disks of the master and of so many replicas (WAITAOF).
+    pub(crate) fn on_disks(place: impl Into<Link> + Copy, history: &Arc<History>, replicas: usize) -> Self {
+        Self::run(place, history, Confirmation::Disks(replicas))
+    }
+
+    fn run(place: impl Into<Link> + Copy, history: &Arc<History>, confirmation: Confirmation) -> Self {
         let load = history.loads.fetch_add(1, Ordering::Relaxed);
         let stop = Arc::new(AtomicBool::new(false));
         let threads = (0..PRODUCERS + WORKERS).map(|n| {
@@ -293,7 +330,7 @@ impl Load {
                 link: place.into(),
                 history: history.clone(),
                 name: format!("{load}.{n}"),
-                replicas,
+                confirmation,
                 stop: stop.clone(),
                 count: n,
                 turn: n,
@@ -328,7 +365,7 @@ struct Actor {
     link: Link,
     history: Arc<History>,
     name: String,
-    replicas: usize,
+    confirmation: Confirmation,
     stop: Arc<AtomicBool>,
     count: usize,
     /// Which queue it claims from.
@@ -354,7 +391,7 @@ impl Actor {
                 self.history.records().wrong.push(format!("{line}: {message}"));
             }
         }
-        (self.replicas == 0 || self.link.is_confirmed_by(self.replicas)).then_some(reply)
+        self.link.is_confirmed(self.confirmation).then_some(reply)
     }
 
     /// Pushes one task.

@@ -5,9 +5,24 @@ use super::{
     cluster::{Cluster, ClusterClient},
 };
 
+/// What makes an answer count.
+#[derive(Clone, Copy)]
+pub(crate) enum Confirmation {
+    /// That it came.
+    Answer,
+    /// That so many replicas have its write (WAIT).
+    Replicas(usize),
+    /// That its write is on the master's disk and on those of so many replicas (WAITAOF).
+    Disks(usize),
+}
+
 pub(crate) enum Link {
     Server(Client),
     Cluster(ClusterClient),
+}
+
+fn is_at_least(count: &Value, least: usize) -> bool {
+    matches!(count, Value::Int(n) if usize::try_from(*n).is_ok_and(|n| n >= least))
 }
 
 impl From<&Server> for Link {
@@ -48,14 +63,22 @@ impl Link {
         }
     }
 
-    /// Whether so many replicas have the last answer's write. It is asked on that answer's connection, or not at all: on any other
+    /// Whether the last answer's write is where it must be. It is asked on that answer's connection, or not at all: on any other
     /// WAIT says nothing of that write.
-    pub(crate) fn is_confirmed_by(&mut self, replicas: usize) -> bool {
+    pub(crate) fn is_confirmed(&mut self, by: Confirmation) -> bool {
         let client = match self {
             Self::Server(client) => Some(client),
             Self::Cluster(client) => client.last(),
         };
-        let count = client.and_then(|client| client.try_run(&format!("WAIT {replicas} 3000")).ok());
-        count.is_some_and(|count| matches!(count, Value::Int(n) if usize::try_from(n).is_ok_and(|n| n >= replicas)))
+        let Some(client) = client else { return false };
+        match by {
+            Confirmation::Answer => true,
+            Confirmation::Replicas(replicas) => {
+                client.try_run(&format!("WAIT {replicas} 3000")).is_ok_and(|count| is_at_least(&count, replicas))
+            }
+            Confirmation::Disks(replicas) => client
+                .try_run(&format!("WAITAOF 1 {replicas} 3000"))
+                .is_ok_and(|counts| !counts.is_error() && is_at_least(counts.at(0), 1) && is_at_least(counts.at(1), replicas)),
+        }
     }
 }
