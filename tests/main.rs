@@ -21,6 +21,7 @@ mod fail;
 mod failover;
 mod forget;
 mod get;
+mod hostile;
 mod ids;
 mod info;
 mod introspection;

@@ -30,16 +30,16 @@ impl Client {
     #[track_caller]
     pub(crate) fn run(&mut self, line: &str) -> Value {
         self.send(line);
-        match self.read_within(PATIENCE_MS) {
+        match self.try_read(*PATIENCE).expect("an open connection") {
             Some(reply) => reply,
-            None => panic!("no reply within {PATIENCE:?} to {line}"),
+            None => panic!("no reply within {:?} to {line}", *PATIENCE),
         }
     }
 
     /// Runs a line on a server that may die meanwhile: an error if it does, or says nothing for five seconds.
     pub(crate) fn try_run(&mut self, line: &str) -> io::Result<Value> {
         self.stream.write_all(&encode(&command_line::split(line)))?;
-        self.try_read(PATIENCE)?.ok_or_else(|| ErrorKind::TimedOut.into())
+        self.try_read(*PATIENCE)?.ok_or_else(|| ErrorKind::TimedOut.into())
     }
 
     /// Runs many lines in pipelines and gives their replies.
@@ -86,12 +86,17 @@ impl Client {
         self.send_raw(&encode(arguments));
     }
 
+    /// Sends a command to a server that may have closed the connection.
+    pub(crate) fn try_send(&mut self, arguments: &[&[u8]]) -> io::Result<()> {
+        self.stream.write_all(&encode(arguments))
+    }
+
     /// The next reply; panics if there is none within five seconds.
     #[track_caller]
     pub(crate) fn read(&mut self) -> Value {
-        match self.read_within(PATIENCE_MS) {
+        match self.try_read(*PATIENCE).expect("an open connection") {
             Some(reply) => reply,
-            None => panic!("no reply within {PATIENCE:?}"),
+            None => panic!("no reply within {:?}", *PATIENCE),
         }
     }
 
@@ -137,9 +142,6 @@ impl Client {
         self.run("CLIENT ID").int()
     }
 }
-
-/// PATIENCE in the unit of `read_within`.
-const PATIENCE_MS: u64 = 5_000;
 
 fn encode<A: AsRef<[u8]>>(arguments: &[A]) -> Vec<u8> {
     let mut out = format!("*{}\r\n", arguments.len()).into_bytes();

@@ -85,7 +85,7 @@ impl History {
     pub(crate) fn wait_for_ends(&self, more: usize) {
         let ends = || self.ends.load(Ordering::Relaxed);
         let goal = ends() + more;
-        eventually_within(2 * PATIENCE, || ends() >= goal);
+        eventually_within(2 * *PATIENCE, || ends() >= goal);
     }
 
     /// Takes back what was acknowledged after `instant`: the configuration does not promise to keep it.
@@ -140,7 +140,7 @@ impl History {
     #[track_caller]
     fn drain(&self, server: &Server) {
         let mut client = server.client();
-        eventually_within(3 * PATIENCE, || {
+        eventually_within(3 * *PATIENCE, || {
             let asked = Instant::now();
             let claims = client.run("TASK.CLAIM jobs COUNT 200 LEASE 60000 WORKER drain");
             if claims.is_nil() {

@@ -4,6 +4,8 @@ pub(crate) mod builder;
 pub(crate) mod client;
 pub(crate) mod cluster;
 pub(crate) mod command_line;
+pub(crate) mod dice;
+pub(crate) mod dump;
 pub(crate) mod events;
 pub(crate) mod eventually;
 pub(crate) mod history;
@@ -16,6 +18,8 @@ pub(crate) mod value;
 
 pub(crate) use builder::{Builder, cargo, module};
 pub(crate) use client::Client;
+pub(crate) use dice::Dice;
+pub(crate) use dump::Dump;
 pub(crate) use events::Events;
 pub(crate) use eventually::{eventually, eventually_eq, eventually_within, holds_for, now_ms};
 pub(crate) use server::{Server, Shutdown};
