@@ -60,8 +60,14 @@ fn bytes_are_limited() {
 fn counts_are_limited() {
     let server = server();
     let mut client = server.client();
-    for line in ["TASK.CLAIM none COUNT _", "TASK.LIST jobs completed 0 COUNT _", "TASK.CANCEL none ALL COUNT _", "TASK.RETRY none ALL COUNT _"] {
-        for (count, is_taken) in [("10000", true), ("10001", false), ("0", false), ("-1", false), ("18446744073709551617", false)] {
+    for line in [
+        "TASK.CLAIM none COUNT _",
+        "TASK.LIST jobs completed 0 COUNT _",
+        "TASK.CANCEL none ALL COUNT _",
+        "TASK.RETRY none ALL COUNT _",
+    ] {
+        for (count, is_taken) in [("10000", true), ("10001", false), ("0", false), ("-1", false), ("18446744073709551617", false)]
+        {
             assert_eq!(!with(&mut client, line, count.as_bytes()).is_error(), is_taken, "{line} with {count}");
         }
     }
@@ -80,7 +86,9 @@ fn counts_are_limited() {
     }
     assert!(server.dump("jobs") == before);
     // An instant or a duration too long is refused, the longest taken: no sum of them overflows.
-    for options in ["AT 281474976710655 TTL 315360000000", "DELAY 315359999999 TTL 315360000000", "LEASE 315360000000 TIMEOUT 315360000000"] {
+    for options in
+        ["AT 281474976710655 TTL 315360000000", "DELAY 315359999999 TTL 315360000000", "LEASE 315360000000 TIMEOUT 315360000000"]
+    {
         let reply = client.run(&format!("TASK.PUSH jobs x {options}"));
         assert!(!reply.is_error() || options.starts_with("AT"), "{options}: {reply:?}");
     }
@@ -134,7 +142,9 @@ fn page_through(server: &Server, pages: usize) {
             }
         }
         // Cursors that no page gave.
-        for cursor in ["s:0", "s:100000", "s:4294967295", "t:0:0:0:0:none", "t:99:900000:1:1:id7", "t:0:18446744073709551615:0:0:a"] {
+        for cursor in
+            ["s:0", "s:100000", "s:4294967295", "t:0:0:0:0:none", "t:99:900000:1:1:id7", "t:0:18446744073709551615:0:0:a"]
+        {
             let page = client.run(&format!("TASK.LIST jobs {state} {cursor} COUNT 10"));
             assert!(page.at(1).items().len() <= 10, "{page:?}");
         }

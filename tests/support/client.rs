@@ -11,6 +11,8 @@ use std::{
 pub(crate) struct Client {
     stream: TcpStream,
     received: Vec<u8>,
+    /// How many of those bytes have been read.
+    taken: usize,
 }
 
 impl Client {
@@ -23,7 +25,7 @@ impl Client {
     pub(crate) fn try_connect(port: u16) -> io::Result<Self> {
         let stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, received: Vec::new() })
+        Ok(Self { stream, received: Vec::new(), taken: 0 })
     }
 
     /// Sends one line, split as redis-cli does, and waits for its reply.
@@ -110,16 +112,18 @@ impl Client {
     pub(crate) fn try_read(&mut self, patience: Duration) -> io::Result<Option<Value>> {
         let until = Instant::now() + patience;
         loop {
-            if let Some((value, length)) = parse(&self.received) {
-                self.received.drain(..length);
+            if let Some((value, length)) = parse(&self.received[self.taken..]) {
+                self.taken += length;
                 return Ok(Some(value));
             }
+            self.received.drain(..self.taken);
+            self.taken = 0;
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Ok(None);
             }
             self.stream.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
-            let mut packet = [0; 16_384];
+            let mut packet = [0; 65_536];
             match self.stream.read(&mut packet) {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok(length) => self.received.extend_from_slice(&packet[..length]),
