@@ -4,12 +4,15 @@
 #   REDIS_TASK_SERVER=path     another server binary for run, test and demo
 #   TEXT=folder                what `make demo` counts the words of
 #   TARGET=name SECONDS=n      what `make fuzz` runs, and for how long
+#   MINUTES=n                  how long `make soak` keeps up its mixed load, and how long it fuzzes
+#   FULL=1 ROUNDS=n            `make bench` at full size, into docs/performance.md; how many rounds
 #   SEEDS=n SEED=n             how many histories `make simulate` runs, and from which on
 
 PORT ?= 6379
 TEXT ?=
 TARGET ?= all
 SECONDS ?= 600
+MINUTES ?= 10
 SEEDS ?= 100000
 SEED ?= 1
 
@@ -27,7 +30,7 @@ TEST = $(shell cargo nextest --version >/dev/null 2>&1 && echo cargo nextest run
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run build test test-servers simulate fuzz fuzz-check lint fmt demo python servers clean free-port need-build need-server
+.PHONY: help run build test test-servers soak memcheck simulate fuzz fuzz-check lint fmt demo demo-cluster python servers bench bench-check bench-budget clean free-port need-build need-server
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,9 +45,27 @@ test: need-server .venv/ready lint build fuzz-check ## Run all checks and all te
 	$(if $(findstring nextest,$(TEST)),cargo test --package taskqueue --doc)
 	$(TEST) --workspace
 	SEEDS=2000 cargo test --package taskqueue --features sabotage --test simulator
+	@scripts/need valgrind
+	python3 benches/check.py --tolerance 0.1
 
 test-servers: need-server .venv/ready servers build ## Run the server tests on the installed server, Valkey 9 and Redis 8
 	@scripts/test-servers "$(TEST)" "$(REDIS_TASK_SERVER)" $(PYPI_SERVERS)
+
+soak: need-server build ## Run the long tests, the simulator and the fuzzer (MINUTES=10)
+	REDIS_TASK_SOAK_MINUTES=$(MINUTES) cargo test --workspace -- --ignored --nocapture --test-threads 1
+	$(MAKE) simulate
+	$(MAKE) fuzz SECONDS=$$(($(MINUTES) * 20))
+
+# Tests that see most of the module's memory, and no times that valgrind would break. Everything is waited for twenty times as long.
+MEMCHECK_TESTS = call:: cancel:: claim:: complete:: events:: extend:: fail:: forget:: gather:: hostile::dumps key_commands:: mcomplete:: mpush:: \
+	next:: persistence:: push:: release:: result:: retry:: waiting_for --skip is_woken_by_expiry_in_a_claim --skip a_pause_hands_nothing_out
+
+memcheck: need-server servers build ## Run tests on Valkey under valgrind: invalid accesses and leaks are errors
+	@scripts/need valgrind
+	rm -rf target/memcheck
+	MEMCHECK_SERVER=$$(echo $(word 1,$(PYPI_SERVERS))) REDIS_TASK_SERVER=$(CURDIR)/scripts/valgrind REDIS_TASK_PATIENCE=20 REDIS_TASK_SHUTDOWN=yes \
+		cargo test --package redis-task --test server -- --test-threads 2 $(MEMCHECK_TESTS)
+	scripts/valgrind --reports
 
 lint: need-build ## Check format, clippy and docs; every warning is an error
 	cargo fmt --all --check
@@ -66,15 +87,31 @@ fuzz-check: need-build ## Try the fuzzing corpus, then fuzz the queue for a few 
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	fuzz/run check 3
 
+bench: need-build need-server build ## Measure this queue beside others, 3 minutes (FULL=1: 15, and writes docs/performance.md)
+	@scripts/need rivals
+	cargo build --release --package load
+	python3 benches/bench.py $(if $(FULL),--full --write) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+bench-check: need-build need-server build ## Count instructions against benches/budget.json
+	@scripts/need valgrind
+	python3 benches/check.py
+
+bench-budget: need-build need-server build ## Make what is counted now the budget
+	@scripts/need valgrind
+	python3 benches/check.py --write
+
 demo: need-server build ## Count words with four workers, one of them killed (TEXT=folder)
 	cargo run --release --example wordcount -- $(if $(TEXT),"$(patsubst ~/%,$(HOME)/%,$(TEXT))")
+
+demo-cluster: need-server build ## Kill a master of a cluster under load, and look for what was lost
+	cargo run --release --example cluster
 
 python: .venv/ready ## Make .venv, with the Python client that the examples use
 
 servers: .servers/ready ## Fetch Valkey 9 and Redis 8 into .servers/
 
 clean: ## Remove what was built and fetched (not ./data, the queues of `make run`)
-	rm -rf target .venv .servers fuzz/target
+	rm -rf target .venv .servers fuzz/target benches/bullmq/node_modules
 
 .venv/ready: examples/python/requirements.txt
 	@scripts/need python

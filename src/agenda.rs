@@ -18,7 +18,7 @@ use std::ffi::CStr;
 use std::mem;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
-use taskqueue::{Ms, TaskId, UnixMs, op};
+use taskqueue::{Ms, UnixMs, op};
 
 /// The longest that one tick works on queues. The rest follows after the clients had their turn.
 const TICK_BUDGET: Duration = Duration::from_millis(1);
@@ -60,6 +60,9 @@ pub(crate) const PROBE: CommandSpec = CommandSpec {
 };
 
 type Key = Rc<[u8]>;
+
+/// What it takes to note a queue: a place in each of two maps, which are filled to two thirds or half, and its key.
+pub(crate) const NOTE_BYTES: usize = 160;
 
 /// What falls due, and what is to be done at the next turn of the event loop.
 #[derive(Default)]
@@ -179,6 +182,20 @@ impl Agenda {
         }
     }
 
+    /// How much there is of each kind: for tests.
+    #[cfg(feature = "fault-injection")]
+    pub(crate) fn counts(&self) -> [(&'static str, usize); 7] {
+        [
+            ("queues", self.queues.values().map(HashMap::len).sum()),
+            ("deadlines", self.order.len()),
+            ("timeouts", self.clients.len()),
+            ("rechecks", self.rechecks.len()),
+            ("orphans", self.orphans.len()),
+            ("loaded", self.loaded.len()),
+            ("timers", usize::from(self.timer.is_some())),
+        ]
+    }
+
     /// Milliseconds until there is something to do.
     fn wait_ms(&self, now: UnixMs, monotonic: u64) -> Option<u64> {
         if !self.rechecks.is_empty() {
@@ -233,7 +250,7 @@ pub(crate) fn schedule(value: &QueueValue, db: i32, key: &[u8]) {
 pub(crate) fn forget(db: i32, key: &[u8]) {
     state::with(|state| {
         state.agenda.remove(db, key);
-        if state.waiters.await_results(db, key) {
+        if state.waiters.await_ends(db, key) {
             state.agenda.rechecks.push((db, key.into()));
             state.agenda.arm();
         }
@@ -249,7 +266,7 @@ pub(crate) fn arm() {
 pub(crate) fn flush(db: Option<i32>) {
     state::with(|state| {
         state.agenda.clear(db);
-        state.agenda.rechecks.extend(state.waiters.keys_awaiting_results(db));
+        state.agenda.rechecks.extend(state.waiters.keys_awaiting_ends(db));
         state.agenda.arm();
     });
 }
@@ -259,7 +276,7 @@ pub(crate) fn swap(a: i32, b: i32) {
     state::with(|state| {
         state.agenda.swap(a, b);
         for db in [a, b] {
-            state.agenda.rechecks.extend(state.waiters.keys_awaiting_results(Some(db)));
+            state.agenda.rechecks.extend(state.waiters.keys_awaiting_ends(Some(db)));
         }
         state.agenda.arm();
     });
@@ -403,7 +420,7 @@ impl Duty {
         // What cannot be done now, because the key is gone or holds something else, need not be done.
         let _ = match self {
             Self::Release(orphan) => transact(context, name.as_name(), Missing::Leave, |txn, _| {
-                Ok(op::release(txn, TaskId::parse(orphan.id.as_bytes())?, Some(orphan.attempt), Ms(0))?)
+                Ok(op::release(txn, orphan.id.as_id(), Some(orphan.attempt), Ms(0))?)
             }),
             Self::Tick(..) => {
                 if let Ok(key) = context.open_read(name.as_name(), &QUEUE)

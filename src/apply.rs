@@ -5,7 +5,7 @@ use crate::redis::command::{Access, Arg, CommandSpec, handler};
 use crate::redis::context::Context;
 use crate::redis::error::Error;
 use crate::redis::string::{Argv, KeyName};
-use crate::transact::{notify, remember_ids_of};
+use crate::transact::{notify, now, remember_ids_of};
 use crate::value::{QUEUE, QueueValue};
 use crate::waiters::{Client, may_end_a_wait, tell_end, unblock};
 use crate::{agenda, config, state};
@@ -82,7 +82,7 @@ fn apply_all(context: &Context, name: KeyName<'_>, packed: &[u8], served: &mut V
         }
         Ok(())
     });
-    remember_ids_of(&value.queue);
+    remember_ids_of(&value.queue, now());
     // Also after a mismatch: what came before it is in the queue, and falls due.
     agenda::schedule(value, db, name.bytes());
     match new {

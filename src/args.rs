@@ -3,6 +3,7 @@
 use crate::config;
 use crate::redis::error::Error;
 use crate::redis::string::{Argv, KeyName};
+use std::fmt::{self, Display};
 use std::ops::RangeInclusive;
 use taskqueue::{Ms, Options, Retention, TaskId, UnixMs, id};
 
@@ -51,11 +52,20 @@ impl<'a> Args<'a> {
     }
 
     /// The next argument as an integer in `range`; `what` names it.
-    pub(crate) fn integer(&mut self, what: &str, range: &RangeInclusive<i64>) -> Result<i64, Error> {
+    pub(crate) fn integer(&mut self, what: impl Display, range: &RangeInclusive<i64>) -> Result<i64, Error> {
         let bytes = self.next_bytes().ok_or_else(|| Error::new("ERR", format!("syntax error: {what} needs a value")))?;
         parse_integer(bytes)
             .filter(|number| range.contains(number))
             .ok_or_else(|| Error::new("ERR", format!("{what} must be an integer from {} to {}", range.start(), range.end())))
+    }
+
+    /// The next argument as the count of what follows, `each` arguments a piece; `what` names it.
+    pub(crate) fn count_of(&mut self, what: &str, each: usize) -> Result<usize, Error> {
+        let count = usize::try_from(self.integer(what, &COUNT)?).unwrap_or(usize::MAX);
+        if self.left() < count.saturating_mul(each) {
+            return Err(Error::new("ERR", format!("syntax error: {what} is {count}, but fewer follow")));
+        }
+        Ok(count)
     }
 
     /// How many arguments are left.
@@ -94,7 +104,7 @@ impl Args<'_> {
         word: &Word<'_>,
         range: &RangeInclusive<i64>,
     ) -> Result<(), Error> {
-        let value = self.integer(&word.to_string(), range)?;
+        let value = self.integer(word, range)?;
         set(to, word, value)
     }
 
@@ -105,37 +115,37 @@ impl Args<'_> {
         word: &Word<'_>,
         range: &RangeInclusive<i64>,
     ) -> Result<(), Error> {
-        let value = self.integer(&word.to_string(), range)?;
+        let value = self.integer(word, range)?;
         set(to, word, Ms(value.unsigned_abs()))
     }
 
     /// An instant in Unix milliseconds.
     pub(crate) fn set_instant(&mut self, to: &mut Option<UnixMs>, word: &Word<'_>) -> Result<(), Error> {
-        let value = self.integer(&word.to_string(), &(0..=UnixMs::MAX.0.cast_signed()))?;
+        let value = self.integer(word, &(0..=UnixMs::MAX.0.cast_signed()))?;
         set(to, word, UnixMs(value.unsigned_abs()))
     }
 
     /// A count of tasks.
     pub(crate) fn set_count(&mut self, to: &mut Option<usize>, word: &Word<'_>) -> Result<(), Error> {
-        let value = self.integer(&word.to_string(), &COUNT)?;
+        let value = self.integer(word, &COUNT)?;
         set(to, word, usize::try_from(value).unwrap_or(usize::MAX))
     }
 
     /// The number of a claim.
     pub(crate) fn set_attempt(&mut self, to: &mut Option<u32>, word: &Word<'_>) -> Result<(), Error> {
-        let value = self.attempt(&word.to_string())?;
+        let value = self.attempt(word)?;
         set(to, word, value)
     }
 
     /// The number of a claim, as the argument that `what` names.
-    pub(crate) fn attempt(&mut self, what: &str) -> Result<u32, Error> {
+    pub(crate) fn attempt(&mut self, what: impl Display) -> Result<u32, Error> {
         let value = self.integer(what, &(1..=i64::from(u32::MAX)))?;
         Ok(u32::try_from(value).unwrap_or(u32::MAX))
     }
 
     /// A retention: milliseconds, or -1 for ever.
     pub(crate) fn set_retention(&mut self, to: &mut Option<Retention>, word: &Word<'_>) -> Result<(), Error> {
-        let value = self.integer(&word.to_string(), &(-1..=*DURATION.end()))?;
+        let value = self.integer(word, &(-1..=*DURATION.end()))?;
         set(to, word, config::retention(value))
     }
 
@@ -194,8 +204,8 @@ impl Word<'_> {
 }
 
 /// Errors name the word in capitals, shortened, whatever bytes it has.
-impl std::fmt::Display for Word<'_> {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Display for Word<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 64;
         let shown = self.0.get(..SHOWN).unwrap_or(self.0).to_ascii_uppercase();
         write!(out, "{}", shown.escape_ascii())

@@ -22,13 +22,17 @@ use redis::load::Module;
 /// The commands, in the order of a task's life.
 const COMMANDS: &[CommandSpec] = &[
     commands::push::SPEC,
+    commands::mpush::SPEC,
+    commands::call::SPEC,
     commands::claim::SPEC,
     commands::extend::SPEC,
     commands::mextend::SPEC,
     commands::complete::SPEC,
+    commands::mcomplete::SPEC,
     commands::fail::SPEC,
     commands::release::SPEC,
     commands::result::SPEC,
+    commands::gather::SPEC,
     commands::cancel::SPEC,
     commands::forget::SPEC,
     commands::retry::SPEC,
@@ -39,6 +43,8 @@ const COMMANDS: &[CommandSpec] = &[
     agenda::PROBE,
     #[cfg(feature = "fault-injection")]
     redis::fault::SPEC,
+    #[cfg(feature = "fault-injection")]
+    state::SPEC,
 ];
 
 /// What the server loads.

@@ -1,21 +1,15 @@
 //! Replies that several commands make.
 
 use crate::redis::context::Context;
-use std::io::Write;
-use taskqueue::{Queue, Slot, State, TaskId, TaskView};
+use crate::redis::error::Error;
+use taskqueue::{ClaimView, State, TaskId, UnixMs};
 
 impl Context {
     /// A task's id.
     pub(crate) fn id(&self, id: TaskId<'_>) {
         match id {
             TaskId::Named(name) => self.bulk(name.as_bytes()),
-            TaskId::Made(made) => {
-                // The longest made id has 21 characters.
-                let mut buffer = [0; 24];
-                let mut rest = &mut buffer[..];
-                let written = write!(rest, "{made}").map_or(0, |()| 24 - rest.len());
-                self.bulk(buffer.get(..written).unwrap_or_default());
-            }
+            TaskId::Made(made) => made.with_text(|text| self.bulk(text)),
         }
     }
 
@@ -39,19 +33,58 @@ impl Context {
 }
 
 /// A claimed task, as `TASK.CLAIM` answers it: `[id, payload, attempt, lease-ms, checkpoint]`.
-pub(crate) fn claimed_task(context: &Context, task: &TaskView<'_>, now: taskqueue::UnixMs) {
+pub(crate) fn claimed_task(context: &Context, task: &ClaimView<'_>, now: UnixMs) {
     context.array(5);
     context.id(task.id);
-    context.bulk_or_null(task.payload);
+    context.bulk(task.payload);
     context.integer(i64::from(task.attempt));
-    context.integer(task.deadline.map_or(0, |deadline| deadline.since(now).0.cast_signed()));
+    context.integer(task.deadline.since(now).0.cast_signed());
     context.bulk_or_null(task.checkpoint);
 }
 
-/// What `TASK.RESULT` answers: `[state, data]`.
-pub(crate) fn result(context: &Context, queue: &Queue, slot: Slot) {
-    let (state, data) = queue.result(slot);
-    context.array(2);
-    context.state(state);
-    context.bulk_or_null(data);
+/// What `TASK.RESULT` answers: `[state, data]`, or nil for no task.
+pub(crate) fn result(context: &Context, found: Option<(State, Option<&[u8]>)>) {
+    match found {
+        Some((state, data)) => {
+            context.array(2);
+            context.state(state);
+            context.bulk_or_null(data);
+        }
+        None => context.null_array(),
+    }
+}
+
+/// What `TASK.CALL` and `TASK.GATHER` answer for a task: `[id, state, data]`, the state being nil for no task.
+pub(crate) fn result_of(context: &Context, id: TaskId<'_>, found: Option<(State, Option<&[u8]>)>) {
+    context.array(3);
+    context.id(id);
+    if let Some((state, data)) = found {
+        context.state(state);
+        context.bulk_or_null(data);
+    } else {
+        context.null();
+        context.null();
+    }
+}
+
+/// What became of each of several tasks.
+pub(crate) type Outcomes = Vec<Result<(), Error>>;
+
+/// OK or an error for each.
+pub(crate) fn outcomes(context: &Context, outcomes: &Outcomes) {
+    context.array(outcomes.len());
+    for outcome in outcomes {
+        match outcome {
+            Ok(()) => context.ok(),
+            Err(error) => context.refuse(error),
+        }
+    }
+}
+
+/// What `TASK.MCOMPLETE … NEXT` answers before the claim, if it is that: `[outcomes, claim]`.
+pub(crate) fn before(context: &Context, before: Option<&Outcomes>) {
+    if let Some(before) = before {
+        context.array(2);
+        outcomes(context, before);
+    }
 }

@@ -1,6 +1,8 @@
 //! What the module keeps between commands beside the keys: who waits, and what falls due. On the main thread alone.
 
 use crate::agenda::Agenda;
+#[cfg(feature = "fault-injection")]
+use crate::redis::command::{Access, Arg, CommandSpec, handler};
 use crate::waiters::Waiters;
 use std::cell::RefCell;
 use taskqueue::Journal;
@@ -13,6 +15,31 @@ pub(crate) struct State {
     /// Kept for its memory.
     pub(crate) journal: Journal,
 }
+
+/// `TASK.STATE key`: for tests, how much of each kind it holds, as names and counts: all 0 when nobody waits and nothing is due. The
+/// key only makes it routable.
+#[cfg(feature = "fault-injection")]
+pub(crate) const SPEC: CommandSpec = CommandSpec {
+    name: "task.state",
+    handler: handler(|context, _| {
+        let counts = with(|state| [state.waiters.counts().as_slice(), &state.agenda.counts()].concat());
+        context.array(2 * counts.len());
+        for (name, count) in counts {
+            context.bulk(name.as_bytes());
+            context.integer(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        Ok(())
+    }),
+    flags: "readonly",
+    arity: 2,
+    summary: "For tests: how much the module remembers beside the keys.",
+    complexity: "O(N)",
+    since: "0.1.0",
+    tips: "",
+    args: &[Arg::key("key")],
+    access: Access::Read,
+    acl: "read dangerous task",
+};
 
 thread_local! {
     static STATE: RefCell<State> = RefCell::default();

@@ -5,10 +5,9 @@ use crate::redis::error::Error;
 use crate::redis::string::KeyName;
 use crate::value::{QUEUE, QueueValue};
 use crate::waiters::Client;
-use crate::{agenda, apply, config, reply, state, waiters};
+use crate::{agenda, apply, config, state, waiters};
 use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
-use taskqueue::op::{self, Claim};
 use taskqueue::{Defaults, Event, Journal, MadeId, Ms, Queue, Refusal, Txn, UnixMs};
 
 /// What an operation needs to know of the server.
@@ -32,11 +31,13 @@ pub(crate) fn id_floor() -> MadeId {
 }
 
 /// Larger ids than this queue's are to be made everywhere. Not if it comes from a clock that is far ahead, or from a forged dump: one
-/// queue's ids do not drag the whole server into the future.
-pub(crate) fn remember_ids_of(queue: &Queue) {
+/// queue's ids do not drag the whole server into the future. But the ids that follow the last one may be as far ahead as that one is:
+/// the clock was set back.
+pub(crate) fn remember_ids_of(queue: &Queue, now: UnixMs) {
     const AHEAD_MAX: Ms = Ms(86_400_000);
-    let last_id = queue.last_id();
-    if last_id.0 > LAST_ID.load(Ordering::Relaxed) && last_id.made_at() <= now().after(AHEAD_MAX) {
+    let (last_id, floor) = (queue.last_id(), id_floor());
+    let limit = now.after(AHEAD_MAX).max(floor.made_at().after(Ms(1)));
+    if last_id > floor && last_id.made_at() <= limit {
         LAST_ID.store(last_id.0, Ordering::Relaxed);
     }
 }
@@ -60,8 +61,20 @@ pub(crate) fn transact<R>(
     missing: Missing,
     operation: impl FnOnce(&mut Txn<'_>, &Env) -> Result<R, Error>,
 ) -> Result<Option<R>, Error> {
+    Ok(transact_then(context, name, missing, operation, |_, _, _| ())?.map(|(answer, ())| answer))
+}
+
+/// As [`transact`]; `then` goes on in the same transaction, once those who wait for tasks have been served. A refused operation
+/// is the end of it.
+pub(crate) fn transact_then<R, N>(
+    context: &Context,
+    name: KeyName<'_>,
+    missing: Missing,
+    operation: impl FnOnce(&mut Txn<'_>, &Env) -> Result<R, Error>,
+    then: impl FnOnce(&R, &mut Txn<'_>, &Env) -> N,
+) -> Result<Option<(R, N)>, Error> {
     let mut journal = state::with(|state| mem::take(&mut state.journal));
-    let outcome = run(context, name, missing, operation, &mut journal);
+    let outcome = run(context, name, missing, operation, then, &mut journal);
     journal.clear();
     state::with(|state| state.journal = journal);
     let (answer, served) = outcome?;
@@ -69,13 +82,17 @@ pub(crate) fn transact<R>(
     Ok(answer)
 }
 
-fn run<R>(
+/// What a transaction answers, if there is a queue, and whom to unblock.
+type Outcome<R, N> = (Option<(R, N)>, Vec<Client>);
+
+fn run<R, N>(
     context: &Context,
     name: KeyName<'_>,
     missing: Missing,
     operation: impl FnOnce(&mut Txn<'_>, &Env) -> Result<R, Error>,
+    then: impl FnOnce(&R, &mut Txn<'_>, &Env) -> N,
     journal: &mut Journal,
-) -> Result<(Option<R>, Vec<Client>), Error> {
+) -> Result<Outcome<R, N>, Error> {
     let env = Env { defaults: config::defaults() };
     let mut key = context.open_write(name, &QUEUE)?;
     let mut new = None;
@@ -84,26 +101,36 @@ fn run<R>(
         None if missing == Missing::Create => new.insert(QueueValue::new(Queue::default())).as_mut(),
         None => return Ok((None, Vec::new())),
     };
-    let mut txn = Txn::new(&mut value.queue, journal, now());
+    let now = now();
+    journal.is_silent = !context.is_listened_to();
+    let mut txn = Txn::new(&mut value.queue, journal, now);
     let answer = operation(&mut txn, &env)?;
     let db = context.selected_db();
+    let mut served = waiters::serve(&mut txn, &env, db, name.bytes());
+    let next = then(&answer, &mut txn, &env);
+    let answer = Some((answer, next));
     if txn.journal().events.is_empty() {
         agenda::schedule(value, db, name.bytes());
-        return Ok((Some(answer), Vec::new()));
+        return Ok((answer, served));
     }
-    let served = waiters::serve(&mut txn, &env, db, name.bytes());
+    // Last, as whatever claims may find tasks whose TTL is over.
+    served.extend(waiters::tell_ends(&txn, db, name.bytes()));
     txn.drop_unkept();
-    remember_ids_of(&value.queue);
+    remember_ids_of(&value.queue, now);
     agenda::schedule(value, db, name.bytes());
     match new {
         Some(value) => key.set(value).map(drop)?,
         None => key.modified(),
     }
-    context.replicate(apply::NAME, name, journal.packed.bytes());
+    if journal.is_silent {
+        context.count_change();
+    } else {
+        context.replicate(apply::NAME, name, journal.packed.bytes());
+    }
     // Closed first: who listens may use the key.
     drop(key);
     notify(context, name, journal.events.iter().map(|&(event, _)| event));
-    Ok((Some(answer), served))
+    Ok((answer, served))
 }
 
 /// Tells the keyspace what happened.
@@ -125,28 +152,4 @@ pub(crate) fn notify(context: &Context, name: KeyName<'_>, events: impl Iterator
         };
         context.notify(event, name);
     }
-}
-
-/// Claims up to `count` tasks and replies with them, as `TASK.CLAIM` does. False, and no reply, if there is none.
-pub(crate) fn claim_now(context: &Context, name: KeyName<'_>, claim: &Claim<'_>, count: Option<usize>) -> Result<bool, Error> {
-    let claimed = transact(context, name, Missing::Leave, |txn, env| {
-        let Some(first) = op::claim(txn, claim, &env.defaults) else {
-            return Ok(false);
-        };
-        let reply_task = |txn: &Txn<'_>, slot| reply::claimed_task(context, &txn.queue().view(slot, &env.defaults), txn.now());
-        let Some(count) = count else {
-            reply_task(txn, first);
-            return Ok(true);
-        };
-        context.postponed_array();
-        reply_task(txn, first);
-        let mut len = 1;
-        while let Some(slot) = (len < count).then(|| op::claim(txn, claim, &env.defaults)).flatten() {
-            reply_task(txn, slot);
-            len += 1;
-        }
-        context.set_array_len(len);
-        Ok(true)
-    })?;
-    Ok(claimed.unwrap_or(false))
 }

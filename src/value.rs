@@ -1,13 +1,15 @@
 //! The value of a key: a queue, as the server saves, copies, counts and frees it.
 
 use crate::agenda;
+use crate::redis::alloc;
 use crate::redis::aof::AofWriter;
 use crate::redis::datatype::{DataType, Place, Value};
+use crate::redis::defrag::Defrag;
 use crate::redis::digest::Digest;
 use crate::redis::rdb::{RdbReader, RdbWriter};
 use crate::{apply, state};
 use std::cell::Cell;
-use taskqueue::{Queue, UnixMs, effect};
+use taskqueue::{Block, Queue, Rounding, UnixMs, effect};
 
 /// Version of the RDB encoding: chunks of packed effects, ended by an empty one.
 const ENCODING: i32 = 1;
@@ -27,6 +29,20 @@ impl QueueValue {
     pub(crate) fn new(queue: Queue) -> Box<Self> {
         Box::new(Self { queue, alarm: Cell::new(UnixMs::NEVER) })
     }
+
+    /// Bytes of memory it uses, what the agenda notes of it included.
+    pub(crate) fn bytes(&self) -> usize {
+        let rounding = rounding();
+        let noted = if self.alarm.get() == UnixMs::NEVER { 0 } else { agenda::NOTE_BYTES };
+        rounding.block(size_of::<Self>()) + self.queue.bytes(rounding) + noted
+    }
+}
+
+/// How the server's allocator rounds, seen from one block of a size at which the two differ most.
+fn rounding() -> Rounding {
+    const ODD: usize = 520;
+    let is_as_glibc = alloc::block_bytes(ODD).is_some_and(|bytes| bytes < Rounding::Classes.block(ODD));
+    if is_as_glibc { Rounding::Words } else { Rounding::Classes }
 }
 
 impl Value for QueueValue {
@@ -65,11 +81,27 @@ impl Value for QueueValue {
     }
 
     fn mem_usage(&self) -> usize {
-        size_of::<Self>() - size_of::<Queue>() + self.queue.bytes()
+        self.bytes()
     }
 
     fn free_effort(&self) -> usize {
         self.queue.len()
+    }
+
+    fn defrag(&mut self, defrag: &Defrag<'_>) -> bool {
+        /// Slots between two looks at the clock.
+        const SLICE: u32 = 64;
+        let mut next = Some(defrag.cursor());
+        while let Some(from) = next {
+            next = self.queue.for_each_block(from, SLICE, |block| match block {
+                Block::Bytes(bytes) => defrag.move_bytes(bytes),
+                Block::Text(text) => defrag.move_text(text),
+            });
+            if next.is_some_and(|cursor| defrag.stops_at(cursor)) {
+                return false;
+            }
+        }
+        true
     }
 
     fn copy(&self) -> Box<Self> {

@@ -1,9 +1,9 @@
 //! A cluster of several nodes: slots that move, masters that die, and the queues in them.
 
 use crate::support::{
-    Server, Value, bulk,
-    cluster::{AGREEMENT, Cluster, id},
-    eventually_eq, eventually_within, holds_for, now_ms,
+    Client, Server, Value, array, bulk,
+    cluster::{AGREEMENT, Cluster, id, migrate_slot_atomically, migrates_atomically},
+    eventually_eq, eventually_within, holds_for, int, now_ms,
     task::{Claim, ids_of},
 };
 
@@ -40,13 +40,15 @@ fn all_fell_due(server: &Server, queue: &str, count: i64) {
     assert!(claims.iter().all(|claim| claim.attempt == if claim.id.starts_with("held") { 2 } else { 1 }));
 }
 
-/// A queue that moves: its tasks in hand, its worker that waits on another queue of the slot, its many deadlines.
+/// A queue that moves: its task in hand, whose result somebody waits for, its worker that waits on another queue of the slot, its
+/// many deadlines.
 struct Moving<'a> {
     source: &'a Server,
     target: &'a Server,
     slot: usize,
     deadline: i64,
-    worker: crate::support::Client,
+    worker: Client,
+    reader: Client,
 }
 
 const QUEUE: &str = "{moving}";
@@ -63,23 +65,28 @@ impl<'a> Moving<'a> {
         let deadline = source.task(&format!("{QUEUE}.hand"), "hand", "deadline").int();
         pending(source, QUEUE, DEADLINES, 1_200);
         let worker = source.block(&format!("TASK.CLAIM {EMPTY} BLOCK 0"));
-        Self { source, target, slot, deadline, worker }
+        let reader = source.block(&format!("TASK.RESULT {QUEUE}.hand hand BLOCK 0"));
+        Self { source, target, slot, deadline, worker, reader }
     }
 
     /// The slot has moved: time went on in it, once, and nothing of it is left behind.
     #[track_caller]
     fn has_moved(mut self) {
         let Self { source, target, slot, .. } = self;
-        let moved = self.worker.try_read(AGREEMENT).expect("an open connection").expect("an answer");
-        moved.assert_refused("MOVED", &[&slot.to_string(), &target.port().to_string()]);
+        for client in [&mut self.worker, &mut self.reader] {
+            let moved = client.try_read(AGREEMENT).expect("an open connection").expect("an answer");
+            moved.assert_refused("MOVED", &[&slot.to_string(), &target.port().to_string()]);
+        }
         let mut worker = target.block(&format!("TASK.CLAIM {EMPTY} BLOCK 0"));
         target.run(&format!("TASK.PUSH {EMPTY} x ID a DELAY 20"));
         assert_eq!(Claim::of(&worker.read()).id, "a");
         all_fell_due(target, QUEUE, DEADLINES);
         let hand = format!("{QUEUE}.hand");
         assert_eq!(target.task(&hand, "hand", "deadline"), self.deadline);
+        let mut reader = target.block(&format!("TASK.RESULT {hand} hand BLOCK 0"));
         source.run(&format!("TASK.COMPLETE {hand} hand done ATTEMPT 1")).assert_refused("MOVED", &[]);
         assert_eq!(target.run(&format!("TASK.COMPLETE {hand} hand done ATTEMPT 1")), "OK");
+        assert_eq!(reader.read(), array([bulk("completed"), bulk("done")]));
         holds_for(100, || source.run("DBSIZE") == 0);
     }
 }
@@ -99,18 +106,94 @@ fn queues_are_spread_and_found() {
         assert_eq!(client.run(&format!("TASK.COMPLETE queue:{n} a done ATTEMPT 1")), "OK");
         let (slot, owner, other) = cluster.place(&format!("queue:{n}"));
         let port = owner.port().to_string();
-        for line in
-            ["PUSH queue x", "CLAIM queue", "CLAIM queue BLOCK 0", "COMPLETE queue a x", "RESULT queue a BLOCK 0", "INFO queue"]
-        {
-            let line = line.replacen("queue", &format!("queue:{n}"), 1);
-            other.run(&format!("TASK.{line}")).assert_refused("MOVED", &[&slot.to_string(), &port]);
-        }
+        other.run(&format!("TASK.INFO queue:{n}")).assert_refused("MOVED", &[&slot.to_string(), &port]);
     }
     let places: Vec<_> = (0..9).map(|n| cluster.place(&format!("{{tag}}:{n}")).0).collect();
     assert!(places.iter().all(|slot| *slot == places[0]));
     let other = cluster.place("{tag}").1;
     let script = r#"EVAL "redis.call('TASK.PUSH', KEYS[1], 'x') return redis.call('TASK.PUSH', KEYS[2], 'x', 'ID', 'b')" 2 {tag}:1 {tag}:2"#;
     assert_eq!(other.run(script), bulk("b"));
+}
+
+/// A line for each command of the module, and one more for those that can wait.
+const LINES: [&str; 23] = [
+    "TASK.PUSH queue x",
+    "TASK.MPUSH queue 1 x",
+    "TASK.CALL queue x BLOCK 1",
+    "TASK.CLAIM queue",
+    "TASK.CLAIM queue BLOCK 0",
+    "TASK.EXTEND queue a",
+    "TASK.MEXTEND queue 1 a 1",
+    "TASK.COMPLETE queue a x",
+    "TASK.COMPLETE queue a x NEXT BLOCK 1",
+    "TASK.MCOMPLETE queue 1 a 1 x",
+    "TASK.FAIL queue a x",
+    "TASK.RELEASE queue a",
+    "TASK.RESULT queue a",
+    "TASK.RESULT queue a BLOCK 0",
+    "TASK.GATHER queue 1 a BLOCK 0",
+    "TASK.CANCEL queue a",
+    "TASK.FORGET queue a",
+    "TASK.RETRY queue a",
+    "TASK.GET queue a",
+    "TASK.INFO queue",
+    "TASK.LIST queue ready 0",
+    "TASK.APPLY queue x",
+    "TASK.PROBE queue",
+];
+
+/// Every command is sent to the node that has the slot (MOVED); while the slot moves, to the one that has the key (ASK).
+#[test]
+fn every_command_is_redirected() {
+    let cluster = Cluster::start(3, false);
+    let (slot, source, target) = cluster.place("queue");
+    let listed = source.run("COMMAND LIST FILTERBY MODULE task");
+    for command in listed.items() {
+        let name = command.text().to_uppercase();
+        assert!(LINES.iter().any(|line| line.split(' ').next() == Some(&name)), "no line for {name}");
+    }
+    assert!(listed.items().len() >= 20, "{listed:?}");
+    let [slot, from, to] = [slot.to_string(), source.port().to_string(), target.port().to_string()];
+    for line in LINES {
+        target.run(line).assert_refused("MOVED", &[&slot, &from]);
+    }
+    target.run_all(&[&format!("CLUSTER SETSLOT {slot} IMPORTING {}", id(source))]);
+    source.run_all(&[&format!("CLUSTER SETSLOT {slot} MIGRATING {}", id(target))]);
+    for line in LINES {
+        source.run(line).assert_refused("ASK", &[&slot, &to]);
+        target.run(line).assert_refused("MOVED", &[&slot, &from]);
+        let mut asking = target.client();
+        assert_eq!(asking.run("ASKING"), "OK");
+        let answer = asking.run(&line.replace("BLOCK 0", "BLOCK 1"));
+        let sent = answer.is_error() && ["ASK", "MOVED", "TRYAGAIN", "CLUSTERDOWN"].contains(&answer.code());
+        assert!(!sent, "{line}: {answer:?}");
+    }
+    assert_eq!(source.run("DBSIZE"), 0, "the source made a key");
+}
+
+/// Queues of two slots are in no one command, script or transaction, be they on one node; nothing of it happens.
+#[test]
+fn queues_of_two_slots_do_not_mix() {
+    let cluster = Cluster::start(2, false);
+    let (slot, owner, _) = cluster.place("jobs:0");
+    let beside = (1..).map(|n| format!("jobs:{n}"));
+    let other = beside.into_iter().find(|name| {
+        let (at, of, _) = cluster.place(name);
+        at != slot && of.port() == owner.port()
+    });
+    let other = other.expect("a queue on the same node");
+    owner.run_all(&["TASK.PUSH jobs:0 x ID a"]);
+    let script = "redis.call('TASK.PUSH', KEYS[1], 'x') redis.call('TASK.PUSH', KEYS[2], 'x')";
+    for line in [format!("RENAME jobs:0 {other}"), format!("COPY jobs:0 {other}"), format!("EVAL \"{script}\" 2 jobs:0 {other}")]
+    {
+        owner.run(&line).assert_refused("CROSSSLOT", &[]);
+    }
+    let mut client = owner.client();
+    for line in ["MULTI", "TASK.PUSH jobs:0 x ID b", &format!("TASK.PUSH {other} x ID b")] {
+        client.run(line);
+    }
+    client.run("EXEC").assert_refused("CROSSSLOT", &[]);
+    assert_eq!((owner.count("jobs:0", "ready"), owner.run("DBSIZE")), (1, int(1)));
 }
 
 /// A slot is moved key by key with MIGRATE, while claims are in hand, a worker waits and deadlines pass.
@@ -125,17 +208,25 @@ fn a_slot_is_migrated() {
     let hand = format!("{QUEUE}.hand");
     assert_eq!(source.run(&format!("TASK.EXTEND {hand} hand ATTEMPT 1 LEASE 900000")), "OK");
     moving.deadline = source.task(&hand, "hand", "deadline").int();
+    let mut hurried = source.client();
+    let hurried_id = hurried.id();
+    hurried.send(&format!("TASK.RESULT {hand} hand BLOCK 0"));
+    source.wait_for_blocked(3);
     eventually_within(AGREEMENT, || total(source, QUEUE, "lapsed") > 0);
     for key in [QUEUE, &hand] {
         assert_eq!(source.run(&format!("MIGRATE 127.0.0.1 {} {key} 0 5000", target.port())), "OK");
     }
+    // Whoever waits for its result is not told that there is no such task.
+    assert_eq!(moving.reader.read_within(100), None);
+    assert_eq!(source.run(&format!("CLIENT UNBLOCK {hurried_id} TIMEOUT")), 1);
+    hurried.read().assert_refused("TRYAGAIN", &[]);
     source.run(&format!("TASK.GET {hand} hand")).assert_refused("ASK", &[&slot.to_string(), &target.port().to_string()]);
     target.run(&format!("TASK.GET {hand} hand")).assert_refused("MOVED", &[&source.port().to_string()]);
     let mut asking = target.client();
     assert_eq!(asking.run("ASKING"), "OK");
     assert_eq!(asking.run(&format!("TASK.GET {hand} hand")).field("state"), "claimed");
     // Nobody may write there without asking, and neither may time.
-    let lapsed = |asking: &mut crate::support::Client| {
+    let lapsed = |asking: &mut Client| {
         asking.run("ASKING");
         asking.run(&format!("TASK.INFO {QUEUE}")).field("totals").field("lapsed").int()
     };
@@ -150,24 +241,18 @@ fn a_slot_is_migrated() {
 /// Valkey's atomic slot migration moves a slot whole, while claims are in hand, a worker waits and deadlines pass.
 #[test]
 fn a_slot_is_migrated_atomically() {
-    let probe = Server::start();
-    let help = probe.run("CLUSTER HELP");
-    let known = !help.is_error() && help.items().iter().any(|line| line.text().contains("MIGRATESLOTS"));
-    if !known && !probe.info("server_name").contains("valkey") {
+    let cluster = Cluster::start(3, false);
+    if !migrates_atomically(&cluster.masters[0]) {
+        assert!(
+            !cluster.masters[0].info("server_name").contains("valkey") || cluster.masters[0].info("valkey_version") < "9".into()
+        );
         println!("skipped: this server has no CLUSTER MIGRATESLOTS (Valkey 9 has)");
         return;
     }
-    let cluster = Cluster::start(3, false);
     let moving = Moving::prepare(&cluster);
     let Moving { source, target, slot, .. } = moving;
     eventually_within(AGREEMENT, || total(source, QUEUE, "lapsed") > 0);
-    let reply = source.run(&format!("CLUSTER MIGRATESLOTS SLOTSRANGE {slot} {slot} NODE {}", id(target)));
-    assert_eq!(reply, "OK");
-    eventually_within(AGREEMENT, || {
-        let migrations = format!("{:?}", source.run("CLUSTER GETSLOTMIGRATIONS"));
-        assert!(!migrations.contains("failed"), "{migrations}");
-        migrations.contains("success")
-    });
+    migrate_slot_atomically(slot, source, target);
     moving.has_moved();
 }
 
@@ -208,12 +293,16 @@ fn a_replica_takes_over() {
     let at = cluster.masters.iter().position(|master| master.port() == owner.port()).expect("a master");
     let (master, replica) = (&cluster.masters[at], &cluster.replicas[at]);
     pending(master, QUEUE, 1_000, 1_000);
-    let mut worker = master.block(&format!("TASK.CLAIM {EMPTY} COUNT 5 BLOCK 0"));
+    master.run(&format!("TASK.PUSH {QUEUE} x ID awaited DELAY 900000"));
+    let mut waiting = [format!("TASK.CLAIM {EMPTY} COUNT 5 BLOCK 0"), format!("TASK.RESULT {QUEUE} awaited BLOCK 0")]
+        .map(|line| master.block(&line));
     eventually_within(AGREEMENT, || total(master, QUEUE, "lapsed") > 0);
     assert_eq!(replica.run("CLUSTER FAILOVER"), "OK");
     eventually_within(AGREEMENT, || replica.info("role") == "master");
-    let sent = worker.try_read(AGREEMENT).expect("an open connection").expect("an answer");
-    assert!(["MOVED", "UNBLOCKED"].contains(&sent.code()), "{sent:?}");
+    for client in &mut waiting {
+        let sent = client.try_read(AGREEMENT).expect("an open connection").expect("an answer");
+        assert!(["MOVED", "UNBLOCKED"].contains(&sent.code()), "{sent:?}");
+    }
     let mut client = cluster.client();
     let due = now_ms() + 50;
     client.run(&format!("TASK.PUSH {EMPTY} x ID a AT {due}"));

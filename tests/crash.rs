@@ -16,12 +16,19 @@ fn nothing_is_lost_over_many_crashes() {
         slow_saves(&server);
         let load = Load::start(&server, &history);
         history.wait_for_ends(40);
-        match round % 6 {
-            2 => drop(server.run("BGREWRITEAOF")),
-            5 => drop(server.run("BGSAVE")),
-            _ => {}
-        }
+        let fault = match round % 6 {
+            2 => {
+                server.run("BGREWRITEAOF");
+                "kill -9 in a rewrite"
+            }
+            5 => {
+                server.run("BGSAVE");
+                "kill -9 in a save"
+            }
+            _ => "kill -9",
+        };
         history.wait_for_ends(20);
+        history.fault(fault);
         server.kill();
         load.join();
         server.start_again();
@@ -46,12 +53,14 @@ fn kill_under_load(mut server: Server, during: impl FnOnce(&Server), still: impl
     during(&server);
     history.wait_for_ends(50);
     assert!(still(&server), "over before the crash");
+    history.fault("kill -9");
     server.kill();
     load.join();
     server.start_again();
     history.check(&server);
     let load = Load::start(&server, &history);
     history.wait_for_ends(100);
+    history.fault("kill -9");
     server.kill();
     load.join();
     server.start_again();
@@ -79,6 +88,7 @@ fn nothing_older_than_two_seconds_is_lost_with_everysec() {
     let begin = Instant::now();
     eventually(|| begin.elapsed() > Duration::from_millis(2_600));
     let killed = Instant::now();
+    history.fault("kill -9");
     server.kill();
     load.join();
     server.start_again();
@@ -171,9 +181,11 @@ fn nothing_is_lost_in_a_full_sync() {
     let mut replica = Server::builder().replica_of(&master).aof().start();
     eventually(|| syncing(&master));
     history.wait_for_ends(50);
+    history.fault("kill -9 of a replica in a full sync");
     replica.crash_and_restart();
     history.wait_for_ends(50);
     eventually(|| syncing(&master));
+    history.fault("kill -9 of a master in a full sync");
     master.kill();
     load.join();
     master.start_again();
@@ -211,6 +223,7 @@ fn a_torn_tail_is_cut_at_a_whole_command() {
         "TASK.FAIL jobs c no DEAD",
         "TASK.EXTEND jobs d LEASE 800000 CHECKPOINT half",
         "TASK.RETRY jobs b c",
+        "TASK.MPUSH jobs 3 x y z PRIORITY 1",
     ] {
         assert!(!server.run(line).is_error(), "{line}");
         stages.push((fs::metadata(&path).unwrap().len(), server.dump("jobs"), server.digest()));

@@ -1,6 +1,11 @@
 //! The transcripts in the documents are true.
 
 use crate::support::transcript;
+use std::{collections::BTreeSet, fs, path::Path};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
 
 /// What the README shows happens.
 #[test]
@@ -12,4 +17,81 @@ fn readme() {
 #[test]
 fn commands() {
     transcript::run("docs/commands.md");
+}
+
+/// What the page on scaling shows happens.
+#[test]
+fn scaling() {
+    transcript::run("docs/scaling.md");
+}
+
+/// The page on guarantees: each promise names tests, and they exist.
+#[test]
+fn guarantees() {
+    let page = fs::read_to_string(root().join("docs/guarantees.md")).unwrap();
+    let (promises, notes): (Vec<_>, Vec<_>) = page.lines().partition(|line| !line.starts_with("[^"));
+    let mut held = BTreeSet::new();
+    let mut wrong = Vec::new();
+    for note in notes {
+        let (name, tests) = note[2..].split_once("]: ").expect("a note");
+        held.insert(name);
+        for file in tests.split("; ") {
+            let (path, tests) = file.split_once(": ").expect("a file and its tests");
+            let code = fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+            wrong
+                .extend(tests.split(", ").filter(|test| !has_test(&code, test)).map(|test| format!("{path} has no test {test}")));
+        }
+    }
+    let mut named: BTreeSet<String> = BTreeSet::new();
+    for promise in items(&promises) {
+        if notes_in(&promise).next().is_none() {
+            wrong.push(format!("held by no test: {promise}"));
+        }
+    }
+    named.extend(notes_in(&promises.join("\n")).map(str::to_owned));
+    wrong.extend(held.iter().filter(|name| !named.contains(**name)).map(|name| format!("[^{name}] holds nothing")));
+    wrong.extend(named.iter().filter(|name| !held.contains(name.as_str())).map(|name| format!("[^{name}] is not there")));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(named.len() > 60, "{} notes", named.len());
+}
+
+/// The names of the notes that a text refers to.
+fn notes_in(text: &str) -> impl Iterator<Item = &str> {
+    text.split("[^").skip(1).filter_map(|rest| rest.split(']').next())
+}
+
+/// The items of lists and the rows of tables, but for what the page says is not promised.
+fn items(lines: &[&str]) -> Vec<String> {
+    let mut items: Vec<String> = Vec::new();
+    let (mut promised, mut inside) = (true, false);
+    for line in lines {
+        if line.starts_with("## ") {
+            promised = *line != "## What is not promised";
+        }
+        let begins = line.starts_with("- ") || line.starts_with("| ");
+        if line.starts_with("| ---") {
+            // What stood before is the head of a table.
+            items.pop();
+        } else if begins && promised {
+            items.push((*line).to_owned());
+        } else if inside && line.starts_with("  ") {
+            items.last_mut().expect("an item").push_str(line);
+        }
+        inside = promised && (begins || (inside && line.starts_with("  ")));
+    }
+    items
+}
+
+/// Whether the code has this function, marked as a test.
+fn has_test(code: &str, name: &str) -> bool {
+    let before = code.split_once(&format!("fn {name}(")).and_then(|(before, _)| before.rsplit_once("#[test]"));
+    before.is_some_and(|(_, between)| !between.contains("fn "))
+}
+
+/// The test of the page finds a test that is not there.
+#[test]
+fn a_test_is_told_from_other_functions() {
+    let code = "#[test]\n#[ignore = \"long\"]\nfn a() {}\nfn b() {}\n";
+    assert!(has_test(code, "a") && !has_test(code, "b") && !has_test(code, "c"));
+    assert_eq!(items(&["| head |", "| --- |", "| row |", "text", "- one", "  more", "", "  code"]), ["| row |", "- one  more"]);
 }

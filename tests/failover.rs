@@ -75,6 +75,7 @@ fn what_wait_confirmed_survives_a_promotion() {
     let history = History::new();
     let load = Load::confirmed(&master, &history, 2);
     history.wait_for_ends(100);
+    history.fault("kill -9 of the master and promotion");
     master.kill();
     load.join();
     let [a, b] = &replicas;
@@ -89,24 +90,121 @@ fn what_wait_confirmed_survives_a_promotion() {
     history.check(other);
 }
 
-/// FAILOVER under load loses nothing that was answered, confirmed or not, there and back again.
+/// What is on two disks by WAITAOF survives the death of both servers: the replica starts from its own AOF and is promoted.
 #[test]
-fn failover_loses_nothing() {
+fn what_waitaof_confirmed_survives_two_deaths() {
+    let mut master = Server::builder().config("appendfsync", "always").aof().start();
+    let mut replica = Server::builder().config("appendfsync", "always").aof().replica_of(&master).start();
+    master.wait_for_replica(&replica);
+    if master.run("WAITAOF 0 0 10").is_error() {
+        println!("skipped: this server has no WAITAOF");
+        return;
+    }
+    // A replica confirms nothing while it rewrites its AOF after the full sync.
+    master.run("SET in-step yes");
+    eventually_within(RELINK, || master.run("WAITAOF 1 1 1500").at(1) == &Value::Int(1));
+    let history = History::new();
+    let load = Load::on_disks(&master, &history, 1);
+    history.wait_for_ends(50);
+    history.fault("kill -9 of master and replica");
+    replica.kill();
+    master.kill();
+    load.join();
+    replica.start_again();
+    replica.run("REPLICAOF NO ONE");
+    history.finish(&replica);
+}
+
+/// With `min-replicas-to-write` a master without its replica acknowledges nothing that only it would know.
+#[test]
+fn a_master_without_enough_replicas_acknowledges_nothing() {
+    let master = Server::builder().config("min-replicas-to-write", "1").start();
+    let mut replica = Server::builder().replica_of(&master).start();
+    master.wait_for_replica(&replica);
+    eventually(|| !master.run("TASK.PUSH jobs x ID a").is_error());
+    master.run_all(&["TASK.PUSH jobs x ID b", "TASK.CLAIM jobs"]);
+    master.wait_for_replica(&replica);
+    replica.kill();
+    eventually(|| master.info("connected_slaves") == "0");
+    let before = master.dump("jobs");
+    for line in [
+        "TASK.PUSH jobs x",
+        "TASK.CLAIM jobs",
+        "TASK.EXTEND jobs a",
+        "TASK.COMPLETE jobs a result ATTEMPT 1",
+        "TASK.FAIL jobs a error ATTEMPT 1",
+        "TASK.RELEASE jobs a ATTEMPT 1",
+        "TASK.CANCEL jobs a",
+    ] {
+        master.run(line).assert_refused("NOREPLICAS", &[]);
+    }
+    assert!(master.dump("jobs") == before);
+    replica.start_again();
+    eventually_within(RELINK, || master.run("TASK.COMPLETE jobs a result ATTEMPT 1") == "OK");
+}
+
+/// Masters that die one after the other, each under load: what both replicas confirmed is on the next.
+#[test]
+#[ignore = "long: make soak"]
+fn what_wait_confirmed_survives_many_promotions() {
+    let first = Server::start();
+    let mut servers = vec![Server::replica_of(&first), Server::replica_of(&first), first];
+    let history = History::new();
+    for _ in 0..30 {
+        let mut master = servers.pop().expect("three servers");
+        let load = Load::confirmed(&master, &history, 2);
+        history.wait_for_ends(60);
+        history.fault("kill -9 of the master and promotion");
+        master.kill();
+        load.join();
+        servers.sort_by_key(offset);
+        let [other, new] = &servers[..] else { panic!("two replicas") };
+        new.run("REPLICAOF NO ONE");
+        history.check(new);
+        master.start_again();
+        for replica in [other, &master] {
+            follow(replica, new);
+            eventually_within(RELINK, || replica.info("master_link_status") == "up");
+            new.wait_for_replica(replica);
+        }
+        servers.insert(0, master);
+    }
+    history.finish(&servers[2]);
+    eventually_same(&servers[2], &servers[0]);
+    eventually_same(&servers[2], &servers[1]);
+}
+
+/// FAILOVERs there and back again under load lose nothing that was answered, confirmed or not.
+#[track_caller]
+fn failovers_lose_nothing(times: usize) {
     let (first, second) = (Server::start(), Server::start());
     follow(&second, &first);
     first.wait_for_replica(&second);
     let history = History::new();
-    for (master, replica) in [(&first, &second), (&second, &first)] {
+    for (master, replica) in [(&first, &second), (&second, &first)].into_iter().cycle().take(times) {
         eventually_within(RELINK, || replica.info("master_link_status") == "up");
         master.wait_for_replica(replica);
         let load = Load::start(master, &history);
         history.wait_for_ends(100);
+        history.fault("FAILOVER");
         assert_eq!(master.run("FAILOVER"), "OK");
         wait_for_promotion(replica);
         load.join();
     }
     history.finish(&first);
     eventually_same(&first, &second);
+}
+
+/// Twice, so that the first master is the last one.
+#[test]
+fn failover_loses_nothing() {
+    failovers_lose_nothing(2);
+}
+
+#[test]
+#[ignore = "long: make soak"]
+fn many_failovers_lose_nothing() {
+    failovers_lose_nothing(30);
 }
 
 /// FAILOVER with thousands of deadlines pending: each falls due once, on whichever is the master then.
@@ -248,7 +346,7 @@ fn deadlines_are_the_same_instants() {
     eventually_same(&replica, &master);
 }
 
-/// Sentinel promotes a replica when the master dies; what was confirmed is there, and the old master comes back as a replica.
+/// Sentinel promotes a replica when the master dies; what was confirmed is there, and the other replica follows it.
 #[test]
 fn sentinel_promotes_a_replica() {
     let mut master = Server::start();
@@ -258,6 +356,7 @@ fn sentinel_promotes_a_replica() {
     let history = History::new();
     let load = Load::confirmed(&master, &history, 2);
     history.wait_for_ends(50);
+    history.fault("kill -9 of a master under Sentinel");
     master.kill();
     load.join();
     eventually_within(Duration::from_secs(30), || sentinel.master_port() != master.port());

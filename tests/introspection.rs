@@ -2,13 +2,29 @@
 
 use crate::support::{Server, Value, array, bulk, int};
 
-const COMMANDS: [&str; 14] = [
-    "push", "claim", "extend", "mextend", "complete", "fail", "release", "result", "cancel", "forget", "retry", "get", "info",
+const COMMANDS: [&str; 18] = [
+    "push",
+    "mpush",
+    "call",
+    "claim",
+    "extend",
+    "mextend",
+    "complete",
+    "mcomplete",
+    "fail",
+    "release",
+    "result",
+    "gather",
+    "cancel",
+    "forget",
+    "retry",
+    "get",
+    "info",
     "list",
 ];
 
 /// Commands that only look.
-const READERS: [&str; 4] = ["result", "get", "info", "list"];
+const READERS: [&str; 5] = ["result", "gather", "get", "info", "list"];
 
 /// COMMAND DOCS has a summary, since, complexity and arguments of each command.
 #[test]
@@ -62,7 +78,7 @@ fn info() {
         let has = |flag: &str| info[2].items().iter().any(|given| given == flag);
         let reads = READERS.contains(&command);
         assert_eq!((has("readonly"), has("write")), (reads, !reads), "{command}: {:?}", info[2]);
-        assert_eq!(has("denyoom"), command == "push", "{command}");
+        assert_eq!(has("denyoom"), ["push", "mpush", "call"].contains(&command), "{command}");
         assert_eq!(info[8].items().len(), 1, "{command}: one key spec");
     }
 }
@@ -103,7 +119,9 @@ fn access() {
     };
     for (line, producer, reader) in [
         ("PUSH jobs x ID a", true, false),
-        ("PUSH jobs x ID a", true, false),
+        ("MPUSH jobs 1 x", true, false),
+        ("CALL jobs x BLOCK 1", false, false),
+        ("GATHER jobs 1 a", false, true),
         ("GET jobs a", false, true),
         ("RESULT jobs a", false, true),
         ("INFO jobs", false, true),

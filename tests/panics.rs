@@ -3,24 +3,10 @@
 //! These tests run a build of the module of their own, with `--features fault-injection`, in which `TASK.FAULT key file` makes the next
 //! callback of that file panic.
 
-use crate::support::{Server, cargo, eventually};
-use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
-
-/// The module that panics on demand.
-fn faulty_module() -> &'static Path {
-    static MODULE: OnceLock<PathBuf> = OnceLock::new();
-    MODULE.get_or_init(|| {
-        let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/fault");
-        let mut build = cargo();
-        build.args(["build", "--quiet", "--lib", "--features", "fault-injection", "--target-dir"]);
-        assert!(build.arg(&target).status().unwrap().success(), "the faulty module does not build");
-        target.join("debug/libredis_task.so")
-    })
-}
+use crate::support::{Server, eventually, faulty_module};
 
 fn faulty() -> Server {
-    Server::builder().module(faulty_module()).start()
+    Server::builder().module(&faulty_module("dev")).start()
 }
 
 /// Makes the next callback of the file panic while `provoke` runs, and waits until it has.

@@ -3,15 +3,19 @@
 use crate::support::{Client, Server};
 
 /// The commands a user is tried with, each on a queue inside and one outside of its pattern.
-const ATTEMPTS: [&str; 14] = [
+const ATTEMPTS: [&str; 18] = [
     "TASK.PUSH QUEUE x",
+    "TASK.MPUSH QUEUE 1 x",
+    "TASK.CALL QUEUE x BLOCK 1",
     "TASK.CLAIM QUEUE",
     "TASK.EXTEND QUEUE a",
     "TASK.MEXTEND QUEUE 1 a 1",
     "TASK.COMPLETE QUEUE a done",
+    "TASK.MCOMPLETE QUEUE 1 a 1 done",
     "TASK.FAIL QUEUE a no",
     "TASK.RELEASE QUEUE a",
     "TASK.RESULT QUEUE a",
+    "TASK.GATHER QUEUE 1 a",
     "TASK.GET QUEUE a",
     "TASK.INFO QUEUE",
     "TASK.LIST QUEUE ready 0",
@@ -42,11 +46,11 @@ fn login(server: &Server, user: &str) -> Client {
 fn the_recipe_gives_these_rights() {
     let server = server();
     for (user, may) in [
-        ("producer", "PUSH"),
-        ("client", "PUSH RESULT CANCEL"),
-        ("worker", "CLAIM EXTEND MEXTEND COMPLETE FAIL RELEASE"),
-        ("observer", "GET INFO LIST RESULT"),
-        ("operator", "GET INFO LIST RESULT CANCEL RETRY FORGET"),
+        ("producer", "PUSH MPUSH"),
+        ("client", "PUSH MPUSH CALL RESULT GATHER CANCEL"),
+        ("worker", "CLAIM EXTEND MEXTEND COMPLETE MCOMPLETE FAIL RELEASE"),
+        ("observer", "GET INFO LIST RESULT GATHER"),
+        ("operator", "GET INFO LIST RESULT GATHER CANCEL RETRY FORGET"),
     ] {
         let mut client = login(&server, user);
         for attempt in ATTEMPTS {

@@ -179,6 +179,24 @@ fn many_deadlines_at_once() {
     assert_eq!(server.count("jobs", "scheduled"), 0);
 }
 
+/// While a great many deadlines fall due at one instant, other clients get their turns in between.
+#[test]
+fn many_deadlines_leave_others_their_turn() {
+    const TASKS: i64 = 200_000;
+    let server = Server::start();
+    let mut client = server.client();
+    let line = format!("TASK.MPUSH jobs 10000{} AT {}", " x".repeat(10_000), now_ms() + 2_000);
+    client.run_each(&vec![line; usize::try_from(TASKS).expect("a count") / 10_000]);
+    assert_eq!(server.count("jobs", "scheduled"), TASKS);
+    let mut turns = 0;
+    eventually(|| {
+        let ready = server.count("jobs", "ready");
+        turns += i32::from(0 < ready && ready < TASKS);
+        ready == TASKS
+    });
+    assert!(turns >= 5, "{turns} turns");
+}
+
 /// Deadlines follow the queue wherever it goes, and what stays behind has none.
 #[test]
 fn deadlines_follow_the_queue() {

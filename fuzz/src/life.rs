@@ -3,7 +3,7 @@
 use crate::bytes::Bytes;
 use taskqueue::effect::unpack;
 use taskqueue::op::{self, Claim, Completion, Delay, Next, Push, PushOutcome};
-use taskqueue::{Cursor, Defaults, Journal, MadeId, Ms, Queue, State, TaskId, Txn, UnixMs};
+use taskqueue::{Cursor, Defaults, Journal, MadeId, Ms, Queue, Rounding, State, TaskId, Txn, UnixMs};
 
 /// Steps of one input: what comes after is not looked at.
 const STEPS_MAX: usize = 200;
@@ -211,7 +211,7 @@ impl Life {
             assert_eq!(next, "0", "endless");
             assert!(cursor != Cursor::Zero || listed == queue.count(state), "{listed} listed");
         }
-        let _ = (queue.wait_times(), queue.run_times(), queue.oldest_ready_age(self.now), queue.bytes());
+        let _ = (queue.wait_times(), queue.run_times(), queue.oldest_ready_age(self.now), queue.bytes(Rounding::Classes));
     }
 
     /// The id of a task there was, the latest first, or one of a client's.

@@ -91,7 +91,8 @@ impl Queue {
     /// Whether a task of this id can be added.
     fn admit_id(&self, id: TaskId<'_>) -> Result<(), Mismatch> {
         valid(id.is_valid() && self.len() < TASKS_MAX)?;
-        if self.find(id).is_some() { Err(Mismatch::KnownTask) } else { Ok(()) }
+        let is_free = matches!(id, TaskId::Made(id) if self.ids.is_surely_free(id)) || self.find(id).is_none();
+        if is_free { Ok(()) } else { Err(Mismatch::KnownTask) }
     }
 
     fn is_new(&self, at: UnixMs, order: &Order<'_>) -> bool {

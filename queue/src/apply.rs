@@ -3,6 +3,7 @@
 //! [`Queue::apply`] takes an effect wherever it comes from: an operation on the master, the replication stream, the AOF, a snapshot.
 //! It needs no clock and no settings. It refuses only what cannot be of this queue's history.
 
+use crate::blocks::Blocks;
 use crate::effect::{Change, Effect, Event, ExtraImage, Image, Order, Pushed};
 use crate::error::Mismatch;
 use crate::id::TaskId;
@@ -226,7 +227,7 @@ impl Queue {
             status: Status::new(state, last_claim, named),
         });
         if let TaskId::Named(name) = id {
-            self.owned_bytes += name.len();
+            self.owned += Blocks::of(name.len());
             self.extra_mut(slot).name = Some(name.into());
         }
         self.ids.insert(&mut self.tasks, slot);
@@ -365,11 +366,11 @@ impl Queue {
         self.clear_worker(slot);
         self.ids.remove(&mut self.tasks, slot);
         let task = self.tasks.remove(slot);
-        self.owned_bytes -= task.data.len();
+        self.owned -= Blocks::of(task.data.len());
         if let Some(extra) = task.extra.get() {
             let extra = self.extras.remove(extra);
             self.option_sets.release(extra.options);
-            self.owned_bytes -= extra.owned_bytes();
+            self.owned -= extra.owned();
         }
         count(&mut self.head.totals.dropped);
     }
@@ -378,7 +379,8 @@ impl Queue {
 
     fn set_data(&mut self, slot: Slot, data: &[u8]) {
         let old = mem::replace(&mut self.tasks.at_mut(slot).data, data.into());
-        self.owned_bytes = self.owned_bytes - old.len() + data.len();
+        self.owned -= Blocks::of(old.len());
+        self.owned += Blocks::of(data.len());
     }
 
     fn set_error(&mut self, slot: Slot, error: Option<&[u8]>) {
@@ -405,10 +407,11 @@ impl Queue {
     fn change_rare(&mut self, slot: Slot, adds: bool, change: impl FnOnce(&mut Rare)) {
         if adds || self.extra(self.tasks.at(slot)).rare.is_some() {
             let extra = self.extra_mut(slot);
-            let before = extra.owned_bytes();
+            let before = extra.owned();
             extra.change_rare(change);
-            let after = extra.owned_bytes();
-            self.owned_bytes = self.owned_bytes - before + after;
+            let after = extra.owned();
+            self.owned -= before;
+            self.owned += after;
         }
     }
 

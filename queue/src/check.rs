@@ -1,5 +1,6 @@
 //! What always holds of a queue, for tests and fuzzers: not in release builds.
 
+use crate::blocks::Blocks;
 use crate::id::TaskId;
 use crate::index::segments::Slot;
 use crate::queue::Queue;
@@ -71,16 +72,16 @@ impl Queue {
     }
 
     fn check_sums(&self, slots: &BTreeSet<Slot>) -> Result<(), String> {
-        let (mut owned_bytes, mut extras) = (0, BTreeSet::new());
+        let (mut owned, mut extras) = (Blocks::default(), BTreeSet::new());
         let (mut workers, mut options) = (HashMap::new(), HashMap::new());
         for &slot in slots {
             let task = self.tasks.at(slot);
-            owned_bytes += task.data.len() + self.extra(task).owned_bytes();
+            owned += Blocks::of(task.data.len()) + self.extra(task).owned();
             extras.extend(task.extra.get());
             *workers.entry(task.worker).or_default() += 1;
             *options.entry(self.extra(task).options).or_default() += 1;
         }
-        ensure(self.owned_bytes == owned_bytes, "owned bytes are not what tasks own")?;
+        ensure(self.owned == owned, "owned bytes are not what tasks own")?;
         ensure(self.extras.len() == extras.len(), "an extra is shared or lost")?;
         self.option_sets.check(options)?;
         self.workers.check(workers)

@@ -333,18 +333,15 @@ pub const VERSION: u8 = 1;
 /// Effects packed for replication, the AOF or a snapshot: a version byte, then each in [postcard's wire format].
 ///
 /// [postcard's wire format]: https://postcard.jamesmunns.com/wire-format
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Packed(Vec<u8>);
-
-impl Default for Packed {
-    fn default() -> Self {
-        Self(vec![VERSION])
-    }
-}
 
 impl Packed {
     /// Adds an effect at the end.
     pub fn push(&mut self, effect: &Effect<'_>) {
+        if self.0.is_empty() {
+            self.0.push(VERSION);
+        }
         // A Vec always takes more, so this cannot fail; were it to, the effect would be missing and replicas would report it.
         if let Ok(bytes) = postcard::to_extend(effect, std::mem::take(&mut self.0)) {
             self.0 = bytes;
@@ -353,11 +350,11 @@ impl Packed {
 
     /// Whether there is none.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.len() <= 1
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
-    /// The bytes to send or store.
+    /// The bytes to send or store; none if there is no effect.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.0
@@ -366,17 +363,20 @@ impl Packed {
     /// Makes it empty, keeping its memory for the next ones unless that is much.
     pub fn clear(&mut self) {
         const KEEP: usize = 64 * 1024;
-        self.0.truncate(1);
+        self.0.clear();
         self.0.shrink_to(KEEP);
     }
 }
 
-/// Reads packed effects one by one.
+/// Reads packed effects one by one; no bytes are no effects.
 ///
 /// # Errors
 /// Each item is an error from the first byte on that is no effect; it is then the last.
 pub fn unpack(bytes: &[u8]) -> impl Iterator<Item = Result<Effect<'_>, Mismatch>> {
-    let mut rest = bytes.split_first().filter(|&(&version, _)| version == VERSION).map(|(_, rest)| rest);
+    let mut rest = match bytes.split_first() {
+        None => Some(bytes),
+        Some((&version, effects)) => (version == VERSION).then_some(effects),
+    };
     std::iter::from_fn(move || {
         if rest.is_some_and(<[u8]>::is_empty) {
             return None;

@@ -40,18 +40,45 @@ impl MadeId {
         self.0 & ((1 << Self::SEQ_BITS) - 1)
     }
 
+    /// Longest text of an id, in bytes.
+    const TEXT_BYTES_MAX: usize = 15 + 1 + 5;
+
     /// Reads the canonical form only, so that each number has one spelling.
-    fn parse(text: &str) -> Option<Self> {
-        let (ms, seq) = text.split_once('-')?;
-        let (ms, seq) = (canonical(ms, UnixMs::MAX.0)?, canonical(seq, u64::from(u16::MAX))?);
-        Some(Self(ms << Self::SEQ_BITS | seq))
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let (ms, rest) = canonical(bytes, UnixMs::MAX.0)?;
+        let (seq, rest) = canonical(rest.strip_prefix(b"-")?, u64::from(u16::MAX))?;
+        rest.is_empty().then_some(Self(ms << Self::SEQ_BITS | seq))
+    }
+
+    /// Gives its text to `sink`. Every push and claim answers an id, and going through `fmt` costs ten times as much.
+    pub fn with_text<R>(self, sink: impl FnOnce(&[u8]) -> R) -> R {
+        let (mut ms, mut seq) = (itoa::Buffer::new(), itoa::Buffer::new());
+        let (ms, seq) = (ms.format(self.made_at().0).as_bytes(), seq.format(self.seq()).as_bytes());
+        let mut text = [b'-'; Self::TEXT_BYTES_MAX];
+        let len = ms.len() + 1 + seq.len();
+        if let Some(head) = text.get_mut(..ms.len()) {
+            head.copy_from_slice(ms);
+        }
+        if let Some(tail) = text.get_mut(ms.len() + 1..len) {
+            tail.copy_from_slice(seq);
+        }
+        sink(text.get(..len).unwrap_or_default())
     }
 }
 
-/// A decimal number as it would be printed: digits only, no leading zero, at most `max`.
-fn canonical(digits: &str, max: u64) -> Option<u64> {
-    let plain = digits.bytes().all(|byte| byte.is_ascii_digit()) && (digits.len() == 1 || !digits.starts_with('0'));
-    digits.parse().ok().filter(|&number| plain && number <= max)
+/// The decimal number that `bytes` begin with, as it would be printed (no leading zero) and at most `max`, and what follows it.
+fn canonical(bytes: &[u8], max: u64) -> Option<(u64, &[u8])> {
+    let (mut number, mut rest) = (0, bytes);
+    while let Some((&digit @ b'0'..=b'9', after)) = rest.split_first() {
+        number = number * 10 + u64::from(digit - b'0');
+        if number > max {
+            return None;
+        }
+        rest = after;
+    }
+    let len = bytes.len() - rest.len();
+    let is_canonical = len == 1 || (len > 1 && !bytes.starts_with(b"0"));
+    is_canonical.then_some((number, rest))
 }
 
 impl fmt::Display for MadeId {
@@ -75,8 +102,10 @@ impl<'a> TaskId<'a> {
     /// # Errors
     /// [`Refusal::BadName`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Refusal> {
-        let name = parse_name("id", bytes)?;
-        Ok(MadeId::parse(name).map_or(Self::Named(name), Self::Made))
+        match MadeId::parse(bytes) {
+            Some(id) => Ok(Self::Made(id)),
+            None => parse_name("id", bytes).map(Self::Named),
+        }
     }
 
     /// Whether decoded bytes hold an id that [`TaskId::parse`] would have given.
@@ -85,6 +114,35 @@ impl<'a> TaskId<'a> {
         match self {
             Self::Made(_) => true,
             Self::Named(name) => Self::parse(name.as_bytes()) == Ok(self),
+        }
+    }
+}
+
+/// A task's id, kept.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum OwnedId {
+    /// Of the made form.
+    Made(MadeId),
+    /// Any other.
+    Named(Box<str>),
+}
+
+impl From<TaskId<'_>> for OwnedId {
+    fn from(id: TaskId<'_>) -> Self {
+        match id {
+            TaskId::Made(id) => Self::Made(id),
+            TaskId::Named(name) => Self::Named(name.into()),
+        }
+    }
+}
+
+impl OwnedId {
+    /// The id itself.
+    #[must_use]
+    pub const fn as_id(&self) -> TaskId<'_> {
+        match self {
+            Self::Made(id) => TaskId::Made(*id),
+            Self::Named(name) => TaskId::Named(name),
         }
     }
 }
@@ -108,7 +166,10 @@ pub fn parse_name<'a>(what: &'static str, bytes: &'a [u8]) -> Result<&'a str, Re
     std::str::from_utf8(bytes)
         .ok()
         .filter(|name| (1..=NAME_BYTES_MAX).contains(&name.len()))
-        .filter(|name| !name.chars().any(|c| c.is_whitespace() || c.is_control()))
+        .filter(|name| {
+            let is_plain = name.bytes().all(|byte| byte.is_ascii_graphic());
+            is_plain || !name.chars().any(|c| c.is_whitespace() || c.is_control())
+        })
         .filter(|name| !reserved(name))
         .ok_or(Refusal::BadName { what })
 }

@@ -39,8 +39,10 @@ pub mod op;
 
 mod admit;
 mod apply;
+mod blocks;
 #[cfg(debug_assertions)]
 mod check;
+mod defrag;
 mod index;
 mod list;
 mod options;
@@ -53,9 +55,11 @@ mod times;
 mod txn;
 mod view;
 
+pub use blocks::Rounding;
+pub use defrag::Block;
 pub use effect::{Effect, Event, Packed};
 pub use error::{Mismatch, Refusal};
-pub use id::{MadeId, TaskId};
+pub use id::{MadeId, OwnedId, TaskId};
 pub use index::segments::Slot;
 pub use list::{Cursor, Page};
 pub use options::{Defaults, Options, Start};
@@ -64,4 +68,4 @@ pub use state::{LastClaim, State};
 pub use time::{Ms, Retention, UnixMs};
 pub use times::Percentiles;
 pub use txn::{Journal, Txn};
-pub use view::TaskView;
+pub use view::{ClaimView, TaskView};

@@ -112,7 +112,7 @@ impl Queue {
     /// The task at the cursor has left. By instant its place is found all the same; a line is found again if it has moved past it.
     fn list_after(&self, state: State, place: u64, count: usize) -> Page {
         let start = match self.deadlines(state) {
-            Some(index) => match index.first_from(UnixMs(place)) {
+            Some(index) => match index.first_from(&self.tasks, UnixMs(place)) {
                 Some(slot) => slot,
                 None => return self.page(std::iter::empty(), self.rewinds, count),
             },

@@ -1,5 +1,6 @@
 //! The queue: its state, and how to read it. [`crate::apply`] is what changes it.
 
+use crate::blocks::{Blocks, Rounding};
 use crate::effect::{Head, Totals};
 use crate::id::{MadeId, TaskId};
 use crate::index::deadlines::Deadlines;
@@ -13,7 +14,6 @@ use crate::task::{Extra, NO_EXTRA, Task};
 use crate::time::{Ms, UnixMs};
 use crate::times::{Percentiles, Times};
 use std::collections::BTreeSet;
-use std::mem;
 
 /// Most tasks a queue can hold: what a slot can number.
 pub(crate) const TASKS_MAX: usize = u32::MAX as usize;
@@ -44,8 +44,8 @@ pub struct Queue {
     pub(crate) runs: Times,
     /// Nothing falls due before this. Never late; early where a deadline was moved away.
     pub(crate) soonest: UnixMs,
-    /// Bytes of payloads, results and what else tasks own outside their slots.
-    pub(crate) owned_bytes: usize,
+    /// Payloads, results and what else tasks own outside their slots.
+    pub(crate) owned: Blocks,
     /// How often a task moved to an earlier place in its state's index: a listing that sees this change starts afresh.
     pub(crate) rewinds: u64,
 }
@@ -67,7 +67,7 @@ impl Default for Queue {
             waits: Times::default(),
             runs: Times::default(),
             soonest: UnixMs::NEVER,
-            owned_bytes: 0,
+            owned: Blocks::default(),
             rewinds: 0,
         }
     }
@@ -157,21 +157,20 @@ impl Queue {
         self.tasks.get(slot).is_some()
     }
 
-    /// Bytes of memory it uses, to a few per cent.
+    /// Bytes of memory it uses beside this value itself, to a few per cent.
     #[must_use]
-    pub fn bytes(&self) -> usize {
-        /// A node of a `BTreeSet`, shared by the entries in it at its usual fill.
-        const TTL_BYTES: usize = mem::size_of::<(UnixMs, Slot)>() * 3 / 2;
-        let slabs = self.tasks.bytes() + self.extras.bytes() + self.ids.bytes() + self.workers.bytes() + self.option_sets.bytes();
-        let deadlines: usize = [&self.due, &self.leases].into_iter().chain(&self.finished).map(Deadlines::bytes).sum();
-        mem::size_of::<Self>()
-            + slabs
-            + self.ready.bytes()
-            + self.waits.bytes()
-            + self.runs.bytes()
-            + deadlines
-            + self.ttls.len() * TTL_BYTES
-            + self.owned_bytes
+    pub fn bytes(&self, rounding: Rounding) -> usize {
+        let slabs = self.tasks.bytes(rounding) + self.extras.bytes(rounding);
+        let tables = self.ids.bytes(rounding) + self.workers.bytes(rounding) + self.option_sets.bytes(rounding);
+        let deadlines = [&self.due, &self.leases].into_iter().chain(&self.finished).map(|deadlines| deadlines.bytes(rounding));
+        slabs
+            + tables
+            + self.ready.bytes(rounding)
+            + deadlines.sum::<usize>()
+            + rounding.tree::<(UnixMs, Slot)>(self.ttls.len())
+            + self.waits.bytes(rounding)
+            + self.runs.bytes(rounding)
+            + self.owned.bytes(rounding)
     }
 
     /// The next place at the end of the line.

@@ -1,5 +1,6 @@
 //! A task as the queue keeps it: 64 bytes and its data; what is rare stands apart in [`Extra`].
 
+use crate::blocks::Blocks;
 use crate::index::counted::Number;
 use crate::index::segments::Slot;
 use crate::index::workers::Worker;
@@ -169,16 +170,24 @@ impl Extra {
     }
 
     /// What it owns outside its slot.
-    pub(crate) fn owned_bytes(&self) -> usize {
-        self.name.as_ref().map_or(0, |name| name.len()) + self.rare.as_ref().map_or(0, |rare| rare.bytes())
+    pub(crate) fn owned(&self) -> Blocks {
+        let name = Blocks::of(self.name.as_ref().map_or(0, |name| name.len()));
+        self.rare.as_ref().map_or(name, |rare| name + rare.blocks())
     }
 }
 
 impl Rare {
-    fn bytes(&self) -> usize {
-        let texts = [&self.error, &self.checkpoint].into_iter().flatten().map(|text| text.len());
-        let worker = self.worker.as_ref().map_or(0, |worker| mem::size_of::<Worker>() + worker.name.len());
-        let options = self.options.as_ref().map_or(0, |_| mem::size_of::<Options>());
-        mem::size_of::<Self>() + texts.sum::<usize>() + worker + options
+    fn blocks(&self) -> Blocks {
+        let mut blocks = Blocks::of(mem::size_of::<Self>());
+        for text in [&self.error, &self.checkpoint].into_iter().flatten() {
+            blocks += Blocks::of(text.len());
+        }
+        if let Some(worker) = &self.worker {
+            blocks += Blocks::of(mem::size_of::<Worker>()) + Blocks::of(worker.name.len());
+        }
+        if self.options.is_some() {
+            blocks += Blocks::of(mem::size_of::<Options>());
+        }
+        blocks
     }
 }

@@ -1,5 +1,6 @@
 //! How long tasks waited and ran, as percentiles in bounded memory.
 
+use crate::blocks::Rounding;
 use crate::error::Mismatch;
 use crate::time::Ms;
 use hdrhistogram::Histogram;
@@ -24,8 +25,11 @@ pub struct Percentiles {
 }
 
 impl Times {
-    pub(crate) fn bytes(&self) -> usize {
-        self.0.as_ref().map_or(0, |histogram| size_of_val(&**histogram) + histogram.distinct_values() * size_of::<u32>())
+    pub(crate) fn bytes(&self, rounding: Rounding) -> usize {
+        let of = |histogram: &Histogram<u32>| {
+            rounding.block(size_of_val(histogram)) + rounding.vec::<u32>(histogram.distinct_values())
+        };
+        self.0.as_deref().map_or(0, of)
     }
 
     pub(crate) fn record(&mut self, time: Ms) {
@@ -116,7 +120,8 @@ mod tests {
         for ms in 0..1_000_000 {
             times.record(Ms(ms % 1000));
         }
-        assert!(times.bytes() < 16 * 1024, "{}", times.bytes());
+        let bytes = times.bytes(Rounding::Classes);
+        assert!(bytes < 16 * 1024, "{bytes}");
         assert!(times.percentiles().unwrap().max < Ms(1100));
     }
 

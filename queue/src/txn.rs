@@ -13,6 +13,8 @@ pub struct Journal {
     pub packed: Packed,
     /// What the outside hears of them, in order. The slot of a dropped task is no longer its own.
     pub events: Vec<(Event, Slot)>,
+    /// Nobody is to be sent the effects, so they need not be packed.
+    pub is_silent: bool,
 }
 
 impl Journal {
@@ -69,7 +71,8 @@ impl<'q> Txn<'q> {
 
     pub(crate) fn record(&mut self, slot: Slot, change: &Change<'_>) {
         debug_assert_eq!(self.queue.admit_change(slot, change), Ok(()), "{change:?}");
-        if !(sabotaged!(LapseNotRecorded) && matches!(change, Change::Lapsed { .. })) {
+        let is_lost = sabotaged!(LapseNotRecorded) && matches!(change, Change::Lapsed { .. });
+        if !(self.journal.is_silent || is_lost) {
             self.journal.packed.push(&Effect::Changed(self.queue.id_of(slot), *change));
         }
         self.queue.apply_change(slot, change);
@@ -79,7 +82,9 @@ impl<'q> Txn<'q> {
     pub(crate) fn record_push(&mut self, pushed: &Pushed<'_>) -> Slot {
         debug_assert_eq!(self.queue.admit_pushed(pushed), Ok(()), "{pushed:?}");
         let slot = self.queue.apply_pushed(pushed);
-        self.journal.packed.push(&Effect::Pushed(*pushed));
+        if !self.journal.is_silent {
+            self.journal.packed.push(&Effect::Pushed(*pushed));
+        }
         self.journal.events.push((Event::Push, slot));
         slot
     }

@@ -32,6 +32,17 @@ pub struct TaskView<'a> {
     pub settings: Defaults,
 }
 
+/// What a worker is given of a task it has claimed.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs, reason = "the names are those of TASK.CLAIM's reply, documented there")]
+pub struct ClaimView<'a> {
+    pub id: TaskId<'a>,
+    pub payload: &'a [u8],
+    pub attempt: u32,
+    pub deadline: UnixMs,
+    pub checkpoint: Option<&'a [u8]>,
+}
+
 impl TaskView<'_> {
     /// The instant that orders the tasks of its state: due, ready since, end of the claim, or finished.
     #[must_use]
@@ -67,6 +78,19 @@ impl Queue {
             drop_at: at_if(state.is_terminal()).filter(|&at| at != UnixMs::NEVER),
             expire_at: extra.ttl_at.get(),
             settings: self.options(slot, defaults),
+        }
+    }
+
+    /// What the worker is given that has claimed the task in `slot`.
+    #[must_use]
+    pub fn claim_view(&self, slot: Slot) -> ClaimView<'_> {
+        let task = self.tasks.at(slot);
+        ClaimView {
+            id: self.id_of(slot),
+            payload: &task.data,
+            attempt: task.attempt,
+            deadline: task.at,
+            checkpoint: self.extra(task).rare().checkpoint.as_deref(),
         }
     }
 

@@ -255,7 +255,7 @@ proptest! {
     fn unpacking_ends_at_the_first_damage(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
         let effects: Vec<_> = unpack(&bytes).collect();
         prop_assert!(effects.iter().rev().skip(1).all(Result::is_ok));
-        if bytes.first() != Some(&VERSION) {
+        if bytes.first().is_some_and(|&version| version != VERSION) {
             prop_assert_eq!(effects, vec![Err(Mismatch::Undecodable)]);
         }
     }

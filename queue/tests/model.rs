@@ -159,6 +159,7 @@ impl Model {
         self.commands += 1;
         let answer = match command {
             Command::Push { task, id, renew, floor } => self.push(task, id.as_deref(), *renew, floor.0, now),
+            Command::PushAll { task, payloads, floor } => self.push_all(task, payloads, floor.0, now),
             Command::Claim { worker, lease } => self.claim(worker, *lease, now, server),
             Command::Extend { id, attempt, lease, checkpoint } => self.extend(id, *attempt, *lease, checkpoint.as_ref(), now),
             Command::Complete { id, attempt, result, retain } => self.complete(id, *attempt, result, *retain, now, server),
@@ -286,6 +287,18 @@ impl Model {
     }
 
     // Commands.
+
+    fn push_all(&mut self, spec: &PushSpec, payloads: &[Vec<u8>], floor: u64, now: UnixMs) -> Answer {
+        let mut ids = Vec::new();
+        for payload in payloads {
+            let spec = PushSpec { payload: payload.clone(), ..spec.clone() };
+            match self.push(&spec, None, false, floor, now) {
+                Answer::Pushed { id, .. } => ids.push(id),
+                refused => return refused,
+            }
+        }
+        Answer::PushedAll(ids)
+    }
 
     fn push(&mut self, spec: &PushSpec, id: Option<&str>, renew: bool, floor: u64, now: UnixMs) -> Answer {
         let due = match spec.delay {

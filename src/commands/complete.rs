@@ -1,18 +1,19 @@
-//! `TASK.COMPLETE queue id result [ATTEMPT n] [RETAIN ms]`
+//! `TASK.COMPLETE queue id result [ATTEMPT n] [RETAIN ms] [NEXT [options of CLAIM]]`
 
 use crate::args::Args;
+use crate::commands::claiming::{self, Claiming};
 use crate::redis::command::{Access, Arg, CommandSpec, handler};
 use crate::redis::context::Context;
 use crate::redis::error::Error;
 use crate::redis::string::Argv;
-use crate::transact::{Missing, transact};
-use taskqueue::Refusal;
+use crate::transact::Env;
+use taskqueue::Txn;
 use taskqueue::op::{self, Completion};
 
 pub(crate) const SPEC: CommandSpec = CommandSpec {
     name: "task.complete",
     handler: handler(complete),
-    flags: "write fast",
+    flags: "write fast blocking",
     arity: -4,
     summary: "Publishes the result of a claimed task, once, and wakes who waits for it.",
     complexity: "O(log N) for N tasks kept",
@@ -24,31 +25,38 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
         Arg::string("result").summary("Any bytes."),
         Arg::integer("attempt").token("ATTEMPT").optional().summary("The claim's number: refused if it was lost."),
         Arg::integer("retain-ms").token("RETAIN").optional().summary("How long the result is kept; -1: for ever."),
+        claiming::NEXT,
     ],
     access: Access::Update,
-    acl: "write fast task",
+    acl: "write fast blocking task",
 };
 
 fn complete(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     let mut args = Args::new(args);
     let (queue, id, result) = (args.key()?, args.id()?, args.payload("result")?);
-    let (mut attempt, mut retain) = (None, None);
+    let (mut attempt, mut retain, mut next) = (None, None, None);
     while let Some(word) = args.option() {
         if word.is("ATTEMPT") {
             args.set_attempt(&mut attempt, &word)?;
         } else if word.is("RETAIN") {
             args.set_retention(&mut retain, &word)?;
+        } else if let Some(claiming) = Claiming::parse_next(context, &mut args, &word)? {
+            next = Some(claiming);
         } else {
             return Err(word.unknown());
         }
     }
-    let outcome =
-        transact(context, queue, Missing::Leave, |txn, env| Ok(op::complete(txn, id, attempt, result, retain, &env.defaults)?))?
-            .ok_or(Refusal::NoTask)?;
-    // A script that completes first and then writes must not write twice: it is stopped here.
-    if outcome == Completion::Repeated && context.flags().in_script() {
+    let operation = |txn: &mut Txn<'_>, env: &Env| {
+        let completion = op::complete(txn, id, attempt, result, retain, &env.defaults)?;
+        refuse_repeat(context, completion)
+    };
+    claiming::answer(context, queue, next.as_ref(), operation, |()| context.ok())
+}
+
+/// A script that completes first and then writes must not write twice: it is stopped by an error.
+pub(super) fn refuse_repeat(context: &Context, completion: Completion) -> Result<(), Error> {
+    if completion == Completion::Repeated && context.flags().in_script() {
         return Err(Error::new("DONE", "this claim has completed the task already"));
     }
-    context.ok();
     Ok(())
 }

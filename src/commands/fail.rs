@@ -1,19 +1,20 @@
-//! `TASK.FAIL queue id error [ATTEMPT n] [DELAY ms | DEAD]`
+//! `TASK.FAIL queue id error [ATTEMPT n] [DELAY ms | DEAD] [NEXT [options of CLAIM]]`
 
 use crate::args::{Args, DURATION, switch};
+use crate::commands::claiming::{self, Claiming};
 use crate::redis::command::{Access, Arg, CommandSpec, handler};
 use crate::redis::context::Context;
 use crate::redis::error::Error;
 use crate::redis::string::Argv;
-use crate::transact::{Missing, transact};
+use crate::transact::Env;
 use std::hash::{BuildHasher, RandomState};
 use taskqueue::op::{self, Next};
-use taskqueue::{Refusal, State};
+use taskqueue::{State, Txn};
 
 pub(crate) const SPEC: CommandSpec = CommandSpec {
     name: "task.fail",
     handler: handler(fail),
-    flags: "write fast",
+    flags: "write fast blocking",
     arity: -4,
     summary: "Reports that a try failed: the task is tried again after its backoff, or has failed.",
     complexity: "O(log N) for N tasks scheduled or kept",
@@ -32,15 +33,16 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
             ],
         )
         .optional(),
+        claiming::NEXT,
     ],
     access: Access::Update,
-    acl: "write fast task",
+    acl: "write fast blocking task",
 };
 
 fn fail(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     let mut args = Args::new(args);
     let (queue, id, error) = (args.key()?, args.id()?, args.payload("error")?);
-    let (mut attempt, mut delay, mut dead) = (None, None, false);
+    let (mut attempt, mut delay, mut dead, mut next_claim) = (None, None, false, None);
     while let Some(word) = args.option() {
         if word.is("ATTEMPT") {
             args.set_attempt(&mut attempt, &word)?;
@@ -48,6 +50,8 @@ fn fail(context: &Context, args: Argv<'_>) -> Result<(), Error> {
             args.set_duration(&mut delay, &word, &DURATION)?;
         } else if word.is("DEAD") {
             switch(&mut dead, &word)?;
+        } else if let Some(claiming) = Claiming::parse_next(context, &mut args, &word)? {
+            next_claim = Some(claiming);
         } else {
             return Err(word.unknown());
         }
@@ -58,15 +62,14 @@ fn fail(context: &Context, args: Argv<'_>) -> Result<(), Error> {
         (None, true) => Next::Dead,
         (None, false) => Next::Retry,
     };
-    let state =
-        transact(context, queue, Missing::Leave, |txn, env| Ok(op::fail(txn, id, attempt, error, next, dice(), &env.defaults)?))?
-            .ok_or(Refusal::NoTask)?;
-    context.simple(match state {
-        State::Ready => c"ready",
-        State::Scheduled => c"scheduled",
-        _ => c"failed",
-    });
-    Ok(())
+    let operation = |txn: &mut Txn<'_>, env: &Env| Ok(op::fail(txn, id, attempt, error, next, dice(), &env.defaults)?);
+    claiming::answer(context, queue, next_claim.as_ref(), operation, |state| {
+        context.simple(match state {
+            State::Ready => c"ready",
+            State::Scheduled => c"scheduled",
+            _ => c"failed",
+        });
+    })
 }
 
 /// A random number for the jitter of a backoff. Each `RandomState` has keys of its own; jitter needs no more.

@@ -36,7 +36,7 @@ fn info(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     }
     let key = context.open_read(queue, &QUEUE)?;
     let empty = Queue::default();
-    let (queue, memory) = key.value()?.map_or((&empty, 0), |value| (&value.queue, value.queue.bytes()));
+    let (queue, memory) = key.value()?.map_or((&empty, 0), |value| (&value.queue, value.bytes()));
     let fields = fields(queue, memory, now());
     if json {
         fields.reply_json(context);

@@ -1,10 +1,11 @@
 //! `TASK.MEXTEND queue numtasks id attempt [id attempt …] [LEASE ms]`
 
-use crate::args::{Args, COUNT, POSITIVE_DURATION};
+use crate::args::{Args, POSITIVE_DURATION};
 use crate::redis::command::{Access, Arg, CommandSpec, handler};
 use crate::redis::context::Context;
 use crate::redis::error::Error;
 use crate::redis::string::Argv;
+use crate::reply::{self, Outcomes};
 use crate::transact::{Missing, transact};
 use taskqueue::{Refusal, TaskId, op};
 
@@ -38,25 +39,15 @@ fn mextend(context: &Context, args: Argv<'_>) -> Result<(), Error> {
         }
         args.set_duration(&mut lease, &word, &POSITIVE_DURATION)?;
     }
-    let extended = transact(context, queue, Missing::Leave, |txn, _| {
-        Ok(claims.iter().map(|&(id, attempt)| op::extend(txn, id, Some(attempt), lease, None)).collect())
+    let outcomes = transact(context, queue, Missing::Leave, |txn, _| {
+        Ok(claims.iter().map(|&(id, attempt)| Ok(op::extend(txn, id, Some(attempt), lease, None)?)).collect::<Outcomes>())
     })?;
-    let answers: Vec<Result<(), Refusal>> = extended.unwrap_or_else(|| vec![Err(Refusal::NoTask); claims.len()]);
-    context.array(answers.len());
-    for answer in answers {
-        match answer {
-            Ok(()) => context.ok(),
-            Err(refusal) => context.refuse(&refusal.into()),
-        }
-    }
+    reply::outcomes(context, &outcomes.unwrap_or_else(|| vec![Err(Refusal::NoTask.into()); claims.len()]));
     Ok(())
 }
 
 /// `numtasks id attempt [id attempt …]`
 fn claims<'a>(args: &mut Args<'a>) -> Result<Vec<(TaskId<'a>, u32)>, Error> {
-    let count = args.integer("numtasks", &COUNT)?.unsigned_abs();
-    if usize::try_from(count).map_or(true, |count| args.left() < count * 2) {
-        return Err(Error::new("ERR", format!("syntax error: numtasks is {count}, but fewer pairs of id and attempt follow")));
-    }
+    let count = args.count_of("numtasks", 2)?;
     (0..count).map(|_| Ok((args.id()?, args.attempt("attempt")?))).collect()
 }

@@ -1,19 +1,25 @@
 //! The commands, a file each: how it is described, how its arguments read, what it does, what it answers.
 
+pub(crate) mod call;
 pub(crate) mod cancel;
 pub(crate) mod claim;
 pub(crate) mod complete;
 pub(crate) mod extend;
 pub(crate) mod fail;
 pub(crate) mod forget;
+pub(crate) mod gather;
 pub(crate) mod get;
 pub(crate) mod info;
 pub(crate) mod list;
+pub(crate) mod mcomplete;
 pub(crate) mod mextend;
+pub(crate) mod mpush;
 pub(crate) mod push;
 pub(crate) mod release;
 pub(crate) mod result;
 pub(crate) mod retry;
 
+mod claiming;
 mod fields;
+mod pushing;
 mod selection;

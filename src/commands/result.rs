@@ -4,11 +4,11 @@ use crate::args::{Args, DURATION};
 use crate::redis::command::{Access, Arg, CommandSpec, handler};
 use crate::redis::context::Context;
 use crate::redis::error::Error;
-use crate::redis::string::{Argv, KeyName};
+use crate::redis::string::Argv;
 use crate::reply;
 use crate::value::QUEUE;
-use crate::waiters::{self, Wish};
-use taskqueue::{Ms, TaskId};
+use crate::waiters::{self, EndsWish, Form, Wish};
+use taskqueue::Ms;
 
 pub(crate) const SPEC: CommandSpec = CommandSpec {
     name: "task.result",
@@ -30,7 +30,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
 
 fn result(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     let mut args = Args::new(args);
-    let (queue, id) = (args.key()?, args.id()?);
+    let (name, id) = (args.key()?, args.id()?);
     let mut block: Option<Ms> = None;
     while let Some(word) = args.option() {
         if !word.is("BLOCK") {
@@ -38,30 +38,17 @@ fn result(context: &Context, args: Argv<'_>) -> Result<(), Error> {
         }
         args.set_duration(&mut block, &word, &DURATION)?;
     }
+    let key = context.open_read(name, &QUEUE)?;
+    let queue = key.value()?.map(|value| &value.queue);
+    let found = queue.and_then(|queue| Some(queue.result(queue.find(id)?)));
     if let Some(block) = block
-        && is_pending(context, queue, id)?
+        && found.is_some_and(|(state, _)| !state.is_terminal())
+        && context.can_wait()
     {
-        let id = id.to_string().into();
-        if waiters::wait(context, &[queue], Wish::Result { id }, block.0) {
-            return Ok(());
-        }
+        let wish = EndsWish::new(Form::Result, vec![id.into()], queue);
+        drop(key);
+        return waiters::wait(context, &[name], Wish::Ends(wish), block);
     }
-    answer(context, queue, id)
-}
-
-/// Whether there is such a task and it has not ended.
-fn is_pending(context: &Context, queue: KeyName<'_>, id: TaskId<'_>) -> Result<bool, Error> {
-    let key = context.open_read(queue, &QUEUE)?;
-    let Some(value) = key.value()? else { return Ok(false) };
-    Ok(value.queue.find(id).is_some_and(|slot| !value.queue.result(slot).0.is_terminal()))
-}
-
-fn answer(context: &Context, queue: KeyName<'_>, id: TaskId<'_>) -> Result<(), Error> {
-    let key = context.open_read(queue, &QUEUE)?;
-    let value = key.value()?;
-    match value.and_then(|value| Some((value, value.queue.find(id)?))) {
-        Some((value, slot)) => reply::result(context, &value.queue, slot),
-        None => context.null_array(),
-    }
+    reply::result(context, found);
     Ok(())
 }

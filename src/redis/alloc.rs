@@ -29,6 +29,17 @@ pub(super) fn is_the_servers() -> bool {
     source() >= SERVER_ALIGNS_8
 }
 
+/// What a block of `len` bytes takes of the server's memory, as one shows that is made for it; None if that cannot be seen.
+pub(crate) fn block_bytes(len: usize) -> Option<usize> {
+    // SAFETY: a plain allocation, given back at once.
+    unsafe {
+        let block = api!(RedisModule_Alloc(len)).filter(|block| !block.is_null())?;
+        let bytes = api!(RedisModule_MallocSize(block));
+        api!(RedisModule_Free(block));
+        bytes
+    }
+}
+
 /// Where memory comes from. Relaxed is enough: the first allocation is made by the one thread that loads the module.
 fn source() -> u8 {
     match SOURCE.load(Ordering::Relaxed) {

@@ -64,13 +64,16 @@ struct Record<W> {
 }
 
 impl Context {
-    /// Makes the caller wait on these keys, for ever unless unblocked. It must not have been replied to.
-    ///
-    /// None if it cannot wait (MULTI, a script, another module's call, the master's link): then the caller replies at once.
-    pub(crate) fn block_on_keys<W: Waiter>(&self, keys: &[KeyName<'_>], waiter: W) -> Option<Blocked<W>> {
+    /// Whether the caller can be made to wait: not in MULTI, a script or another module's call, and not the master's link.
+    pub(crate) fn can_wait(&self) -> bool {
         let flags = self.flags();
+        !(flags.denies_blocking() || flags.is_replicated() || flags.is_loading())
+    }
+
+    /// Makes the caller wait on these keys, for ever unless unblocked. It must not have been replied to. None if it cannot wait.
+    pub(crate) fn block_on_keys<W: Waiter>(&self, keys: &[KeyName<'_>], waiter: W) -> Option<Blocked<W>> {
         let count = c_int::try_from(keys.len()).ok().filter(|&count| count > 0)?;
-        if flags.denies_blocking() || flags.is_replicated() || flags.is_loading() {
+        if !self.can_wait() {
             return None;
         }
         let record = Record {

@@ -7,7 +7,7 @@ use std::ptr::{self, NonNull};
 use redis_module::raw::{RedisModuleCommand, RedisModuleCtx, RedisModuleString};
 
 use super::command_info::Info;
-pub(crate) use super::command_spec::{Access, Arg};
+pub(crate) use super::command_spec::{Access, Arg, join};
 use super::context::Context;
 use super::error::Error;
 use super::guard::guard;
@@ -74,7 +74,7 @@ where
     F: Fn(&Context, Argv<'_>) -> Result<(), Error> + Copy + 'static,
 {
     // SAFETY: the server lends context and arguments for this call.
-    let context = unsafe { Context::from_raw(context) };
+    let context = unsafe { Context::of_command(context) };
     let outcome = guard(None, || {
         // SAFETY: as above, and `handler` has seen a value of `F`, of size zero.
         let (function, arguments) = unsafe { (conjure::<F>(), Argv::from_raw(arguments, count)) };

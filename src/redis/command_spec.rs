@@ -87,6 +87,23 @@ impl Arg {
     }
 }
 
+/// Tables of arguments put together; `N` is how many they are in all.
+pub(crate) const fn join<const N: usize>(tables: &[&[Arg]]) -> [Arg; N] {
+    let mut joined = [Arg::string(""); N];
+    let (mut table, mut length) = (0, 0);
+    #[allow(clippy::indexing_slicing, reason = "at compile time, where a wrong index is a compile error")]
+    while table < tables.len() {
+        let mut index = 0;
+        while index < tables[table].len() {
+            joined[length] = tables[table][index];
+            (index, length) = (index + 1, length + 1);
+        }
+        table += 1;
+    }
+    assert!(length == N, "as many arguments as are announced");
+    joined
+}
+
 /// What a command does to its key. Routing and key permissions follow from it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Access {

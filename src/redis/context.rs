@@ -13,13 +13,25 @@ use super::{OK, api, key, unsigned};
 #[derive(Debug)]
 pub(crate) struct Context {
     raw: *mut RedisModuleCtx,
+    is_command: bool,
 }
 
 impl Context {
     /// # Safety
     /// `raw` stays a live context of this module until the `Context` is dropped, on the main thread.
     pub(super) unsafe fn from_raw(raw: *mut RedisModuleCtx) -> Self {
-        Self { raw }
+        Self { raw, is_command: false }
+    }
+
+    /// # Safety
+    /// As [`Self::from_raw`]; and a client's command is running.
+    pub(super) unsafe fn of_command(raw: *mut RedisModuleCtx) -> Self {
+        Self { raw, is_command: true }
+    }
+
+    /// Whether a client's command is running, rather than a timer, an event or a waiting client's reply.
+    pub(super) fn is_command(&self) -> bool {
+        self.is_command
     }
 
     pub(super) fn raw(&self) -> *mut RedisModuleCtx {
@@ -169,6 +181,8 @@ flags! {
     denies_blocking = raw::REDISMODULE_CTX_FLAGS_DENY_BLOCKING | raw::REDISMODULE_CTX_FLAGS_MULTI | raw::REDISMODULE_CTX_FLAGS_LUA;
     /// The command runs in a script or function, whose client is not a real one.
     in_script = raw::REDISMODULE_CTX_FLAGS_LUA;
+    /// The server keeps an append-only file.
+    has_aof = raw::REDISMODULE_CTX_FLAGS_AOF;
     /// The server is a node of a cluster.
     is_cluster = raw::REDISMODULE_CTX_FLAGS_CLUSTER;
 }

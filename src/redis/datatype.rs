@@ -7,12 +7,14 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use redis_module::raw::{
-    RedisModuleDigest, RedisModuleIO, RedisModuleKeyOptCtx, RedisModuleString, RedisModuleType, RedisModuleTypeMethods,
+    RedisModuleDefragCtx, RedisModuleDigest, RedisModuleIO, RedisModuleKeyOptCtx, RedisModuleString, RedisModuleType,
+    RedisModuleTypeMethods,
 };
 
 use super::aof::AofWriter;
 use super::api;
 use super::context::Context;
+use super::defrag::Defrag;
 use super::digest::Digest;
 use super::error::Error;
 use super::guard::guard;
@@ -34,6 +36,8 @@ pub(crate) trait Value: Send + Sized + 'static {
     fn mem_usage(&self) -> usize;
     /// How many allocations a drop frees, about; above 64 the server drops it in a background thread.
     fn free_effort(&self) -> usize;
+    /// Moves its blocks from where it stopped last; false if it was stopped again.
+    fn defrag(&mut self, defrag: &Defrag<'_>) -> bool;
     /// A copy for COPY.
     #[allow(clippy::unnecessary_box_returns, reason = "the server is given values in boxes")]
     fn copy(&self) -> Box<Self>;
@@ -115,7 +119,7 @@ fn methods<T: Value>() -> RedisModuleTypeMethods {
         free_effort: None,
         unlink: None,
         copy: None,
-        defrag: None,
+        defrag: Some(defrag::<T>),
         mem_usage2: Some(mem_usage::<T>),
         free_effort2: Some(free_effort::<T>),
         unlink2: Some(unlink::<T>),
@@ -200,6 +204,19 @@ unsafe extern "C" fn free_effort<T: Value>(_: *mut RedisModuleKeyOptCtx, value: 
         // SAFETY: see above.
         let value = unsafe { borrow::<T>(value) };
         value.map_or(1, |value| value.free_effort().max(1))
+    })
+}
+
+unsafe extern "C" fn defrag<T: Value>(
+    context: *mut RedisModuleDefragCtx,
+    _: *mut RedisModuleString,
+    value: *mut *mut c_void,
+) -> c_int {
+    // 0: done; a bug that was caught does not come again at once.
+    guard(0, || {
+        // SAFETY: see above. The server calls this between commands, when nobody else borrows the value.
+        let (value, defrag) = unsafe { (value.as_ref().and_then(|value| value.cast::<T>().as_mut()), Defrag::new(context)) };
+        value.map_or(0, |value| c_int::from(!value.defrag(&defrag)))
     })
 }
 

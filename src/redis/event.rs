@@ -7,15 +7,16 @@ use redis_module::raw::{self, RedisModuleCtx, RedisModuleEvent, RedisModuleFlush
 use super::command::conjure;
 use super::context::Context;
 use super::guard::guard;
-use super::{OK, api};
+use super::{OK, api, listeners};
 
 /// What is subscribed to: the server's ids, and words for them.
-const KINDS: [(u64, &str); 5] = [
+const KINDS: [(u64, &str); 6] = [
     (raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED, "role"),
     (raw::REDISMODULE_EVENT_LOADING, "loading"),
     (raw::REDISMODULE_EVENT_FLUSHDB, "flush"),
     (raw::REDISMODULE_EVENT_SWAPDB, "swap"),
     (raw::REDISMODULE_EVENT_CRON_LOOP, "cron"),
+    (raw::REDISMODULE_EVENT_FORK_CHILD, "fork"),
 ];
 
 /// One event. What was decided in it must not be replicated in it: writes may be paused. Start a timer instead.
@@ -44,6 +45,7 @@ where
     F: Fn(&Context, ServerEvent) + Copy + 'static,
 {
     const { assert!(size_of::<F>() == 0, "a subscriber captures nothing") };
+    let mut are_all_told = true;
     for (id, kind) in KINDS {
         // SAFETY: the context is live; the callback fits events of version 1.
         let status = unsafe {
@@ -51,19 +53,28 @@ where
         };
         if status != Some(OK) {
             context.warn(&format!("this server does not tell events of the kind {kind}"));
+            are_all_told = false;
         }
     }
+    listeners::watch(are_all_told);
 }
 
 unsafe extern "C" fn on_event<F>(context: *mut RedisModuleCtx, event: RedisModuleEvent, subevent: u64, data: *mut c_void)
 where
     F: Fn(&Context, ServerEvent) + Copy + 'static,
 {
+    // Outside of the guard: this must not be missed.
+    if event.id != raw::REDISMODULE_EVENT_CRON_LOOP {
+        listeners::may_have_come();
+    }
     guard((), || {
         // SAFETY: context and data live for the call, the data is what the event's id says; `subscribe` has seen a value of `F`.
         let (event, function, context) =
             unsafe { (decode(event.id, subevent, data), conjure::<F>(), Context::from_raw(context)) };
         if let Some(event) = event {
+            if event == ServerEvent::Cron {
+                listeners::look(&context);
+            }
             function(&context, event);
         }
     });

@@ -4,7 +4,7 @@
 //! wrapped in [`guard::guard`], because a panic that crosses into C aborts the server. And everything but a value's drop
 //! runs on the server's main thread, so nothing here is `Send` unless it says why.
 
-mod alloc;
+pub(crate) mod alloc;
 pub(crate) mod aof;
 pub(crate) mod blocking;
 pub(crate) mod command;
@@ -14,6 +14,7 @@ pub(crate) mod config;
 mod config_callbacks;
 pub(crate) mod context;
 pub(crate) mod datatype;
+pub(crate) mod defrag;
 pub(crate) mod digest;
 pub(crate) mod error;
 pub(crate) mod event;
@@ -22,6 +23,7 @@ pub(crate) mod fault;
 mod guard;
 pub(crate) mod key;
 pub(crate) mod keyspace;
+mod listeners;
 pub(crate) mod load;
 pub(crate) mod rdb;
 pub(crate) mod reply;

@@ -7,9 +7,6 @@ use super::api;
 use super::context::Context;
 use super::error::Error;
 
-/// The length that is told later, by [`Context::set_array_len`].
-const POSTPONED: c_long = -1;
-
 /// Lengths of replies as the server takes them; it could not send more anyway.
 fn length(len: usize) -> c_long {
     c_long::try_from(len).unwrap_or(c_long::MAX)
@@ -63,7 +60,10 @@ impl Context {
 
     /// The head of an array; its `len` elements follow.
     pub(crate) fn array(&self, len: usize) {
-        self.array_head(length(len));
+        // SAFETY: see `null`.
+        unsafe {
+            api!(RedisModule_ReplyWithArray(self.raw(), length(len)));
+        }
     }
 
     /// The head of a map; its `len` pairs follow, key and value in turn.
@@ -71,19 +71,6 @@ impl Context {
         // SAFETY: see `null`.
         unsafe {
             api!(RedisModule_ReplyWithMap(self.raw(), length(len)));
-        }
-    }
-
-    /// The head of an array whose length is not known yet: [`Self::set_array_len`] after the last element.
-    pub(crate) fn postponed_array(&self) {
-        self.array_head(POSTPONED);
-    }
-
-    /// Closes the innermost postponed array.
-    pub(crate) fn set_array_len(&self, len: usize) {
-        // SAFETY: see `null`; without an open array the server logs and ignores it.
-        unsafe {
-            api!(RedisModule_ReplySetArrayLength(self.raw(), length(len)));
         }
     }
 
@@ -100,12 +87,5 @@ impl Context {
     /// A refusal.
     pub(crate) fn refuse(&self, error: &Error) {
         self.error(&error.to_string());
-    }
-
-    fn array_head(&self, len: c_long) {
-        // SAFETY: see `null`.
-        unsafe {
-            api!(RedisModule_ReplyWithArray(self.raw(), len));
-        }
     }
 }

@@ -89,13 +89,13 @@ fn load_bad_rdbs(mut dice: Dice, count: Option<usize>) {
 /// A cut RDB is refused, and a flipped one by its checksum; without checksum it is refused or the queue works.
 #[test]
 fn bad_rdbs_are_refused() {
-    load_bad_rdbs(Dice::new(0xc0de), Some(30));
+    load_bad_rdbs(Dice::asked_or(0xc0de), Some(30));
 }
 
 #[test]
 #[ignore = "long: make soak"]
 fn bad_rdbs_are_refused_at_every_byte() {
-    load_bad_rdbs(Dice::new(0xc0de), None);
+    load_bad_rdbs(Dice::asked_or(0xc0de), None);
 }
 
 /// An append-only file: the files of its folder, and the states that there were.
@@ -224,19 +224,19 @@ fn load_bad_aofs(mut dice: Dice, preamble: bool, count: Option<usize>) {
 /// A torn tail gives the state before the command that it tore; a cut base is refused; flipped bytes crash nothing.
 #[test]
 fn bad_aofs_give_a_state_that_there_was() {
-    load_bad_aofs(Dice::new(0xaf0f), true, Some(25));
+    load_bad_aofs(Dice::asked_or(0xaf0f), true, Some(25));
 }
 
 /// As with a base that is an RDB, so with one of commands.
 #[test]
 fn bad_aofs_without_preamble_give_a_state_that_there_was() {
-    load_bad_aofs(Dice::new(0xfa0f), false, Some(25));
+    load_bad_aofs(Dice::asked_or(0xfa0f), false, Some(25));
 }
 
 #[test]
 #[ignore = "long: make soak"]
 fn bad_aofs_give_a_state_that_there_was_at_every_byte() {
     for preamble in [true, false] {
-        load_bad_aofs(Dice::new(0xaf0f), preamble, None);
+        load_bad_aofs(Dice::asked_or(0xaf0f), preamble, None);
     }
 }

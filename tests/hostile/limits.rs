@@ -25,7 +25,10 @@ fn server() -> Server {
 fn bytes_are_limited() {
     for (line, limit) in [
         ("TASK.PUSH jobs _", 1_000),
+        ("TASK.MPUSH jobs 2 x _", 1_000),
+        ("TASK.CALL jobs _ DELAY 900000 BLOCK 1", 1_000),
         ("TASK.COMPLETE jobs held _", 1_000),
+        ("TASK.MCOMPLETE jobs 1 held 1 _", 1_000),
         ("TASK.FAIL jobs held _", 1_000),
         ("TASK.EXTEND jobs held CHECKPOINT _", 65_536),
         ("TASK.PUSH jobs x ID _", 255),
@@ -36,7 +39,10 @@ fn bytes_are_limited() {
         ("TASK.RELEASE jobs _", 255),
         ("TASK.RESULT jobs _", 255),
         ("TASK.GET jobs _", 255),
+        ("TASK.GATHER jobs 1 _", 255),
         ("TASK.MEXTEND jobs 1 _ 1", 255),
+        ("TASK.MCOMPLETE jobs 1 _ 1 result", 255),
+        ("TASK.RELEASE jobs held NEXT WORKER _", 255),
         ("TASK.CANCEL jobs _", 255),
         ("TASK.RETRY jobs _", 255),
         ("TASK.FORGET jobs _", 255),
@@ -83,6 +89,12 @@ fn counts_are_limited() {
     {
         let line = format!("TASK.MEXTEND jobs {count}{}", " none 1".repeat(pairs));
         assert_eq!(!client.run(&line).is_error(), is_taken, "MEXTEND of {count} tasks, {pairs} given");
+        let line = format!("TASK.MCOMPLETE jobs {count}{}", " none 1 x".repeat(pairs));
+        assert_eq!(!client.run(&line).is_error(), is_taken, "MCOMPLETE of {count} tasks, {pairs} given");
+        let line = format!("TASK.GATHER jobs {count}{}", " none".repeat(pairs));
+        assert_eq!(!client.run(&line).is_error(), is_taken, "GATHER of {count} tasks, {pairs} given");
+        let line = format!("TASK.MPUSH other {count}{}", " x".repeat(pairs));
+        assert_eq!(!client.run(&line).is_error(), is_taken, "MPUSH of {count} tasks, {pairs} given");
     }
     assert!(server.dump("jobs") == before);
     // An instant or a duration too long is refused, the longest taken: no sum of them overflows.

@@ -1,8 +1,9 @@
 //! How a server is to be started: its redis.conf, its module, its port.
 
-use super::Server;
+use super::{Clock, Server};
 use std::{
     env,
+    ffi::OsString,
     fmt::Write,
     fs,
     net::TcpListener,
@@ -32,12 +33,20 @@ pub(crate) struct Builder {
     module_args: Vec<String>,
     cluster: bool,
     files: Vec<(PathBuf, Vec<u8>)>,
+    environment: Vec<(OsString, OsString)>,
 }
 
 impl Builder {
     /// A server with the module and the defaults of the tests.
     pub(super) fn new() -> Self {
-        Self { lines: Vec::new(), module: Some(module()), module_args: Vec::new(), cluster: false, files: Vec::new() }
+        Self {
+            lines: Vec::new(),
+            module: Some(module()),
+            module_args: Vec::new(),
+            cluster: false,
+            files: Vec::new(),
+            environment: Vec::new(),
+        }
     }
 
     /// Adds a line of redis.conf.
@@ -65,6 +74,12 @@ impl Builder {
     pub(crate) fn cluster(mut self) -> Self {
         self.cluster = true;
         self.config("cluster-enabled", "yes").config("cluster-require-full-coverage", "no")
+    }
+
+    /// Goes by this wall clock.
+    pub(crate) fn clock(mut self, clock: &Clock) -> Self {
+        self.environment = clock.environment();
+        self
     }
 
     /// Adds arguments to the loadmodule line.
@@ -114,7 +129,7 @@ impl Builder {
                 fs::create_dir_all(path.parent().expect("a directory")).expect("a writable directory");
                 fs::write(path, content).expect("a writable directory");
             }
-            match Server::launch(directory, port) {
+            match Server::launch(directory, port, self.environment.clone()) {
                 Ok(server) => {
                     if self.cluster {
                         server.own_all_slots();
@@ -153,6 +168,15 @@ pub(crate) fn module() -> PathBuf {
         .into_iter()
         .find(|path| path.exists())
         .expect("no module in target/: run `make build`")
+}
+
+/// The module with what only tests may have: TASK.FAULT, which makes callbacks panic, and TASK.STATE. `profile` is one of Cargo's.
+pub(crate) fn faulty_module(profile: &str) -> PathBuf {
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/fault");
+    let mut build = cargo();
+    build.args(["build", "--quiet", "--lib", "--features", "fault-injection", "--profile", profile, "--target-dir"]);
+    assert!(build.arg(&target).status().expect("a cargo").success(), "the faulty module does not build");
+    target.join(if profile == "dev" { "debug" } else { profile }).join("libredis_task.so")
 }
 
 /// The cargo that runs the tests, else the one in the PATH.

@@ -123,7 +123,7 @@ impl Client {
                 return Ok(None);
             }
             self.stream.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
-            let mut packet = [0; 65_536];
+            let mut packet = vec![0; 65_536];
             match self.stream.read(&mut packet) {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok(length) => self.received.extend_from_slice(&packet[..length]),

@@ -81,7 +81,7 @@ impl Cluster {
 
     /// A client that goes where it is sent.
     pub(crate) fn client(&self) -> ClusterClient {
-        ClusterClient { ports: self.nodes().map(Server::port).collect(), at: 0, clients: HashMap::new() }
+        ClusterClient { ports: self.nodes().map(Server::port).collect(), at: 0, last: 0, clients: HashMap::new() }
     }
 }
 
@@ -91,10 +91,51 @@ pub(crate) fn id(node: &Server) -> String {
     node.run("CLUSTER MYID").text()
 }
 
+/// Moves a slot that others use meanwhile, key by key, as redis-cli does.
+#[track_caller]
+pub(crate) fn migrate_slot(slot: usize, source: &Server, target: &Server) {
+    target.run_all(&[&format!("CLUSTER SETSLOT {slot} IMPORTING {}", id(source))]);
+    source.run_all(&[&format!("CLUSTER SETSLOT {slot} MIGRATING {}", id(target))]);
+    loop {
+        let keys = source.run(&format!("CLUSTER GETKEYSINSLOT {slot} 10"));
+        if keys.items().is_empty() {
+            break;
+        }
+        for key in keys.items() {
+            let reply = source.run(&format!("MIGRATE 127.0.0.1 {} {} 0 5000", target.port(), key.text()));
+            assert!(!reply.is_error(), "{reply:?}");
+        }
+    }
+    for node in [target, source] {
+        node.run_all(&[&format!("CLUSTER SETSLOT {slot} NODE {}", id(target))]);
+    }
+}
+
+/// Whether the server can move slots whole (Valkey 9).
+#[track_caller]
+pub(crate) fn migrates_atomically(server: &Server) -> bool {
+    let help = server.run("CLUSTER HELP");
+    !help.is_error() && help.items().iter().any(|line| line.text().contains("MIGRATESLOTS"))
+}
+
+/// Moves a slot whole.
+#[track_caller]
+pub(crate) fn migrate_slot_atomically(slot: usize, source: &Server, target: &Server) {
+    let reply = source.run(&format!("CLUSTER MIGRATESLOTS SLOTSRANGE {slot} {slot} NODE {}", id(target)));
+    assert_eq!(reply, "OK");
+    eventually_within(AGREEMENT, || {
+        let migrations = format!("{:?}", source.run("CLUSTER GETSLOTMIGRATIONS"));
+        assert!(!migrations.contains("failed"), "{migrations}");
+        migrations.contains("success")
+    });
+}
+
 /// Follows MOVED and ASK, and tries again while a node or the cluster is down.
 pub(crate) struct ClusterClient {
     ports: Vec<u16>,
     at: usize,
+    /// Who gave the last answer.
+    last: u16,
     clients: HashMap<u16, Client>,
 }
 
@@ -110,7 +151,8 @@ impl ClusterClient {
         answer.expect("an answer")
     }
 
-    fn try_run(&mut self, line: &str) -> Option<Value> {
+    /// Runs a line wherever its key is; None if there is no answer now.
+    pub(crate) fn try_run(&mut self, line: &str) -> Option<Value> {
         let mut port = self.ports[self.at];
         let mut ask = false;
         for _ in 0..5 {
@@ -129,11 +171,17 @@ impl ClusterClient {
         None
     }
 
+    /// The connection of the last answer, if it is still open.
+    pub(crate) fn last(&mut self) -> Option<&mut Client> {
+        self.clients.get_mut(&self.last)
+    }
+
     fn run_at(&mut self, port: u16, ask: bool, line: &str) -> Option<Value> {
         let client = match self.clients.entry(port) {
             Entry::Occupied(open) => open.into_mut(),
             Entry::Vacant(free) => free.insert(Client::try_connect(port).ok()?),
         };
+        self.last = port;
         let reply = if ask { client.try_run("ASKING").and_then(|_| client.try_run(line)) } else { client.try_run(line) };
         if reply.is_err() {
             self.clients.remove(&port);

@@ -7,10 +7,15 @@ pub(crate) struct Dice(u64);
 
 impl Dice {
     /// From `REDIS_TASK_SEED`, else from `seed`. The seed is printed, so that a test that fails shows it.
-    pub(crate) fn new(seed: u64) -> Self {
+    pub(crate) fn asked_or(seed: u64) -> Self {
         let asked = env::var("REDIS_TASK_SEED").ok().map(|seed| seed.parse().expect("REDIS_TASK_SEED is a number"));
         let seed = asked.unwrap_or(seed);
         println!("REDIS_TASK_SEED={seed} does this again");
+        Self::new(seed)
+    }
+
+    /// Throws that `seed` determines.
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed.max(1))
     }
 

@@ -4,7 +4,12 @@
 //! given once and only grows, an ended task is not claimed again, its result does not change. What was said and not answered may
 //! have happened or not.
 
-use super::{Client, Server, Value, eventually::PATIENCE, eventually_within};
+use super::{
+    Value,
+    eventually::PATIENCE,
+    eventually_within,
+    link::{Confirmation, Link},
+};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     fmt::Write,
@@ -46,11 +51,14 @@ struct Records {
     in_doubt: Vec<(String, i64, String)>,
     /// Answers that must never come.
     wrong: Vec<String>,
+    /// What was done to the servers meanwhile, and how often.
+    faults: BTreeMap<&'static str, usize>,
 }
 
 /// All that a load was answered, over any number of servers and their lives.
-#[derive(Default)]
 pub(crate) struct History {
+    /// Over which queues the tasks are spread, each by its id.
+    queues: Vec<String>,
     records: Mutex<Records>,
     ends: AtomicUsize,
     loads: AtomicUsize,
@@ -65,8 +73,19 @@ struct Known<'a> {
 }
 
 impl History {
+    /// Of the queue `jobs`.
     pub(crate) fn new() -> Arc<Self> {
-        Arc::default()
+        Self::over(["jobs".to_owned()])
+    }
+
+    /// Of these queues.
+    pub(crate) fn over(queues: impl Into<Vec<String>>) -> Arc<Self> {
+        Arc::new(Self { queues: queues.into(), records: Mutex::default(), ends: AtomicUsize::new(0), loads: AtomicUsize::new(0) })
+    }
+
+    fn queue_of(&self, id: &str) -> &str {
+        let sum: usize = id.bytes().map(usize::from).sum();
+        &self.queues[sum % self.queues.len()]
     }
 
     fn records(&self) -> MutexGuard<'_, Records> {
@@ -88,14 +107,34 @@ impl History {
         eventually_within(2 * *PATIENCE, || ends() >= goal);
     }
 
+    /// Counts a fault, to be told at the end with what was acknowledged.
+    pub(crate) fn fault(&self, what: &'static str) {
+        *self.records().faults.entry(what).or_default() += 1;
+    }
+
+    /// Prints what was done to the servers, and how much that they acknowledged has been checked.
+    fn tell(&self) {
+        let records = self.records();
+        let (mut pushed, mut claimed, mut ended) = (0, 0, 0);
+        for fact in &records.facts {
+            match fact.what {
+                What::Pushed => pushed += 1,
+                What::Claimed { .. } => claimed += 1,
+                What::Ended { .. } => ended += 1,
+            }
+        }
+        let faults: Vec<_> = records.faults.iter().map(|(what, times)| format!("{what}: {times}")).collect();
+        println!("{}; acknowledged and kept: {pushed} pushes, {claimed} claims, {ended} ends", faults.join(", "));
+    }
+
     /// Takes back what was acknowledged after `instant`: the configuration does not promise to keep it.
     pub(crate) fn forgive_after(&self, instant: Instant) {
         self.records().facts.retain(|fact| fact.answered < instant);
     }
 
-    /// Asserts that `server`, which nobody uses now, holds all that was acknowledged.
+    /// Asserts that a server or cluster, which nobody uses now, holds all that was acknowledged.
     #[track_caller]
-    pub(crate) fn check(&self, server: &Server) {
+    pub(crate) fn check(&self, place: impl Into<Link>) {
         let records = self.records();
         let mut wrong = records.wrong.clone();
         let known = known(&records);
@@ -103,8 +142,8 @@ impl History {
             check_facts(id, known, &mut wrong);
         }
         let ids: Vec<_> = records.offered.iter().collect();
-        let lines: Vec<_> = ids.iter().map(|id| format!("TASK.GET jobs {id}")).collect();
-        let tasks = server.client().run_each(&lines);
+        let lines: Vec<_> = ids.iter().map(|id| format!("TASK.GET {} {id}", self.queue_of(id))).collect();
+        let tasks = place.into().run_each(&lines);
         let nothing = Known::default();
         for (id, task) in ids.into_iter().zip(&tasks) {
             let said = records.said.get(id).map_or(&[][..], Vec::as_slice);
@@ -117,35 +156,41 @@ impl History {
 
     /// Checks, says again what was in doubt, drains the queue, and checks that every task has ended.
     #[track_caller]
-    pub(crate) fn finish(&self, server: &Server) {
-        self.check(server);
+    pub(crate) fn finish(&self, place: impl Into<Link> + Copy) {
+        self.check(place);
+        let mut link = place.into();
         let in_doubt = std::mem::take(&mut self.records().in_doubt);
         for (id, attempt, data) in in_doubt {
             let asked = Instant::now();
-            let reply = server.run(&format!("TASK.COMPLETE jobs {id} {data} ATTEMPT {attempt}"));
+            let reply = link.run(&format!("TASK.COMPLETE {} {id} {data} ATTEMPT {attempt}", self.queue_of(&id)));
             if reply == "OK" {
                 self.record(asked, &id, What::Ended { attempt, state: "completed", data });
             } else {
                 assert!(["STALE", "NOTCLAIMED"].contains(&reply.code()), "said again: {reply:?}");
             }
         }
-        self.drain(server);
-        self.check(server);
-        for state in ["waiting", "scheduled", "ready", "claimed", "canceled", "expired"] {
-            assert_eq!(server.count("jobs", state), 0, "{state}");
+        for queue in &self.queues {
+            self.drain(&mut link, queue);
         }
+        self.check(place);
+        for queue in &self.queues {
+            let info = link.run(&format!("TASK.INFO {queue}"));
+            for state in ["waiting", "scheduled", "ready", "claimed", "canceled", "expired"] {
+                assert_eq!(info.field(state), 0, "{queue}: {state}");
+            }
+        }
+        self.tell();
     }
 
-    /// Completes all tasks, waiting for the leases and delays of the load.
+    /// Completes all tasks of a queue, waiting for the leases and delays of the load.
     #[track_caller]
-    fn drain(&self, server: &Server) {
-        let mut client = server.client();
+    fn drain(&self, link: &mut Link, queue: &str) {
         eventually_within(3 * *PATIENCE, || {
             let asked = Instant::now();
-            let claims = client.run("TASK.CLAIM jobs COUNT 200 LEASE 60000 WORKER drain");
+            let claims = link.run(&format!("TASK.CLAIM {queue} COUNT 200 LEASE 60000 WORKER drain"));
             if claims.is_nil() {
                 // One look: between two a lapse may move a task from what is not yet counted to what was.
-                let info = server.run("TASK.INFO jobs");
+                let info = link.run(&format!("TASK.INFO {queue}"));
                 return ["scheduled", "ready", "claimed"].into_iter().all(|state| info.field(state) == 0);
             }
             let claims: Vec<_> = claims.items().iter().map(|task| (task.at(0).text(), task.at(2).int())).collect();
@@ -155,8 +200,8 @@ impl History {
             }
             let asked = Instant::now();
             let lines: Vec<_> =
-                claims.iter().map(|(id, attempt)| format!("TASK.COMPLETE jobs {id} drained ATTEMPT {attempt}")).collect();
-            for ((id, attempt), reply) in claims.into_iter().zip(client.run_each(&lines)) {
+                claims.iter().map(|(id, attempt)| format!("TASK.COMPLETE {queue} {id} drained ATTEMPT {attempt}")).collect();
+            for ((id, attempt), reply) in claims.into_iter().zip(link.run_each(&lines)) {
                 assert_eq!(reply, "OK", "{id}");
                 self.record(asked, &id, What::Ended { attempt, state: "completed", data: "drained".into() });
             }
@@ -254,34 +299,45 @@ fn first_lines(wrong: &[String]) -> String {
     })
 }
 
-/// Producers and workers at work on the queue `jobs` of one server, until it dies, ceases to be a master, or `stop`.
+/// Producers and workers at work on the queues of a history: on one server until it dies, ceases to be a master, or `stop`; on a
+/// cluster until `stop`.
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Load {
-    /// Load on this server whose every answer counts.
-    pub(crate) fn start(server: &Server, history: &Arc<History>) -> Self {
-        Self::confirmed(server, history, 0)
+    /// Load whose every answer counts.
+    pub(crate) fn start(place: impl Into<Link> + Copy, history: &Arc<History>) -> Self {
+        Self::run(place, history, Confirmation::Answer)
     }
 
     /// Load in which an answer counts when so many replicas have it (WAIT).
-    pub(crate) fn confirmed(server: &Server, history: &Arc<History>, replicas: usize) -> Self {
+    pub(crate) fn confirmed(place: impl Into<Link> + Copy, history: &Arc<History>, replicas: usize) -> Self {
+        Self::run(place, history, Confirmation::Replicas(replicas))
+    }
+
+    /// Load in which an answer counts when its write is on the disks of the master and of so many replicas (WAITAOF).
+    pub(crate) fn on_disks(place: impl Into<Link> + Copy, history: &Arc<History>, replicas: usize) -> Self {
+        Self::run(place, history, Confirmation::Disks(replicas))
+    }
+
+    fn run(place: impl Into<Link> + Copy, history: &Arc<History>, confirmation: Confirmation) -> Self {
         let load = history.loads.fetch_add(1, Ordering::Relaxed);
         let stop = Arc::new(AtomicBool::new(false));
         let threads = (0..PRODUCERS + WORKERS).map(|n| {
             let mut actor = Actor {
-                client: server.client(),
+                link: place.into(),
                 history: history.clone(),
                 name: format!("{load}.{n}"),
-                replicas,
+                confirmation,
                 stop: stop.clone(),
                 count: n,
+                turn: n,
             };
             thread::spawn(move || {
                 let run = if n < PRODUCERS { Actor::produce } else { Actor::work };
-                while !actor.stop.load(Ordering::Relaxed) && run(&mut actor).is_some() {}
+                while !actor.stop.load(Ordering::Relaxed) && (run(&mut actor).is_some() || actor.goes_on()) {}
             })
         });
         let threads = threads.collect();
@@ -306,18 +362,26 @@ impl Load {
 
 /// One connection of a load.
 struct Actor {
-    client: Client,
+    link: Link,
     history: Arc<History>,
     name: String,
-    replicas: usize,
+    confirmation: Confirmation,
     stop: Arc<AtomicBool>,
     count: usize,
+    /// Which queue it claims from.
+    turn: usize,
 }
 
 impl Actor {
+    /// Whether there is more to do after an answer that did not come: a cluster recovers.
+    fn goes_on(&self) -> bool {
+        thread::sleep(Duration::from_millis(5));
+        matches!(self.link, Link::Cluster(_))
+    }
+
     /// The answer to a line, when it counts; None if the server is gone or no master any more.
     fn say(&mut self, line: &str) -> Option<Value> {
-        let reply = self.client.try_run(line).ok()?;
+        let reply = self.link.try_run(line)?;
         if let Value::Error(message) = &reply {
             let code = reply.code();
             if ["READONLY", "UNBLOCKED", "LOADING", "MASTERDOWN"].contains(&code) {
@@ -327,12 +391,7 @@ impl Actor {
                 self.history.records().wrong.push(format!("{line}: {message}"));
             }
         }
-        if self.replicas > 0 {
-            let replicas = self.client.try_run(&format!("WAIT {} 3000", self.replicas)).ok()?;
-            usize::try_from(replicas.int()).is_ok_and(|n| n >= self.replicas).then_some(reply)
-        } else {
-            Some(reply)
-        }
+        self.link.is_confirmed(self.confirmation).then_some(reply)
     }
 
     /// Pushes one task.
@@ -342,7 +401,8 @@ impl Actor {
         self.history.records().offered.insert(id.clone());
         let delay = if self.count.is_multiple_of(5) { self.count % 40 } else { 0 };
         let line = format!(
-            "TASK.PUSH jobs {} ID {id} PRIORITY {} DELAY {delay} ATTEMPTS 0 BACKOFF 3 RETAIN -1 RETAINFAILED -1",
+            "TASK.PUSH {} {} ID {id} PRIORITY {} DELAY {delay} ATTEMPTS 0 BACKOFF 3 RETAIN -1 RETAINFAILED -1",
+            self.history.queue_of(&id),
             payload(&id),
             self.count % 3
         );
@@ -359,7 +419,9 @@ impl Actor {
     /// Claims one task and does with it one of the things that workers do.
     fn work(&mut self) -> Option<()> {
         let asked = Instant::now();
-        let task = self.say(&format!("TASK.CLAIM jobs WORKER {} LEASE {LEASE_MS} BLOCK 20", self.name))?;
+        self.turn += 1;
+        let queue = &self.history.queues[self.turn % self.history.queues.len()];
+        let task = self.say(&format!("TASK.CLAIM {queue} WORKER {} LEASE {LEASE_MS} BLOCK 20", self.name))?;
         if task.is_nil() || task.is_error() {
             return Some(());
         }
@@ -369,16 +431,17 @@ impl Actor {
         }
         self.history.record(asked, &id, What::Claimed { attempt });
         self.count += 7;
+        let queue = self.history.queue_of(&id).to_owned();
         match self.count % 20 {
-            0 => drop(self.say(&format!("TASK.RELEASE jobs {id} ATTEMPT {attempt}"))?),
-            1 => drop(self.say(&format!("TASK.FAIL jobs {id} again ATTEMPT {attempt}"))?),
-            2 => drop(self.say(&format!("TASK.FAIL jobs {id} again ATTEMPT {attempt} DELAY 2"))?),
+            0 => drop(self.say(&format!("TASK.RELEASE {queue} {id} ATTEMPT {attempt}"))?),
+            1 => drop(self.say(&format!("TASK.FAIL {queue} {id} again ATTEMPT {attempt}"))?),
+            2 => drop(self.say(&format!("TASK.FAIL {queue} {id} again ATTEMPT {attempt} DELAY 2"))?),
             3 => self.end(&id, attempt, "failed")?,
             // Forgotten: the lease ends.
             4 => {}
-            5 => drop(self.say(&format!("TASK.EXTEND jobs {id} ATTEMPT {attempt} LEASE 30 CHECKPOINT half"))?),
+            5 => drop(self.say(&format!("TASK.EXTEND {queue} {id} ATTEMPT {attempt} LEASE 30 CHECKPOINT half"))?),
             6..=8 => {
-                self.say(&format!("TASK.EXTEND jobs {id} ATTEMPT {attempt}"))?;
+                self.say(&format!("TASK.EXTEND {queue} {id} ATTEMPT {attempt}"))?;
                 self.end(&id, attempt, "completed")?;
             }
             9 => {
@@ -393,9 +456,10 @@ impl Actor {
     fn end(&mut self, id: &str, attempt: i64, state: &'static str) -> Option<()> {
         let data = format!("by-{}-at-{attempt}", self.name);
         self.history.records().said.entry(id.to_owned()).or_default().push((attempt, state, data.clone()));
+        let queue = self.history.queue_of(id);
         let line = match state {
-            "failed" => format!("TASK.FAIL jobs {id} {data} ATTEMPT {attempt} DEAD"),
-            _ => format!("TASK.COMPLETE jobs {id} {data} ATTEMPT {attempt}"),
+            "failed" => format!("TASK.FAIL {queue} {id} {data} ATTEMPT {attempt} DEAD"),
+            _ => format!("TASK.COMPLETE {queue} {id} {data} ATTEMPT {attempt}"),
         };
         let asked = Instant::now();
         let Some(reply) = self.say(&line) else {

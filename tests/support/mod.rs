@@ -2,6 +2,7 @@
 
 pub(crate) mod builder;
 pub(crate) mod client;
+pub(crate) mod clock;
 pub(crate) mod cluster;
 pub(crate) mod command_line;
 pub(crate) mod dice;
@@ -9,6 +10,7 @@ pub(crate) mod dump;
 pub(crate) mod events;
 pub(crate) mod eventually;
 pub(crate) mod history;
+pub(crate) mod link;
 pub(crate) mod render;
 pub(crate) mod sentinel;
 pub(crate) mod server;
@@ -16,8 +18,9 @@ pub(crate) mod task;
 pub(crate) mod transcript;
 pub(crate) mod value;
 
-pub(crate) use builder::{Builder, cargo, module};
+pub(crate) use builder::{Builder, cargo, faulty_module, module};
 pub(crate) use client::Client;
+pub(crate) use clock::Clock;
 pub(crate) use dice::Dice;
 pub(crate) use dump::Dump;
 pub(crate) use events::Events;

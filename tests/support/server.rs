@@ -29,6 +29,7 @@ pub(crate) struct Server {
     process: Child,
     port: u16,
     directory: TempDir,
+    environment: Vec<(OsString, OsString)>,
     client: RefCell<Option<Client>>,
     killed: bool,
 }
@@ -45,9 +46,9 @@ impl Server {
     }
 
     /// Starts a server on the redis.conf in `directory`, or gives its log.
-    pub(super) fn launch(directory: TempDir, port: u16) -> Result<Self, String> {
-        let process = spawn(&directory);
-        let mut server = Self { process, port, directory, client: RefCell::default(), killed: false };
+    pub(super) fn launch(directory: TempDir, port: u16, environment: Vec<(OsString, OsString)>) -> Result<Self, String> {
+        let process = spawn(&directory, &environment);
+        let mut server = Self { process, port, directory, environment, client: RefCell::default(), killed: false };
         if server.comes_up() { Ok(server) } else { Err(server.log()) }
     }
 
@@ -201,7 +202,7 @@ impl Server {
     pub(crate) fn start_again(&mut self) {
         self.client.take();
         self.killed = false;
-        self.process = spawn(&self.directory);
+        self.process = spawn(&self.directory, &self.environment);
         assert!(self.comes_up(), "the server did not start again:\n{}", self.log());
     }
 
@@ -261,7 +262,9 @@ impl Drop for Server {
         let log = self.log();
         if thread::panicking() {
             let lines: Vec<_> = log.lines().collect();
-            let tail = &lines[lines.len().saturating_sub(40)..];
+            // A report of a crash from its beginning, else the end.
+            let report = lines.iter().position(|line| line.contains("BUG REPORT START"));
+            let tail = &lines[report.unwrap_or(lines.len()).min(lines.len().saturating_sub(40))..];
             eprintln!("--- log of the server on port {}:\n{}", self.port, tail.join("\n"));
             return;
         }
@@ -278,11 +281,12 @@ pub(super) fn program() -> OsString {
     env::var_os("REDIS_TASK_SERVER").unwrap_or_else(|| "redis-server".into())
 }
 
-fn spawn(directory: &TempDir) -> Child {
+fn spawn(directory: &TempDir, environment: &[(OsString, OsString)]) -> Child {
     let program = program();
     let spawned = Command::new(&program)
         .arg("redis.conf")
         .current_dir(directory)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

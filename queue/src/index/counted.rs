@@ -1,10 +1,16 @@
 //! Values that many tasks share, each kept once and counted, so that a task keeps two bytes for one.
 
-use std::mem;
+use crate::blocks::Rounding;
 
 /// A value's number in [`Counted`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Number(u16);
+
+impl Default for Number {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
 
 impl Number {
     /// No value, or one for which the table had no room.
@@ -29,8 +35,12 @@ impl<T> Default for Counted<T> {
 }
 
 impl<T> Counted<T> {
-    pub(crate) fn bytes(&self) -> usize {
-        self.entries.capacity() * mem::size_of::<Option<(T, u32)>>() + self.free.capacity() * mem::size_of::<u16>()
+    pub(crate) fn bytes(&self, rounding: Rounding) -> usize {
+        rounding.vec::<Option<(T, u32)>>(self.entries.capacity()) + rounding.vec::<u16>(self.free.capacity())
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.entries.len() - self.free.len()
     }
 
     pub(crate) fn get(&self, number: Number) -> Option<&T> {

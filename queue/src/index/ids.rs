@@ -3,13 +3,13 @@
 //! The table grows by one bucket at a time, so no insertion pays for all the others. Ids made in one burst lie in neighbouring
 //! buckets, which is what a worker's next look-up wants of the cache. The hash is keyed, since clients choose names.
 
+use crate::blocks::Rounding;
 #[cfg(debug_assertions)]
 use crate::check::ensure;
-use crate::id::TaskId;
+use crate::id::{MadeId, TaskId};
 use crate::index::segments::{Segments, Slot};
 use crate::task::Task;
 use std::hash::{BuildHasher, RandomState};
-use std::mem;
 
 /// Average tasks in a bucket before it is split.
 const LOAD: usize = 2;
@@ -25,18 +25,25 @@ pub(crate) struct IdIndex {
     chunks: Vec<Vec<Slot>>,
     buckets: usize,
     len: usize,
+    /// The largest id of the made form that was ever added, made or given: no task has a larger one.
+    highest: MadeId,
     hasher: RandomState,
+    /// Keys of the cheaper hash for ids of the made form.
+    salt: (u64, u64),
 }
 
 impl Default for IdIndex {
     fn default() -> Self {
-        Self { chunks: vec![vec![Slot::NIL; BUCKETS_MIN]], buckets: BUCKETS_MIN, len: 0, hasher: RandomState::new() }
+        let hasher = RandomState::new();
+        let salt = (hasher.hash_one(0), hasher.hash_one(1) | 1);
+        Self { chunks: vec![vec![Slot::NIL; BUCKETS_MIN]], buckets: BUCKETS_MIN, len: 0, highest: MadeId(0), hasher, salt }
     }
 }
 
 impl IdIndex {
-    pub(crate) fn bytes(&self) -> usize {
-        self.chunks.iter().map(Vec::capacity).sum::<usize>() * mem::size_of::<Slot>()
+    pub(crate) fn bytes(&self, rounding: Rounding) -> usize {
+        let chunks = self.chunks.iter().map(|chunk| rounding.vec::<Slot>(chunk.capacity()));
+        chunks.sum::<usize>() + rounding.vec::<Vec<Slot>>(self.chunks.capacity())
     }
 
     /// What a task keeps of its id: the number itself, or the hash of its name.
@@ -47,11 +54,21 @@ impl IdIndex {
         }
     }
 
+    /// The hash of a name is its key. A number is multiplied to twice its width and folded, with a salt that clients, who may give
+    /// ids of the made form too, cannot know: a tenth of the cost of the keyed hash of names.
+    #[allow(clippy::cast_possible_truncation, reason = "both halves are used")]
     fn hash(&self, key: u64, named: bool) -> u64 {
         if named {
             return key;
         }
-        self.hasher.hash_one(key >> NEAR_BITS).wrapping_add(key & ((1 << NEAR_BITS) - 1))
+        let (mask, factor) = self.salt;
+        let product = u128::from(key >> NEAR_BITS ^ mask) * u128::from(factor);
+        (product as u64 ^ (product >> 64) as u64).wrapping_add(key & ((1 << NEAR_BITS) - 1))
+    }
+
+    /// Whether no task has this id, for certain and without a look: the usual case of one that is being made.
+    pub(crate) fn is_surely_free(&self, id: MadeId) -> bool {
+        id > self.highest
     }
 
     #[allow(clippy::cast_possible_truncation, reason = "only low bits are used")]
@@ -88,6 +105,10 @@ impl IdIndex {
         self.len += 1;
         if self.len > LOAD * self.buckets {
             self.split(tasks);
+        }
+        let task = tasks.at(slot);
+        if !task.is_named() {
+            self.highest = self.highest.max(MadeId(task.key));
         }
         self.link(tasks, slot);
     }
@@ -157,6 +178,7 @@ impl IdIndex {
             while let Some(task) = slot.get().map(|slot| tasks.get(slot)) {
                 let task = task.ok_or("a chain holds what is no task")?;
                 ensure(self.bucket(self.hash(task.key, task.is_named())) == bucket, "a task is in the chain of another bucket")?;
+                ensure(task.is_named() || task.key <= self.highest.0, "an id counts as free that a task has")?;
                 len += 1;
                 ensure(len <= self.len, "a chain has a loop, or the count of ids is wrong")?;
                 slot = task.chain;

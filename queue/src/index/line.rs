@@ -4,6 +4,7 @@
 use crate::check::ensure;
 use crate::index::segments::{Segments, Slot};
 use crate::task::Task;
+use std::mem;
 
 /// A doubly linked line of tasks. A task is in at most one line at a time.
 #[derive(Clone, Copy, Debug)]
@@ -20,14 +21,21 @@ impl Line {
     }
 
     pub(crate) fn push_back(&mut self, tasks: &mut Segments<Task>, slot: Slot) {
-        let task = tasks.at_mut(slot);
-        task.prev = self.tail;
-        task.next = Slot::NIL;
-        match self.tail.get() {
-            Some(tail) => tasks.at_mut(tail).next = slot,
-            None => self.head = slot,
+        self.insert_after(tasks, self.tail, slot);
+    }
+
+    /// Puts a task behind another one of the line; in front of all if that is [`Slot::NIL`].
+    pub(crate) fn insert_after(&mut self, tasks: &mut Segments<Task>, prev: Slot, slot: Slot) {
+        let next = match prev.get() {
+            Some(prev) => mem::replace(&mut tasks.at_mut(prev).next, slot),
+            None => mem::replace(&mut self.head, slot),
+        };
+        match next.get() {
+            Some(next) => tasks.at_mut(next).prev = slot,
+            None => self.tail = slot,
         }
-        self.tail = slot;
+        let task = tasks.at_mut(slot);
+        (task.prev, task.next) = (prev, next);
     }
 
     pub(crate) fn unlink(&mut self, tasks: &mut Segments<Task>, slot: Slot) {

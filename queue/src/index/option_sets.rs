@@ -1,11 +1,11 @@
 //! What tasks set for themselves, each combination kept once: the tasks of a queue differ in few ways.
 
+use crate::blocks::Rounding;
 #[cfg(debug_assertions)]
 use crate::check::ensure;
 use crate::index::counted::{Counted, Number};
 use crate::options::Options;
 use std::collections::HashMap;
-use std::mem;
 
 /// The combinations of options that tasks refer to.
 #[derive(Clone, Debug, Default)]
@@ -15,8 +15,8 @@ pub(crate) struct OptionSets {
 }
 
 impl OptionSets {
-    pub(crate) fn bytes(&self) -> usize {
-        self.entries.bytes() + self.numbers.capacity() * mem::size_of::<(Options, Number)>()
+    pub(crate) fn bytes(&self, rounding: Rounding) -> usize {
+        self.entries.bytes(rounding) + rounding.hash_map::<(Options, Number)>(self.numbers.capacity())
     }
 
     pub(crate) fn get(&self, number: Number) -> Option<&Options> {

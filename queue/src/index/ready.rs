@@ -1,12 +1,12 @@
 //! The ready tasks in the order in which they will be claimed.
 
+use crate::blocks::Rounding;
 #[cfg(debug_assertions)]
 use crate::check::ensure;
 use crate::index::line::Line;
 use crate::index::segments::{Segments, Slot};
 use crate::task::Task;
 use std::collections::BTreeSet;
-use std::mem;
 
 /// A place in line: higher priority first, so it is inverted; then the number given when the task became ready. The slot makes it
 /// unique whatever a restored dump says.
@@ -34,8 +34,8 @@ impl Ready {
         self.len
     }
 
-    pub(crate) fn bytes(&self) -> usize {
-        self.lines.capacity() * mem::size_of::<(u8, Line)>() + self.returned.len() * mem::size_of::<Place>() * 3 / 2
+    pub(crate) fn bytes(&self, rounding: Rounding) -> usize {
+        rounding.vec::<(u8, Line)>(self.lines.capacity()) + rounding.tree::<Place>(self.returned.len())
     }
 
     pub(crate) fn insert(&mut self, tasks: &mut Segments<Task>, slot: Slot) {

@@ -3,6 +3,7 @@
 //! A doubling `Vec` of ten million tasks would stop the server for seconds when it grows; a segment costs the same whatever
 //! stands beside it. Only the first segment grows by doubling, so that a small queue stays small.
 
+use crate::blocks::Rounding;
 #[cfg(debug_assertions)]
 use {crate::check::ensure, std::collections::BTreeSet};
 
@@ -99,9 +100,10 @@ impl<T> Segments<T> {
     }
 
     /// Bytes allocated for entries.
-    pub(crate) fn bytes(&self) -> usize {
-        let entries: usize = self.segments.iter().map(|segment| segment.entries.capacity()).sum();
-        entries * mem::size_of::<Entry<T>>() + self.segments.capacity() * mem::size_of::<Segment<T>>()
+    pub(crate) fn bytes(&self, rounding: Rounding) -> usize {
+        let entries = self.segments.iter().map(|segment| rounding.vec::<Entry<T>>(segment.entries.capacity()));
+        let lists = rounding.vec::<u32>(self.open.capacity()) + rounding.vec::<u32>(self.vacant.capacity());
+        entries.sum::<usize>() + rounding.vec::<Segment<T>>(self.segments.capacity()) + lists
     }
 
     pub(crate) fn insert(&mut self, value: T) -> Slot {
@@ -155,6 +157,13 @@ impl<T> Segments<T> {
         }
     }
 
+    pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut T> {
+        match self.segments.get_mut(slot.segment())?.entries.get_mut(slot.offset() as usize)? {
+            Entry::Live(value) => Some(value),
+            Entry::Free(_) => None,
+        }
+    }
+
     /// What lies in `slot`, which must be in use.
     pub(crate) fn at(&self, slot: Slot) -> &T {
         self.get(slot).unwrap_or_else(|| vacant_slot())
@@ -162,10 +171,7 @@ impl<T> Segments<T> {
 
     /// What lies in `slot`, which must be in use.
     pub(crate) fn at_mut(&mut self, slot: Slot) -> &mut T {
-        match self.segments.get_mut(slot.segment()).and_then(|segment| segment.entries.get_mut(slot.offset() as usize)) {
-            Some(Entry::Live(value)) => value,
-            _ => vacant_slot(),
-        }
+        self.get_mut(slot).unwrap_or_else(|| vacant_slot())
     }
 
     pub(crate) fn remove(&mut self, slot: Slot) -> T {
@@ -249,14 +255,14 @@ mod tests {
     fn memory_of_empty_segments_is_given_back() {
         let mut slab = Segments::default();
         let slots: Vec<Slot> = (0..100_000_u64).map(|n| slab.insert(n)).collect();
-        let full = slab.bytes();
+        let full = slab.bytes(Rounding::Classes);
         for slot in slots {
             slab.remove(slot);
         }
-        assert!(slab.bytes() < full / 10, "{} of {full}", slab.bytes());
+        assert!(slab.bytes(Rounding::Classes) < full / 10, "{} of {full}", slab.bytes(Rounding::Classes));
         for n in 0..100_000_u64 {
             slab.insert(n);
         }
-        assert!(slab.bytes() <= full + full / 10);
+        assert!(slab.bytes(Rounding::Classes) <= full + full / 10);
     }
 }

@@ -24,7 +24,7 @@ pub fn cancel_all(txn: &mut Txn<'_>, count: usize, defaults: &Defaults) -> usize
     (0..count)
         .take_while(|_| {
             let queue = txn.queue();
-            let next = queue.ready.oldest(&queue.tasks).or(queue.due.first().map(|(_, slot)| slot));
+            let next = queue.ready.oldest(&queue.tasks).or(queue.due.first(&queue.tasks).map(|(_, slot)| slot));
             next.is_some_and(|slot| {
                 cancel_slot(txn, slot, defaults);
                 true

@@ -2,7 +2,6 @@
 
 use crate::effect::Change;
 use crate::id::TaskId;
-use crate::index::deadlines::Deadlines;
 use crate::txn::Txn;
 
 /// Drops the task if it has ended. Answers whether it did so.
@@ -21,7 +20,7 @@ pub fn forget_all(txn: &mut Txn<'_>, count: usize) -> usize {
     (0..count)
         .take_while(|_| {
             let queue = txn.queue();
-            let heads = queue.finished.iter().filter_map(Deadlines::first).map(|(_, slot)| slot);
+            let heads = queue.finished.iter().filter_map(|deadlines| deadlines.first(&queue.tasks)).map(|(_, slot)| slot);
             let next = heads.min_by_key(|&slot| queue.tasks.at(slot).order);
             next.is_some_and(|slot| {
                 txn.record(slot, &Change::Dropped);

@@ -18,7 +18,7 @@ pub use complete::{Completion, complete};
 pub use extend::{CHECKPOINT_BYTES_MAX, extend};
 pub use fail::{Next, fail};
 pub use forget::{forget, forget_all};
-pub use push::{Delay, Push, PushOutcome, push};
+pub use push::{Delay, Push, PushOutcome, push, push_all};
 pub use release::release;
 pub use retry::{retry, retry_all};
 pub use tick::{LEASE_EXPIRED, TIMEOUT, tick};

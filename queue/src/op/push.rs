@@ -53,50 +53,97 @@ pub enum PushOutcome {
 /// # Errors
 /// [`Refusal::DelayPastTtl`], [`Refusal::QueueFull`].
 pub fn push(txn: &mut Txn<'_>, push: &Push<'_>, floor: MadeId) -> Result<PushOutcome, Refusal> {
-    let now = txn.now();
-    let due = match push.delay {
-        Delay::For(wait) => now.after(wait),
-        Delay::Until(instant) => instant,
-    };
-    let ttl_at = push.ttl.map(|ttl| now.after(ttl));
-    if ttl_at.is_some_and(|ttl_at| due >= ttl_at) {
-        return Err(Refusal::DelayPastTtl);
-    }
-    let start = if due > now { Start::Scheduled { due } } else { Start::Ready { order: txn.next_order() } };
-    let options = (push.options != Options::default()).then_some(push.options);
-    let order = Order { payload: push.payload, priority: push.priority, start, ttl_at, options };
-
+    let terms = Terms::of(push, txn.now())?;
     let known = push.id.and_then(|id| txn.queue().find(id));
     if let Some(slot) = known {
         let ended_badly = matches!(txn.state(slot), State::Failed | State::Canceled | State::Expired);
         if !(push.renew && ended_badly) {
             return Ok(PushOutcome::Existing(slot));
         }
-        txn.record(slot, &Change::Renewed { at: now, order });
+        let order = terms.order(push.payload, txn.next_order());
+        txn.record(slot, &Change::Renewed { at: txn.now(), order });
         return Ok(PushOutcome::Added(slot));
     }
-    if txn.queue().len() >= TASKS_MAX {
-        return Err(Refusal::QueueFull);
-    }
     let id = match push.id {
-        Some(id) => id,
-        None => TaskId::Made(next_id(txn.queue(), now, floor).ok_or(Refusal::QueueFull)?),
+        Some(id) => {
+            room_for(txn.queue(), 1)?;
+            id
+        }
+        None => TaskId::Made(next_ids(txn, floor, 1)?),
     };
-    let pushed = Pushed { id, made: push.id.is_none(), at: now, order };
-    Ok(PushOutcome::Added(txn.record_push(&pushed)))
+    Ok(PushOutcome::Added(add(txn, id, push.id.is_none(), push.payload, &terms)))
 }
 
-/// The first free id after all that were made, if there is one left.
-fn next_id(queue: &Queue, now: UnixMs, floor: MadeId) -> Option<MadeId> {
-    let mut id = MadeId::first_of(now).max(floor.max(queue.last_id()).next());
-    if sabotaged!(IdsFollowTheClock) {
-        id = MadeId::first_of(now);
-    }
-    while id <= MADE_ID_MAX {
-        if queue.find(TaskId::Made(id)).is_none() {
-            return Some(id);
-        }
+/// Adds a task of each payload, all that `push` says being the same for them, with an id made. All or none.
+///
+/// # Errors
+/// [`Refusal::DelayPastTtl`], [`Refusal::QueueFull`].
+pub fn push_all(txn: &mut Txn<'_>, push: &Push<'_>, payloads: &[&[u8]], floor: MadeId) -> Result<Vec<Slot>, Refusal> {
+    let terms = Terms::of(push, txn.now())?;
+    let mut id = next_ids(txn, floor, payloads.len())?;
+    let mut slots = Vec::with_capacity(payloads.len());
+    for payload in payloads {
+        id = free_from(txn.queue(), id);
+        slots.push(add(txn, TaskId::Made(id), true, payload, &terms));
         id = id.next();
     }
-    None
+    Ok(slots)
+}
+
+/// What a push says beside id and payload, as instants.
+struct Terms {
+    priority: u8,
+    /// When it becomes ready, if not at once.
+    due: Option<UnixMs>,
+    ttl_at: Option<UnixMs>,
+    options: Option<Options>,
+}
+
+impl Terms {
+    fn of(push: &Push<'_>, now: UnixMs) -> Result<Self, Refusal> {
+        let due = match push.delay {
+            Delay::For(wait) => now.after(wait),
+            Delay::Until(instant) => instant,
+        };
+        let ttl_at = push.ttl.map(|ttl| now.after(ttl));
+        if ttl_at.is_some_and(|ttl_at| due >= ttl_at) {
+            return Err(Refusal::DelayPastTtl);
+        }
+        let options = (push.options != Options::default()).then_some(push.options);
+        Ok(Self { priority: push.priority, due: (due > now).then_some(due), ttl_at, options })
+    }
+
+    fn order<'a>(&self, payload: &'a [u8], place: u64) -> Order<'a> {
+        let start = self.due.map_or(Start::Ready { order: place }, |due| Start::Scheduled { due });
+        Order { payload, priority: self.priority, start, ttl_at: self.ttl_at, options: self.options }
+    }
+}
+
+fn add(txn: &mut Txn<'_>, id: TaskId<'_>, made: bool, payload: &[u8], terms: &Terms) -> Slot {
+    let order = terms.order(payload, txn.next_order());
+    txn.record_push(&Pushed { id, made, at: txn.now(), order })
+}
+
+fn room_for(queue: &Queue, count: usize) -> Result<(), Refusal> {
+    if queue.len() + count > TASKS_MAX { Err(Refusal::QueueFull) } else { Ok(()) }
+}
+
+/// The first free id after all that were made, if there is room for `count` tasks, and so many ids are left whatever ids tasks have.
+fn next_ids(txn: &Txn<'_>, floor: MadeId, count: usize) -> Result<MadeId, Refusal> {
+    let queue = txn.queue();
+    room_for(queue, count)?;
+    let mut id = MadeId::first_of(txn.now()).max(floor.max(queue.last_id()).next());
+    if sabotaged!(IdsFollowTheClock) {
+        id = MadeId::first_of(txn.now());
+    }
+    let last = id.0.saturating_add((queue.len() + count) as u64);
+    if last > MADE_ID_MAX.0 { Err(Refusal::QueueFull) } else { Ok(free_from(queue, id)) }
+}
+
+/// The first id from this one on that no task has.
+fn free_from(queue: &Queue, mut id: MadeId) -> MadeId {
+    while !queue.ids.is_surely_free(id) && queue.find(TaskId::Made(id)).is_some() {
+        id = id.next();
+    }
+    id
 }

@@ -2,7 +2,6 @@
 
 use crate::effect::Change;
 use crate::id::TaskId;
-use crate::index::deadlines::Deadlines;
 use crate::index::segments::Slot;
 use crate::state::State;
 use crate::txn::Txn;
@@ -26,7 +25,8 @@ pub fn retry(txn: &mut Txn<'_>, id: TaskId<'_>) -> bool {
 pub fn retry_all(txn: &mut Txn<'_>, count: usize) -> usize {
     (0..count)
         .take_while(|_| {
-            let next = txn.queue().deadlines(State::Failed).and_then(Deadlines::first);
+            let queue = txn.queue();
+            let next = queue.deadlines(State::Failed).and_then(|failed| failed.first(&queue.tasks));
             next.is_some_and(|(_, slot)| {
                 revive(txn, slot);
                 true

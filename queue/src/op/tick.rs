@@ -1,7 +1,6 @@
 //! What time does by itself: delays end, TTLs end, claims lapse, finished tasks go.
 
 use crate::effect::Change;
-use crate::index::deadlines::Deadlines;
 use crate::index::segments::Slot;
 use crate::options::Defaults;
 use crate::queue::Queue;
@@ -23,9 +22,9 @@ type Kind = (fn(&Queue) -> Option<(UnixMs, Slot)>, fn(&mut Txn<'_>, Slot, &Defau
 pub fn tick(txn: &mut Txn<'_>, count: usize, defaults: &Defaults) -> bool {
     let kinds: [Kind; 4] = [
         (Queue::next_drop, |txn, slot, _| txn.record(slot, &Change::Dropped)),
-        (|queue| queue.due.first(), |txn, slot, _| ripen(txn, slot)),
+        (|queue| queue.due.first(&queue.tasks), |txn, slot, _| ripen(txn, slot)),
         (|queue| queue.ttls.first().copied(), expire),
-        (|queue| queue.leases.first(), lapse),
+        (|queue| queue.leases.first(&queue.tasks), lapse),
     ];
     let now = txn.now();
     let is_due = |(at, _): &(UnixMs, Slot)| *at <= now;
@@ -68,6 +67,6 @@ fn lapse(txn: &mut Txn<'_>, slot: Slot, defaults: &Defaults) {
 impl Queue {
     /// The finished task that goes next.
     fn next_drop(&self) -> Option<(UnixMs, Slot)> {
-        self.finished.iter().filter_map(Deadlines::first).min()
+        self.finished.iter().filter_map(|deadlines| deadlines.first(&self.tasks)).min()
     }
 }

@@ -15,6 +15,7 @@ fn said(command: &Command) -> String {
             let id = id.as_ref().map_or(String::new(), |id| format!(" ID {id}"));
             format!("PUSH {}{id}{}{}", text(&task.payload), if *renew { " RENEW" } else { "" }, order(task))
         }
+        Command::PushAll { task, payloads, .. } => format!("MPUSH {} tasks{}", payloads.len(), order(task)),
         Command::Claim { worker, lease } => format!("CLAIM WORKER {worker}{}", ms("LEASE", *lease)),
         Command::Extend { id, attempt, lease, checkpoint } => {
             let checkpoint =
@@ -47,6 +48,7 @@ fn answered(answer: &Answer, now: UnixMs) -> String {
     match answer {
         Answer::Refused(refusal) => format!("{} {refusal}", refusal.code()),
         Answer::Pushed { id, added } => format!("{id}{}", if *added { "" } else { ", there already" }),
+        Answer::PushedAll(ids) => ids.join(" "),
         Answer::Claimed(None) => "nil".to_owned(),
         Answer::Claimed(Some((id, _, attempt, deadline))) => format!("{id}, attempt {attempt}, for {} ms", deadline.since(now).0),
         Answer::Completed(completion) => format!("{completion:?}").to_lowercase(),

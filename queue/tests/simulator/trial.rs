@@ -2,7 +2,7 @@
 
 use crate::bug::Bug;
 use crate::plan::Plan;
-use crate::world::World;
+use crate::world::{Counts, World};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::Once;
@@ -14,7 +14,13 @@ thread_local! {
 
 /// What is wrong with a run, if anything is.
 pub(crate) fn failure(plan: &Plan, bug: Option<Bug>) -> Option<String> {
-    run(&mut World::new(plan, bug), plan).err()
+    outcome(plan, bug).err()
+}
+
+/// What happened in a run, or what is wrong with it.
+pub(crate) fn outcome(plan: &Plan, bug: Option<Bug>) -> Result<Counts, String> {
+    let mut world = World::new(plan, bug);
+    run(&mut world, plan).map(|()| world.counts)
 }
 
 fn run(world: &mut World, plan: &Plan) -> Result<(), String> {

@@ -7,6 +7,7 @@ use crate::history::{Acknowledged, review};
 use crate::node::{Entry, Node};
 use crate::plan::{Plan, Step, Verdict};
 use crate::support::{self, Answer, Command, START};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use taskqueue::{Defaults, Journal, MadeId, State, TaskId, Txn, UnixMs};
 
@@ -17,6 +18,9 @@ struct Held {
     attempt: u32,
     answered: Option<Command>,
 }
+
+/// How often what happened.
+pub(crate) type Counts = BTreeMap<&'static str, u64>;
 
 pub(crate) struct World {
     nodes: Vec<Node>,
@@ -31,6 +35,8 @@ pub(crate) struct World {
     ids: Vec<String>,
     acknowledged: Vec<Acknowledged>,
     bug: Option<Bug>,
+    /// How often each fault happened, and how much there was besides.
+    pub(crate) counts: Counts,
     /// Readable lines of what happened, if anyone wants to read them.
     pub(crate) told: Option<Vec<String>>,
 }
@@ -47,6 +53,7 @@ impl World {
             ids: Vec::new(),
             acknowledged: Vec::new(),
             bug,
+            counts: Counts::new(),
             told: None,
         }
     }
@@ -54,13 +61,19 @@ impl World {
     /// All that is planned, then peace, then a look back.
     pub(crate) fn live(&mut self, plan: &Plan) -> Result<(), String> {
         plan.steps.iter().try_for_each(|step| self.step(step))?;
+        // The peace that follows has no faults.
+        let counts = self.counts.clone();
         self.settle()?;
+        self.counts = counts;
         let last = self.nodes[self.master].log.clone();
         self.nodes.iter().try_for_each(|node| review(&node.log, &[]))?;
         review(&last, &self.acknowledged)
     }
 
     fn step(&mut self, step: &Step) -> Result<(), String> {
+        if matches!(step, Step::Push { lost: true, .. } | Step::Claim { lost: true, .. }) {
+            self.count("lost answers");
+        }
         match step.clone() {
             Step::Push { task, id, renew, lost } => {
                 let id = id.map(|id| self.client_id(id));
@@ -91,6 +104,7 @@ impl World {
             }
             Step::Crash { worker } => {
                 self.tell(|| format!("worker-{worker} crashes"));
+                self.count("crashes of workers");
                 self.workers[worker].clear();
                 Ok(())
             }
@@ -109,6 +123,7 @@ impl World {
                 let node = node % self.nodes.len();
                 self.tell(|| format!("the clock of node {node} jumps by {ms} ms"));
                 self.nodes[node].jump(ms);
+                self.count("jumps of a clock");
                 Ok(())
             }
             Step::Replicate { node, commands } => self.replicate(node % self.nodes.len(), commands),
@@ -188,6 +203,9 @@ impl World {
         let outcome = replica.replicate(&self.nodes[self.master], commands, bug);
         let after = replica.log.len();
         self.nodes[node] = replica;
+        if after < before {
+            self.count("replicas that gave up another history");
+        }
         self.tell(|| format!("node {node} replicates, from command {before} to {after}"));
         outcome
     }
@@ -197,12 +215,22 @@ impl World {
         let outcome = self.nodes[node].restart(aof, unsynced, self.bug);
         let after = self.nodes[node].log.len();
         self.tell(|| format!("node {node} restarts, and has {after} of {before} commands"));
+        self.count("crashes of a node");
+        if after < before {
+            self.count("crashes of a node that lost commands");
+        }
         outcome
     }
 
     fn promote(&mut self, node: usize) -> Result<(), String> {
         let (had, has) = (self.nodes[self.master].log.len(), self.nodes[node].log.len());
         self.tell(|| format!("node {node} becomes the master with {has} commands, the last one had {had}"));
+        if node != self.master {
+            self.count("failovers");
+        }
+        if has < had {
+            self.count("failovers that lost commands");
+        }
         self.master = node;
         self.nodes[node].verify()
     }
@@ -270,6 +298,7 @@ impl World {
             node.log.push(Rc::new(Entry { packed, snapshot, book, facts }));
         }
         node.verify().map_err(|what| format!("{}: {what}", line()))?;
+        self.count("commands");
         Ok(answer)
     }
 
@@ -285,6 +314,10 @@ impl World {
     /// The latest task is 0.
     fn pick(&self, pick: usize) -> String {
         self.ids.iter().rev().nth(pick).cloned().unwrap_or_else(|| "unknown".to_owned())
+    }
+
+    fn count(&mut self, what: &'static str) {
+        *self.counts.entry(what).or_default() += 1;
     }
 
     fn tell(&mut self, line: impl FnOnce() -> String) {

@@ -20,6 +20,11 @@ pub(crate) enum Step {
         renew: bool,
         floor: u8,
     },
+    PushAll {
+        task: PushSpec,
+        payloads: Vec<Vec<u8>>,
+        floor: u8,
+    },
     Claim {
         worker: u8,
         lease: Option<u64>,
@@ -98,6 +103,7 @@ enum Token {
 #[derive(Clone, Debug)]
 pub(crate) enum Command {
     Push { task: PushSpec, id: Option<String>, renew: bool, floor: MadeId },
+    PushAll { task: PushSpec, payloads: Vec<Vec<u8>>, floor: MadeId },
     Claim { worker: String, lease: Option<Ms> },
     Extend { id: String, attempt: Option<u32>, lease: Option<Ms>, checkpoint: Option<Vec<u8>> },
     Complete { id: String, attempt: Option<u32>, result: Vec<u8>, retain: Option<Retention> },
@@ -120,6 +126,7 @@ pub(crate) enum Answer {
         id: String,
         added: bool,
     },
+    PushedAll(Vec<String>),
     Claimed(Option<(String, Vec<u8>, u32, UnixMs)>),
     Completed(Completion),
     State(State),
@@ -213,9 +220,12 @@ fn next() -> impl Strategy<Value = Next> {
 pub(crate) fn step() -> impl Strategy<Value = Step> {
     let push = (push_spec(), prop::option::weighted(0.4, 0..8_u8), any::<bool>(), prop_oneof![9 => Just(0), 1 => 0..3_u8])
         .prop_map(|(task, id, renew, floor)| Step::Push { task, id, renew, floor });
+    let push_all = (push_spec(), prop::collection::vec(bytes(), 1..5), prop_oneof![9 => Just(0), 1 => 0..3_u8])
+        .prop_map(|(task, payloads, floor)| Step::PushAll { task, payloads, floor });
     let lease = || prop::option::weighted(0.3, millis());
     prop_oneof![
         14 => push,
+        2 => push_all,
         14 => (0..3_u8, lease()).prop_map(|(worker, lease)| Step::Claim { worker, lease }),
         5 => (target(), lease(), prop::option::of(bytes()))
             .prop_map(|(task, lease, checkpoint)| Step::Extend { task, lease, checkpoint }),
@@ -263,9 +273,9 @@ impl Driver {
     pub(crate) fn command(&mut self, step: &Step) -> Option<Command> {
         let command = match step.clone() {
             Step::Push { task, id, renew, floor } => {
-                let floor = if floor == 0 { MadeId(0) } else { MadeId::first_of(self.now.after(Ms(u64::from(floor)))) };
-                Command::Push { task, id: id.map(|id| self.client_id(id)), renew, floor }
+                Command::Push { task, id: id.map(|id| self.client_id(id)), renew, floor: self.floor(floor) }
             }
+            Step::PushAll { task, payloads, floor } => Command::PushAll { task, payloads, floor: self.floor(floor) },
             Step::Claim { worker, lease } => Command::Claim { worker: format!("worker-{worker}"), lease: lease.map(Ms) },
             Step::Extend { task, lease, checkpoint } => {
                 let (id, attempt) = self.resolve(task);
@@ -306,6 +316,11 @@ impl Driver {
         Some(command)
     }
 
+    /// The last id of another queue, so many milliseconds ahead; 0: there is none.
+    fn floor(&self, ahead: u8) -> MadeId {
+        if ahead == 0 { MadeId(0) } else { MadeId::first_of(self.now.after(Ms(u64::from(ahead)))) }
+    }
+
     /// Ids that clients give: names, and some of the form and time that the queue makes.
     fn client_id(&self, number: u8) -> String {
         match number {
@@ -340,8 +355,10 @@ impl Driver {
     /// Says a command to the queue and drops what is not to be kept. The journal holds what it recorded.
     pub(crate) fn run(&mut self, command: &Command) -> Answer {
         let answer = run(&mut self.queue, &mut self.journal, self.now, &self.defaults, command);
-        if let Answer::Pushed { id, added: true } = &answer {
-            self.ids.push(id.clone());
+        match &answer {
+            Answer::Pushed { id, added: true } => self.ids.push(id.clone()),
+            Answer::PushedAll(ids) => self.ids.extend_from_slice(ids),
+            _ => {}
         }
         answer
     }
@@ -365,6 +382,11 @@ pub(crate) fn say(txn: &mut Txn<'_>, defaults: &Defaults, command: &Command) -> 
     let counted = |done: bool| Answer::Count(usize::from(done));
     match command {
         Command::Push { task, id, renew, floor } => push(txn, task, id.as_deref(), *renew, *floor),
+        Command::PushAll { task, payloads, floor } => {
+            let payloads: Vec<&[u8]> = payloads.iter().map(Vec::as_slice).collect();
+            let pushed = op::push_all(txn, &as_push(task, None, false), &payloads, *floor);
+            answer(pushed, |slots| Answer::PushedAll(slots.iter().map(|&slot| txn.queue().id(slot).to_string()).collect()))
+        }
         Command::Claim { worker, lease } => {
             let slot = op::claim(txn, &Claim { worker, lease: *lease }, defaults);
             Answer::Claimed(slot.map(|slot| {
@@ -392,8 +414,8 @@ pub(crate) fn say(txn: &mut Txn<'_>, defaults: &Defaults, command: &Command) -> 
     }
 }
 
-fn push(txn: &mut Txn<'_>, task: &PushSpec, id: Option<&str>, renew: bool, floor: MadeId) -> Answer {
-    let push = Push {
+fn as_push<'a>(task: &'a PushSpec, id: Option<&'a str>, renew: bool) -> Push<'a> {
+    Push {
         payload: &task.payload,
         id: id.map(task_id),
         renew,
@@ -404,8 +426,11 @@ fn push(txn: &mut Txn<'_>, task: &PushSpec, id: Option<&str>, renew: bool, floor
         },
         ttl: task.ttl.map(Ms),
         options: task.options,
-    };
-    answer(op::push(txn, &push, floor), |outcome| {
+    }
+}
+
+fn push(txn: &mut Txn<'_>, task: &PushSpec, id: Option<&str>, renew: bool, floor: MadeId) -> Answer {
+    answer(op::push(txn, &as_push(task, id, renew), floor), |outcome| {
         let (slot, added) = match outcome {
             PushOutcome::Added(slot) => (slot, true),
             PushOutcome::Existing(slot) => (slot, false),

@@ -1,0 +1,132 @@
+//! How tasks are claimed: by TASK.CLAIM, and by what stands after NEXT.
+
+use crate::args::{Args, DURATION, POSITIVE_DURATION, Word, set, worker_name};
+use crate::redis::command::Arg;
+use crate::redis::context::Context;
+use crate::redis::error::Error;
+use crate::redis::string::KeyName;
+use crate::reply::{self, Outcomes};
+use crate::transact::{Env, Missing, transact, transact_then};
+use crate::waiters::{self, TasksWish, Wish};
+use std::borrow::Cow;
+use std::iter;
+use taskqueue::op::{self, Claim};
+use taskqueue::{Ms, Refusal, Slot, Txn, id};
+
+/// The options, for COMMAND DOCS.
+pub(super) const OPTIONS: &[Arg] = &[
+    Arg::integer("count").token("COUNT").optional().summary("Answer an array of 1 to this many tasks."),
+    Arg::string("worker").token("WORKER").optional().summary("Who works: shown by TASK.GET. Default: the connection's name."),
+    Arg::integer("lease-ms").token("LEASE").optional().summary("Overrides the task's lease."),
+    Arg::integer("block-ms").token("BLOCK").optional().summary("Wait so long for a task; 0: for ever."),
+];
+
+/// NEXT and the options after it, for COMMAND DOCS.
+pub(super) const NEXT: Arg =
+    Arg::block("next", OPTIONS).token("NEXT").optional().summary("Then claim, and answer, as TASK.CLAIM with these options.");
+
+/// What a claim says.
+pub(super) struct Claiming<'a> {
+    worker: Cow<'a, str>,
+    count: Option<usize>,
+    lease: Option<Ms>,
+    block: Option<Ms>,
+}
+
+impl<'a> Claiming<'a> {
+    /// Reads the options, up to the last argument.
+    pub(super) fn parse(context: &Context, args: &mut Args<'a>) -> Result<Self, Error> {
+        let (mut worker, mut count, mut lease, mut block) = (None, None, None, None);
+        while let Some(word) = args.option() {
+            if word.is("COUNT") {
+                args.set_count(&mut count, &word)?;
+            } else if word.is("WORKER") {
+                let name = worker_name(args.value(&word)?)?;
+                set(&mut worker, &word, name)?;
+            } else if word.is("LEASE") {
+                args.set_duration(&mut lease, &word, &POSITIVE_DURATION)?;
+            } else if word.is("BLOCK") {
+                args.set_duration(&mut block, &word, &DURATION)?;
+            } else {
+                return Err(word.unknown());
+            }
+        }
+        let worker = worker.map_or_else(|| default_worker(context).into(), Cow::Borrowed);
+        Ok(Self { worker, count, lease, block })
+    }
+
+    /// NEXT and what follows it; None if `word` is something else.
+    pub(super) fn parse_next(context: &Context, args: &mut Args<'a>, word: &Word<'_>) -> Result<Option<Self>, Error> {
+        if word.is("NEXT") { Self::parse(context, args).map(Some) } else { Ok(None) }
+    }
+
+    /// Claims, waits or answers nil.
+    pub(super) fn run(&self, context: &Context, queue: KeyName<'_>) -> Result<(), Error> {
+        let claimed = transact(context, queue, Missing::Leave, |txn, env| Ok(self.claim(context, txn, env, None)))?;
+        if claimed == Some(true) { Ok(()) } else { self.wait_or_nil(context, queue, None) }
+    }
+
+    /// Claims and replies, with `before` before it. False, and no reply, if there is no task.
+    pub(super) fn claim(&self, context: &Context, txn: &mut Txn<'_>, env: &Env, before: Option<&Outcomes>) -> bool {
+        let Some(first) = op::claim(txn, &self.as_claim(), &env.defaults) else {
+            return false;
+        };
+        let reply_task = |txn: &Txn<'_>, slot| reply::claimed_task(context, &txn.queue().claim_view(slot), txn.now());
+        let Some(count) = self.count else {
+            reply::before(context, before);
+            reply_task(txn, first);
+            return true;
+        };
+        let more = (1..count).map_while(|_| op::claim(txn, &self.as_claim(), &env.defaults));
+        let slots: Vec<Slot> = iter::once(first).chain(more).collect();
+        reply::before(context, before);
+        context.array(slots.len());
+        for slot in slots {
+            reply_task(txn, slot);
+        }
+        true
+    }
+
+    /// There is no task: waits for one, if asked to and able to, else answers nil. `before` is what is to be answered before the task.
+    pub(super) fn wait_or_nil(&self, context: &Context, queue: KeyName<'_>, before: Option<Outcomes>) -> Result<(), Error> {
+        if let Some(block) = self.block
+            && context.can_wait()
+        {
+            let wish = TasksWish::new(&self.as_claim(), self.count, before);
+            return waiters::wait(context, &[queue], Wish::Tasks(wish), block);
+        }
+        reply::before(context, before.as_ref());
+        context.null_array();
+        Ok(())
+    }
+
+    fn as_claim(&self) -> Claim<'_> {
+        Claim { worker: &self.worker, lease: self.lease }
+    }
+}
+
+/// What a worker says of its claim, by `operation`, and then of the next one: COMPLETE, FAIL and RELEASE. Without `next`, what the operation answers
+/// goes to `reply`; with it, the claim is the reply.
+pub(super) fn answer<R>(
+    context: &Context,
+    queue: KeyName<'_>,
+    next: Option<&Claiming<'_>>,
+    operation: impl FnOnce(&mut Txn<'_>, &Env) -> Result<R, Error>,
+    reply: impl FnOnce(R),
+) -> Result<(), Error> {
+    let Some(next) = next else {
+        reply(transact(context, queue, Missing::Leave, operation)?.ok_or(Refusal::NoTask)?);
+        return Ok(());
+    };
+    let then = |_: &R, txn: &mut Txn<'_>, env: &Env| next.claim(context, txn, env, None);
+    let (_, claimed) = transact_then(context, queue, Missing::Leave, operation, then)?.ok_or(Refusal::NoTask)?;
+    if claimed { Ok(()) } else { next.wait_or_nil(context, queue, None) }
+}
+
+/// The connection's name, if it is fit for one, else `client-<id>`.
+fn default_worker(context: &Context) -> String {
+    let name = context.client_name();
+    let name = name.as_ref().and_then(|name| id::parse_name("WORKER", name.bytes()).ok());
+    // Put together without `fmt`, as this is done for most claims.
+    name.map_or_else(|| ["client-", itoa::Buffer::new().format(context.client_id())].concat(), Into::into)
+}

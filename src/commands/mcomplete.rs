@@ -1,0 +1,72 @@
+//! `TASK.MCOMPLETE queue numtasks id attempt result [id attempt result …] [RETAIN ms] [NEXT [options of CLAIM]]`
+
+use crate::args::Args;
+use crate::commands::claiming::{self, Claiming};
+use crate::commands::complete::refuse_repeat;
+use crate::redis::command::{Access, Arg, CommandSpec, handler};
+use crate::redis::context::Context;
+use crate::redis::error::Error;
+use crate::redis::string::Argv;
+use crate::reply;
+use crate::transact::{Env, Missing, transact, transact_then};
+use taskqueue::{Refusal, TaskId, Txn, op};
+
+pub(crate) const SPEC: CommandSpec = CommandSpec {
+    name: "task.mcomplete",
+    handler: handler(mcomplete),
+    flags: "write blocking",
+    arity: -6,
+    summary: "Publishes the results of several claimed tasks, each once, and answers for each.",
+    complexity: "O(C log N) for C tasks named and N tasks kept",
+    since: "0.1.0",
+    tips: "",
+    args: &[
+        Arg::key("queue"),
+        Arg::integer("numtasks"),
+        Arg::block("task", &[Arg::string("id"), Arg::integer("attempt"), Arg::string("result")]).multiple(),
+        Arg::integer("retain-ms").token("RETAIN").optional().summary("How long the results are kept; -1: for ever."),
+        claiming::NEXT,
+    ],
+    access: Access::Update,
+    acl: "write slow blocking task",
+};
+
+fn mcomplete(context: &Context, args: Argv<'_>) -> Result<(), Error> {
+    let mut args = Args::new(args);
+    let queue = args.key()?;
+    let count = args.count_of("numtasks", 3)?;
+    let answers = (0..count).map(|_| Ok((args.id()?, args.attempt("attempt")?, args.payload("result")?)));
+    let answers = answers.collect::<Result<Vec<(TaskId<'_>, u32, &[u8])>, Error>>()?;
+    let (mut retain, mut next) = (None, None);
+    while let Some(word) = args.option() {
+        if word.is("RETAIN") {
+            args.set_retention(&mut retain, &word)?;
+        } else if let Some(claiming) = Claiming::parse_next(context, &mut args, &word)? {
+            next = Some(claiming);
+        } else {
+            return Err(word.unknown());
+        }
+    }
+    let complete_all = |txn: &mut Txn<'_>, env: &Env| {
+        let complete = |&(id, attempt, result): &(TaskId<'_>, u32, &[u8])| {
+            let completion = op::complete(txn, id, Some(attempt), result, retain, &env.defaults)?;
+            refuse_repeat(context, completion)
+        };
+        Ok(answers.iter().map(complete).collect::<Vec<_>>())
+    };
+    let Some(next) = next else {
+        let outcomes = transact(context, queue, Missing::Leave, complete_all)?;
+        reply::outcomes(context, &outcomes.unwrap_or_else(|| no_tasks(count)));
+        return Ok(());
+    };
+    let then = |outcomes: &Vec<_>, txn: &mut Txn<'_>, env: &Env| next.claim(context, txn, env, Some(outcomes));
+    match transact_then(context, queue, Missing::Leave, complete_all, then)? {
+        Some((_, true)) => Ok(()),
+        Some((outcomes, false)) => next.wait_or_nil(context, queue, Some(outcomes)),
+        None => next.wait_or_nil(context, queue, Some(no_tasks(count))),
+    }
+}
+
+fn no_tasks(count: usize) -> Vec<Result<(), Error>> {
+    vec![Err(Refusal::NoTask.into()); count]
+}

@@ -1,0 +1,50 @@
+//! `TASK.MPUSH queue numtasks payload [payload …] [options of PUSH]`
+
+use crate::args::Args;
+use crate::commands::pushing::{self, Pushing};
+use crate::redis::command::{Access, Arg, CommandSpec, handler, join};
+use crate::redis::context::Context;
+use crate::redis::error::Error;
+use crate::redis::string::Argv;
+use crate::transact::{Missing, id_floor, transact};
+use taskqueue::op;
+
+pub(crate) const SPEC: CommandSpec = CommandSpec {
+    name: "task.mpush",
+    handler: handler(mpush),
+    flags: "write deny-oom",
+    arity: -4,
+    summary: "Adds several tasks to a queue, all or none, and answers their ids.",
+    complexity: "O(C); O(C log N) with DELAY, AT or TTL, for C tasks added and N tasks with one",
+    since: "0.1.0",
+    tips: "nondeterministic_output",
+    args: &join::<{ 3 + pushing::OPTIONS.len() }>(&[
+        &[Arg::key("queue"), Arg::integer("numtasks"), Arg::string("payload").multiple().summary("Any bytes; up to 10,000.")],
+        pushing::OPTIONS,
+    ]),
+    access: Access::Insert,
+    acl: "write slow task",
+};
+
+fn mpush(context: &Context, args: Argv<'_>) -> Result<(), Error> {
+    let mut args = Args::new(args);
+    let name = args.key()?;
+    let count = args.count_of("numtasks", 1)?;
+    let payloads = (0..count).map(|_| args.payload("payload")).collect::<Result<Vec<&[u8]>, _>>()?;
+    let mut pushing = Pushing::default();
+    while let Some(word) = args.option() {
+        if !pushing.take(&mut args, &word)? {
+            return Err(word.unknown());
+        }
+    }
+    let push = pushing.push(&[])?;
+    transact(context, name, Missing::Create, |txn, _| {
+        let slots = op::push_all(txn, &push, &payloads, id_floor())?;
+        context.array(slots.len());
+        for slot in slots {
+            context.id(txn.queue().id(slot));
+        }
+        Ok(())
+    })?;
+    Ok(())
+}

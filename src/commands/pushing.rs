@@ -1,0 +1,103 @@
+//! What a push says of a task: TASK.PUSH, MPUSH and CALL.
+
+use crate::args::{Args, DURATION, POSITIVE_DURATION, Word, set, switch};
+use crate::redis::command::Arg;
+use crate::redis::error::Error;
+use taskqueue::op::{Delay, Push};
+use taskqueue::{Ms, Options, TaskId};
+
+/// The options of one task with an id of its own, for COMMAND DOCS.
+pub(super) const ID_OPTIONS: &[Arg] = &[
+    Arg::string("id").token("ID").optional().summary("Your own id: pushed again, it answers the task that is there."),
+    Arg::word("renew", "RENEW").optional().summary("With ID: a failed, canceled or expired task begins again."),
+    Arg::word("nx", "NX").optional().summary("With ID: answer nil if the task is there."),
+];
+
+/// The options of any task, for COMMAND DOCS.
+pub(super) const OPTIONS: &[Arg] = &[
+    Arg::integer("priority").token("PRIORITY").optional().summary("0 to 255, higher is sooner. Default 0."),
+    Arg::one_of(
+        "start",
+        &[
+            Arg::integer("delay-ms").token("DELAY").summary("Becomes ready so long after the push."),
+            Arg::unix_time("unix-ms").token("AT").summary("Becomes ready at this instant."),
+        ],
+    )
+    .optional(),
+    Arg::integer("ttl-ms").token("TTL").optional().summary("Expires then unless a worker has claimed it."),
+    Arg::integer("attempts").token("ATTEMPTS").optional().summary("Tries it may use up; 0: no limit."),
+    Arg::integer("backoff-ms").token("BACKOFF").optional().summary("Delay before the first retry, doubled for each next."),
+    Arg::integer("lease-ms").token("LEASE").optional().summary("How long a claim holds without a heartbeat."),
+    Arg::integer("timeout-ms").token("TIMEOUT").optional().summary("How long a claim holds with heartbeats."),
+    Arg::integer("retain-ms").token("RETAIN").optional().summary("How long it is kept when completed; -1: for ever."),
+    Arg::integer("retain-failed-ms").token("RETAINFAILED").optional().summary("How long it is kept when failed; -1: for ever."),
+];
+
+/// The options as they were given.
+#[derive(Default)]
+pub(super) struct Pushing<'a> {
+    id: Option<TaskId<'a>>,
+    renew: bool,
+    /// Answer nil if nothing was changed.
+    pub(super) nx: bool,
+    priority: Option<i64>,
+    delay: Option<Delay>,
+    ttl: Option<Ms>,
+    options: Options,
+}
+
+impl<'a> Pushing<'a> {
+    /// Takes an option that one task may have; false if `word` is none of them.
+    pub(super) fn take_id(&mut self, args: &mut Args<'a>, word: &Word<'_>) -> Result<bool, Error> {
+        if word.is("ID") {
+            let id = TaskId::parse(args.value(word)?)?;
+            set(&mut self.id, word, id)?;
+        } else if word.is("RENEW") {
+            switch(&mut self.renew, word)?;
+        } else if word.is("NX") {
+            switch(&mut self.nx, word)?;
+        } else {
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// Takes an option that any task may have; false if `word` is none of them.
+    pub(super) fn take(&mut self, args: &mut Args<'a>, word: &Word<'_>) -> Result<bool, Error> {
+        if word.is("PRIORITY") {
+            args.set_integer(&mut self.priority, word, &(0..=255))?;
+        } else if word.is("DELAY") || word.is("AT") {
+            if self.delay.is_some() {
+                return Err(Error::new("ERR", "syntax error: DELAY and AT can be given once, and not together"));
+            }
+            let (mut delay, mut instant) = (None, None);
+            if word.is("AT") {
+                args.set_instant(&mut instant, word)?;
+            } else {
+                args.set_duration(&mut delay, word, &DURATION)?;
+            }
+            self.delay = delay.map(Delay::For).or(instant.map(Delay::Until));
+        } else if word.is("TTL") {
+            args.set_duration(&mut self.ttl, word, &POSITIVE_DURATION)?;
+        } else {
+            return args.set_task_option(&mut self.options, word);
+        }
+        Ok(true)
+    }
+
+    /// All of it, for this payload.
+    pub(super) fn push(&self, payload: &'a [u8]) -> Result<Push<'a>, Error> {
+        if self.renew && self.id.is_none() {
+            return Err(Error::new("ERR", "syntax error: RENEW goes with ID"));
+        }
+        Ok(Push {
+            payload,
+            id: self.id,
+            renew: self.renew,
+            priority: self.priority.map_or(0, |priority| u8::try_from(priority).unwrap_or(u8::MAX)),
+            delay: self.delay.unwrap_or(Delay::For(Ms(0))),
+            ttl: self.ttl,
+            options: self.options,
+        })
+    }
+}

@@ -1,0 +1,184 @@
+//! Who waits for tasks to end: TASK.RESULT, TASK.CALL and TASK.GATHER.
+
+use super::{Client, Wish, unblock};
+use crate::redis::context::Context;
+use crate::redis::error::Error;
+use crate::redis::string::{KeyName, OwnedName};
+use crate::value::QUEUE;
+use crate::{reply, state};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use taskqueue::{Event, OwnedId, Queue, State, TaskId};
+
+/// The tasks whose ends a client waits for, and the ends it has been told.
+///
+/// An end is kept as it was when it came: a task that is not retained is gone before the last of them ends.
+pub(crate) struct EndsWish {
+    form: Form,
+    ids: Vec<OwnedId>,
+    ends: RefCell<Vec<Option<End>>>,
+    pending: Cell<usize>,
+}
+
+/// How a task ended; None: there is no such task.
+type End = Option<(State, Option<Rc<[u8]>>)>;
+
+/// How the reply looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// `[state, data]`, or nil for no task.
+    Result,
+    /// `[id, state, data]`.
+    Call,
+    /// An array of `[id, state, data]`.
+    Gather,
+}
+
+impl EndsWish {
+    /// Waits for these tasks, as far as they have not ended in `queue` already.
+    pub(crate) fn new(form: Form, ids: Vec<OwnedId>, queue: Option<&Queue>) -> Self {
+        let (ends, pending) = (RefCell::new(vec![None; ids.len()]), Cell::new(ids.len()));
+        let wish = Self { form, ids, ends, pending };
+        wish.look(queue);
+        wish
+    }
+
+    /// Whether there is nothing left to wait for.
+    pub(crate) fn is_over(&self) -> bool {
+        self.pending.get() == 0
+    }
+
+    /// The tasks whose ends have not come, each with its place among all.
+    pub(super) fn pending(&self) -> impl Iterator<Item = (usize, &OwnedId)> {
+        let is_pending = |&(place, _): &(usize, &OwnedId)| self.ends.borrow().get(place).is_some_and(Option::is_none);
+        self.ids.iter().enumerate().filter(is_pending)
+    }
+
+    /// The end of the task at `place` has come. Whether it was the last.
+    fn tell(&self, place: usize, end: End) -> bool {
+        if let Some(place @ None) = self.ends.borrow_mut().get_mut(place) {
+            *place = Some(end);
+            self.pending.set(self.pending.get() - 1);
+        }
+        self.is_over()
+    }
+
+    /// Sees which tasks have ended or are gone.
+    fn look(&self, queue: Option<&Queue>) {
+        let over: Vec<(usize, End)> =
+            self.pending().filter_map(|(place, id)| Some((place, end_of(queue, id.as_id())?))).collect();
+        for (place, end) in over {
+            self.tell(place, end);
+        }
+    }
+
+    /// The key has come to be: replies if there is nothing left to wait for.
+    pub(super) fn look_and_reply(&self, context: &Context, key: KeyName<'_>) -> bool {
+        let Ok(opened) = context.open_read(key, &QUEUE) else {
+            return false;
+        };
+        let queue = opened.value().ok().flatten().map(|value| &value.queue);
+        self.look(queue);
+        if self.is_over() {
+            self.reply(context, queue);
+        }
+        self.is_over()
+    }
+
+    /// The wait is over, maybe by time: replies with the ends that came, and for the others with the states as they are.
+    pub(super) fn reply_from(&self, context: &Context, db: i32, key: Option<&OwnedName>) {
+        let opened = key.filter(|_| context.select_db(db)).and_then(|key| context.open_read(key.as_name(), &QUEUE).ok());
+        let queue = opened.as_ref().and_then(|key| key.value().ok().flatten()).map(|value| &value.queue);
+        let may_ask_again = self.form != Form::Call && !self.is_over();
+        if may_ask_again && queue.is_none() && key.is_some_and(|key| is_elsewhere(context, key.as_name())) {
+            // What the server says of a command that it cannot answer meanwhile, and clusters' clients say again.
+            context.refuse(&Error::new("TRYAGAIN", "the queue is moving to another node"));
+            return;
+        }
+        self.reply(context, queue);
+    }
+
+    /// Replies with the ends that came, and for the others with the states in `queue`.
+    pub(crate) fn reply(&self, context: &Context, queue: Option<&Queue>) {
+        if self.form == Form::Gather {
+            context.array(self.ids.len());
+        }
+        for (id, end) in self.ids.iter().zip(&*self.ends.borrow()) {
+            let id = id.as_id();
+            let end = match end {
+                Some(end) => end.as_ref().map(|(state, data)| (*state, data.as_deref())),
+                None => queue.and_then(|queue| Some((queue.result(queue.find(id)?).0, None))),
+            };
+            match self.form {
+                Form::Result => reply::result(context, end),
+                Form::Call | Form::Gather => reply::result_of(context, id, end),
+            }
+        }
+    }
+}
+
+/// The end of a task, if it has ended or is gone.
+fn end_of(queue: Option<&Queue>, id: TaskId<'_>) -> Option<End> {
+    let found = queue.and_then(|queue| Some(queue.result(queue.find(id)?)));
+    match found {
+        Some((state, data)) => state.is_terminal().then(|| Some((state, data.map(Rc::from)))),
+        None => Some(None),
+    }
+}
+
+/// Tells those who wait for this task how it stands, if it has ended or is gone. Answers those who wait for nothing else.
+pub(crate) fn tell_end(queue: &Queue, id: TaskId<'_>, db: i32, key: &[u8]) -> Vec<Client> {
+    if queue.find(id).is_some_and(|slot| !queue.result(slot).0.is_terminal()) {
+        return Vec::new();
+    }
+    let waiting = state::with(|state| state.waiters.take_awaiting(db, key, &id.into()));
+    // One copy for all of them, and none for none.
+    let Some(end) = (!waiting.is_empty()).then(|| end_of(Some(queue), id)).flatten() else {
+        return Vec::new();
+    };
+    let is_served = |(client, place): &(Client, usize)| match &client.wish {
+        Wish::Ends(wish) => wish.tell(*place, end.clone()),
+        Wish::Tasks(_) => false,
+    };
+    waiting.into_iter().filter(is_served).map(|(client, _)| client).collect()
+}
+
+/// Tells those who wait for tasks of this key which have ended or are gone, as a look at the key shows.
+pub(crate) fn recheck(context: &Context, db: i32, key: &[u8]) {
+    let clients = state::with(|state| state.waiters.awaiting_any(db, key));
+    if clients.is_empty() || !context.select_db(db) {
+        return;
+    }
+    let name = OwnedName::new(key);
+    let mut served = Vec::new();
+    if let Ok(opened) = context.open_read(name.as_name(), &QUEUE) {
+        let queue = opened.value().ok().flatten().map(|value| &value.queue);
+        // The server sends those who wait after it, when the slot has moved.
+        if queue.is_none() && is_elsewhere(context, name.as_name()) {
+            return;
+        }
+        for client in clients {
+            if let Wish::Ends(wish) = &client.wish {
+                state::with(|state| state.waiters.leave(&client));
+                wish.look(queue);
+                if wish.is_over() {
+                    served.push(client);
+                } else {
+                    state::with(|state| state.waiters.stand(&client));
+                }
+            }
+        }
+    }
+    unblock(&served);
+}
+
+/// Whether a queue that is not here may be on another node of the cluster: its slot is moving, or has moved. Never on a replica,
+/// which is not told of slots that move.
+fn is_elsewhere(context: &Context, name: KeyName<'_>) -> bool {
+    context.flags().is_master() && !context.owns_key(name)
+}
+
+/// Whether an event may end somebody's wait for a result.
+pub(crate) const fn may_end_a_wait(event: Event) -> bool {
+    event.is_end() || matches!(event, Event::Drop)
+}

@@ -1,0 +1,138 @@
+//! Who waits, on which key, and for what.
+
+use super::{Client, Wait, Wish};
+use crate::redis::string::OwnedName;
+use std::collections::{BTreeMap, HashMap};
+use taskqueue::OwnedId;
+
+/// Everyone who waits.
+#[derive(Default)]
+pub(crate) struct Waiters {
+    keys: HashMap<i32, HashMap<Box<[u8]>, Line>>,
+    last_ticket: u64,
+}
+
+/// Who waits on one key.
+#[derive(Default)]
+struct Line {
+    /// For tasks, by ticket: first come, first served.
+    tasks: BTreeMap<u64, Client>,
+    /// For the end of a task: by its id, the ticket, and the id's place among those that this client asked for.
+    ends: BTreeMap<(OwnedId, u64, usize), Client>,
+}
+
+impl Waiters {
+    /// Puts the client at the end of the line of each of its keys.
+    pub(super) fn enter(&mut self, client: &Client) {
+        self.last_ticket += 1;
+        client.ticket.set(self.last_ticket);
+        self.stand(client);
+    }
+
+    /// Puts the client into the line of each of its keys, where its ticket says.
+    pub(super) fn stand(&mut self, client: &Client) {
+        for key in &client.keys {
+            let line = self.keys.entry(client.db).or_default().entry(key.bytes().into()).or_default();
+            match &client.wish {
+                Wish::Tasks(_) => {
+                    line.tasks.insert(client.ticket(), client.clone());
+                }
+                Wish::Ends(wish) => {
+                    let places = wish.pending().map(|(place, id)| ((id.clone(), client.ticket(), place), client.clone()));
+                    line.ends.extend(places);
+                }
+            }
+        }
+    }
+
+    /// Takes a client out of all lines, if it is in any.
+    pub(super) fn leave(&mut self, wait: &Wait) -> Option<Client> {
+        let keys = self.keys.get_mut(&wait.db)?;
+        let mut client = None;
+        for key in &wait.keys {
+            let Some(line) = keys.get_mut(key.bytes()) else { continue };
+            match &wait.wish {
+                Wish::Tasks(_) => client = client.or(line.tasks.remove(&wait.ticket())),
+                Wish::Ends(wish) => {
+                    for (place, id) in wish.pending() {
+                        client = client.or(line.ends.remove(&(id.clone(), wait.ticket(), place)));
+                    }
+                }
+            }
+        }
+        self.tidy(wait.db, wait.keys.iter().map(OwnedName::bytes));
+        client
+    }
+
+    /// Forgets lines in which nobody stands.
+    fn tidy<'a>(&mut self, db: i32, names: impl Iterator<Item = &'a [u8]>) {
+        let Some(keys) = self.keys.get_mut(&db) else { return };
+        for name in names {
+            if keys.get(name).is_some_and(|line| line.tasks.is_empty() && line.ends.is_empty()) {
+                keys.remove(name);
+            }
+        }
+        if keys.is_empty() {
+            self.keys.remove(&db);
+        }
+    }
+
+    fn line(&self, db: i32, key: &[u8]) -> Option<&Line> {
+        self.keys.get(&db)?.get(key)
+    }
+
+    /// How many wait, once for each key: for tests.
+    #[cfg(feature = "fault-injection")]
+    pub(crate) fn counts(&self) -> [(&'static str, usize); 3] {
+        let lines = || self.keys.values().flat_map(HashMap::values);
+        [
+            ("keys", lines().count()),
+            ("claims", lines().map(|line| line.tasks.len()).sum()),
+            ("results", lines().map(|line| line.ends.len()).sum()),
+        ]
+    }
+
+    /// Whether nobody waits for anything: the usual case of a busy queue.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// Whether anyone waits for the end of a task of this key.
+    pub(crate) fn await_ends(&self, db: i32, key: &[u8]) -> bool {
+        self.line(db, key).is_some_and(|line| !line.ends.is_empty())
+    }
+
+    /// The keys of a database, or of all, on which anyone waits for the end of a task.
+    pub(crate) fn keys_awaiting_ends(&self, db: Option<i32>) -> Vec<(i32, Box<[u8]>)> {
+        let of_db = |&(&of, _): &(&i32, _)| db.is_none_or(|db| db == of);
+        let lines = self.keys.iter().filter(of_db).flat_map(|(&db, keys)| keys.iter().map(move |(key, line)| (db, key, line)));
+        lines.filter(|(_, _, line)| !line.ends.is_empty()).map(|(db, key, _)| (db, key.clone())).collect()
+    }
+
+    pub(super) fn first_for_tasks(&self, db: i32, key: &[u8]) -> Option<Client> {
+        self.line(db, key)?.tasks.values().next().cloned()
+    }
+
+    /// Takes those who wait for the end of this task out of its line, each with the task's place among those it asked for.
+    pub(super) fn take_awaiting(&mut self, db: i32, key: &[u8], id: &OwnedId) -> Vec<(Client, usize)> {
+        let mut taken = Vec::new();
+        let Some(line) = self.keys.get_mut(&db).and_then(|keys| keys.get_mut(key)) else {
+            return taken;
+        };
+        let first = (id.clone(), 0, 0);
+        while let Some(place) = line.ends.range(&first..).next().map(|(place, _)| place.clone()).filter(|(of, _, _)| of == id)
+            && let Some(client) = line.ends.remove(&place)
+        {
+            taken.push((client, place.2));
+        }
+        self.tidy(db, std::iter::once(key));
+        taken
+    }
+
+    /// Everyone who waits for an end of a task of this key, first come first.
+    pub(super) fn awaiting_any(&self, db: i32, key: &[u8]) -> Vec<Client> {
+        let Some(line) = self.line(db, key) else { return Vec::new() };
+        let clients: BTreeMap<u64, Client> = line.ends.iter().map(|((_, ticket, _), client)| (*ticket, client.clone())).collect();
+        clients.into_values().collect()
+    }
+}

@@ -1,0 +1,153 @@
+//! Clients that wait for a task, or for the ends of tasks.
+//!
+//! Keys are never signalled: a push claims for the first in line itself, which costs the same however many stand there. Who waits
+//! for the end of a task is found by its id. A client that waits is in the [`lines`] of each of its keys until it is given its reply
+//! or is gone; who was given one is out of every line.
+
+mod ends;
+mod lines;
+mod tasks;
+
+pub(crate) use ends::{EndsWish, Form, may_end_a_wait, recheck, tell_end};
+pub(crate) use lines::Waiters;
+pub(crate) use tasks::{Orphan, TasksWish};
+
+use crate::redis::blocking::{Blocked, Waiter};
+use crate::redis::context::Context;
+use crate::redis::error::Error;
+use crate::redis::string::{KeyName, OwnedName};
+use crate::transact::Env;
+use crate::{agenda, state};
+use std::cell::Cell;
+use taskqueue::{Ms, Txn};
+
+/// A client that waits.
+pub(crate) type Client = Blocked<Wait>;
+
+/// What a client waits for, and where.
+pub(crate) struct Wait {
+    pub(crate) db: i32,
+    pub(crate) keys: Vec<OwnedName>,
+    wish: Wish,
+    /// Its place among all that wait; set when it gets in line.
+    ticket: Cell<u64>,
+    /// When it gives up, on the clock of [`agenda::monotonic_ms`].
+    pub(crate) gives_up: Option<u64>,
+}
+
+/// What a client waits for, and what it was given.
+pub(crate) enum Wish {
+    /// A task to work on, or several.
+    Tasks(TasksWish),
+    /// The ends of tasks.
+    Ends(EndsWish),
+}
+
+/// Makes the caller wait; zero: for ever. It must be one that [can](Context::can_wait).
+pub(crate) fn wait(context: &Context, keys: &[KeyName<'_>], wish: Wish, block: Ms) -> Result<(), Error> {
+    let wait = Wait {
+        db: context.selected_db(),
+        keys: keys.iter().map(|key| key.hold()).collect(),
+        wish,
+        ticket: Cell::new(0),
+        gives_up: (block > Ms(0)).then(|| agenda::monotonic_ms().saturating_add(block.0)),
+    };
+    let client = context.block_on_keys(keys, wait).ok_or(Error::new("ERR", "this client cannot wait"))?;
+    state::with(|state| {
+        state.waiters.enter(&client);
+        state.agenda.client_waits(&client);
+    });
+    agenda::arm();
+    Ok(())
+}
+
+/// Gives what the transaction made ready to those who wait for it, in line. What is claimed is recorded in the transaction. Answers whom to
+/// [unblock] when the key is closed.
+pub(crate) fn serve(txn: &mut Txn<'_>, env: &Env, db: i32, key: &[u8]) -> Vec<Client> {
+    let mut served = Vec::new();
+    if state::with(|state| state.waiters.is_empty()) {
+        return served;
+    }
+    while txn.queue().has_ready()
+        && let Some(client) = state::with(|state| state.waiters.first_for_tasks(db, key))
+        && let Wish::Tasks(wish) = &client.wish
+        && wish.claim(txn, env)
+    {
+        state::with(|state| state.waiters.leave(&client));
+        served.push(client);
+    }
+    served
+}
+
+/// Tells those who wait for tasks that have ended in this transaction. Answers whom to [unblock] when the key is closed.
+pub(crate) fn tell_ends(txn: &Txn<'_>, db: i32, key: &[u8]) -> Vec<Client> {
+    let mut served = Vec::new();
+    if state::with(|state| state.waiters.is_empty() || !state.waiters.await_ends(db, key)) {
+        return served;
+    }
+    for &(event, slot) in &txn.journal().events {
+        if event.is_end() && txn.queue().contains(slot) {
+            served.extend(tell_end(txn.queue(), txn.queue().id(slot), db, key));
+        }
+    }
+    served
+}
+
+/// Lets clients go who were given something. No key may be open, no state lent.
+pub(crate) fn unblock(clients: &[Client]) {
+    for client in clients {
+        client.unblock();
+    }
+}
+
+impl Wait {
+    /// Its place among all that wait.
+    pub(crate) fn ticket(&self) -> u64 {
+        self.ticket.get()
+    }
+
+    /// The wait is over: out of every line, and off the agenda.
+    fn leave(&self) {
+        state::with(|state| {
+            state.waiters.leave(self);
+            state.agenda.client_left(self.gives_up, self.ticket.get());
+        });
+    }
+}
+
+impl Waiter for Wait {
+    /// A key came to be by RENAME, RESTORE, COPY, MOVE, SWAPDB or a first push.
+    fn ready(&self, context: &Context, key: KeyName<'_>) -> bool {
+        // Out of line meanwhile, so that what is claimed for this client is not claimed for it twice.
+        let Some(client) = state::with(|state| state.waiters.leave(self)) else {
+            return false;
+        };
+        let answered = match &self.wish {
+            Wish::Tasks(wish) => wish.claim_and_reply(context, key),
+            Wish::Ends(wish) => wish.look_and_reply(context, key),
+        };
+        if answered {
+            self.leave();
+        } else {
+            state::with(|state| state.waiters.stand(&client));
+        }
+        answered
+    }
+
+    fn timeout(&self, context: &Context) {
+        self.leave();
+        match &self.wish {
+            Wish::Tasks(wish) => wish.reply(context),
+            Wish::Ends(wish) => wish.reply_from(context, self.db, self.keys.first()),
+        }
+    }
+
+    fn disconnected(&self) {
+        self.leave();
+        if let (Wish::Tasks(wish), Some(key)) = (&self.wish, self.keys.first()) {
+            let orphans = wish.orphans(self.db, key);
+            state::with(|state| state.agenda.orphans.extend(orphans));
+            agenda::arm();
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Who waits for tasks to work on.
+
+use crate::redis::context::Context;
+use crate::redis::string::{KeyName, OwnedName};
+use crate::reply::{self, Outcomes};
+use crate::transact::{Env, Missing, transact};
+use std::cell::RefCell;
+use taskqueue::op::{self, Claim};
+use taskqueue::{Ms, OwnedId, Txn};
+
+/// What a client that waits for tasks said, and what it was given.
+pub(crate) struct TasksWish {
+    worker: Box<str>,
+    lease: Option<Ms>,
+    /// One task, or an array of up to so many.
+    count: Option<usize>,
+    /// What it is to be answered first: of TASK.MCOMPLETE … NEXT.
+    before: Option<Outcomes>,
+    given: RefCell<Vec<ClaimedTask>>,
+}
+
+/// A claim on its way to the client.
+struct ClaimedTask {
+    id: OwnedId,
+    payload: Box<[u8]>,
+    attempt: u32,
+    lease: Ms,
+    checkpoint: Option<Box<[u8]>>,
+}
+
+/// A claim that did not reach its client, to be released.
+pub(crate) struct Orphan {
+    pub(crate) db: i32,
+    pub(crate) key: OwnedName,
+    pub(crate) id: OwnedId,
+    pub(crate) attempt: u32,
+}
+
+impl TasksWish {
+    pub(crate) fn new(claim: &Claim<'_>, count: Option<usize>, before: Option<Outcomes>) -> Self {
+        Self { worker: claim.worker.into(), lease: claim.lease, count, before, given: RefCell::default() }
+    }
+
+    /// Claims for this client, and keeps what it got. False if there was nothing to claim.
+    pub(super) fn claim(&self, txn: &mut Txn<'_>, env: &Env) -> bool {
+        let claim = Claim { worker: &self.worker, lease: self.lease };
+        let mut given = self.given.borrow_mut();
+        given.extend((0..self.count.unwrap_or(1)).map_while(|_| claim_task(txn, env, &claim)));
+        !given.is_empty()
+    }
+
+    /// The key has come to be: claims and replies. False if there is nothing to claim, or this is a replica.
+    pub(super) fn claim_and_reply(&self, context: &Context, key: KeyName<'_>) -> bool {
+        if !context.flags().is_master() {
+            return false;
+        }
+        let claimed = transact(context, key, Missing::Leave, |txn, env| Ok(self.claim(txn, env)));
+        if !claimed.is_ok_and(|claimed| claimed == Some(true)) {
+            return false;
+        }
+        // What was given is kept: should the client turn out to be gone, its claims are released.
+        self.reply(context);
+        true
+    }
+
+    /// Replies with what it was given, nothing included.
+    pub(super) fn reply(&self, context: &Context) {
+        reply::before(context, self.before.as_ref());
+        let tasks = self.given.borrow();
+        if tasks.is_empty() {
+            context.null_array();
+            return;
+        }
+        if self.count.is_some() {
+            context.array(tasks.len());
+        }
+        for task in tasks.iter() {
+            context.array(5);
+            context.id(task.id.as_id());
+            context.bulk(&task.payload);
+            context.integer(i64::from(task.attempt));
+            context.integer(task.lease.0.cast_signed());
+            context.bulk_or_null(task.checkpoint.as_deref());
+        }
+    }
+
+    /// The client is gone: its claims are to be released.
+    pub(super) fn orphans(&self, db: i32, key: &OwnedName) -> Vec<Orphan> {
+        let orphan = |task: ClaimedTask| Orphan { db, key: key.clone(), id: task.id, attempt: task.attempt };
+        self.given.take().into_iter().map(orphan).collect()
+    }
+}
+
+fn claim_task(txn: &mut Txn<'_>, env: &Env, claim: &Claim<'_>) -> Option<ClaimedTask> {
+    let slot = op::claim(txn, claim, &env.defaults)?;
+    let task = txn.queue().claim_view(slot);
+    Some(ClaimedTask {
+        id: task.id.into(),
+        payload: task.payload.into(),
+        attempt: task.attempt,
+        lease: task.deadline.since(txn.now()),
+        checkpoint: task.checkpoint.map(Into::into),
+    })
+}

@@ -1,0 +1,145 @@
+//! `TASK.GATHER`: the results of several tasks, together.
+
+use crate::support::{Server, Value, array, bulk, nil};
+
+/// `[id, state, data]`.
+fn end(id: &str, state: Value, data: Value) -> Value {
+    array([bulk(id), state, data])
+}
+
+/// It answers in the order asked, with nil for what is not there.
+#[test]
+fn answers_in_the_order_asked() {
+    let server = Server::start();
+    server.run_all(&["TASK.PUSH jobs x ID a", "TASK.PUSH jobs x ID b", "TASK.PUSH jobs x ID c", "TASK.CLAIM jobs COUNT 2"]);
+    server.run_all(&["TASK.COMPLETE jobs a done", "TASK.FAIL jobs b no DEAD"]);
+    let expected = array([
+        end("c", bulk("ready"), nil()),
+        end("none", nil(), nil()),
+        end("b", bulk("failed"), bulk("no")),
+        end("a", bulk("completed"), bulk("done")),
+        end("a", bulk("completed"), bulk("done")),
+    ]);
+    assert_eq!(server.run("TASK.GATHER jobs 5 c none b a a"), expected);
+    assert_eq!(server.run("TASK.GATHER none 1 a"), array([end("a", nil(), nil())]));
+}
+
+/// It waits until all have ended, and not for what is unknown; the results are there even if they are not kept.
+#[test]
+fn waits_for_all() {
+    let server = Server::start();
+    for id in ["a", "b", "c"] {
+        server.run(&format!("TASK.PUSH jobs x ID {id} RETAIN 0 RETAINFAILED 0"));
+    }
+    server.run_all(&["TASK.CLAIM jobs COUNT 3", "TASK.COMPLETE jobs b early"]);
+    let mut gatherer = server.block("TASK.GATHER jobs 5 a b none c a BLOCK 0");
+    server.run("TASK.COMPLETE jobs c one");
+    assert_eq!(gatherer.read_within(10), None);
+    server.run("TASK.FAIL jobs a two DEAD");
+    let expected = array([
+        end("a", bulk("failed"), bulk("two")),
+        end("b", nil(), nil()),
+        end("none", nil(), nil()),
+        end("c", bulk("completed"), bulk("one")),
+        end("a", bulk("failed"), bulk("two")),
+    ]);
+    assert_eq!(gatherer.read(), expected);
+    assert_eq!(server.run("TASK.GATHER jobs 1 a"), array([end("a", nil(), nil())]));
+}
+
+/// At the timeout what has ended has its data, the rest its state.
+#[test]
+fn times_out_with_what_there_is() {
+    let server = Server::start();
+    server.run_all(&["TASK.PUSH jobs x ID a RETAIN 0", "TASK.PUSH jobs x ID b", "TASK.CLAIM jobs COUNT 2"]);
+    let mut gatherer = server.block("TASK.GATHER jobs 2 a b BLOCK 200");
+    server.run_all(&["TASK.COMPLETE jobs a done", "TASK.RELEASE jobs b"]);
+    assert_eq!(gatherer.read(), array([end("a", bulk("completed"), bulk("done")), end("b", bulk("ready"), nil())]));
+    server.wait_for_blocked(0);
+    assert_eq!(server.claim("jobs").id, "b");
+    assert_eq!(server.run("TASK.COMPLETE jobs b done"), "OK");
+}
+
+/// Many gatherers of overlapping tasks are each told once; a queue that goes away answers at once.
+#[test]
+fn many_gatherers() {
+    let server = Server::start();
+    let ids: Vec<_> = (0..50).map(|n| format!("t{n}")).collect();
+    for id in &ids {
+        server.run(&format!("TASK.PUSH jobs x ID {id}"));
+    }
+    server.run("TASK.CLAIM jobs COUNT 50");
+    let mut gatherers: Vec<_> =
+        (0..20).map(|n| (n, server.block(&format!("TASK.GATHER jobs {} {} BLOCK 0", n + 1, ids[..=n].join(" "))))).collect();
+    for id in &ids[..10] {
+        server.run(&format!("TASK.COMPLETE jobs {id} r-{id}"));
+    }
+    for (n, gatherer) in gatherers.iter_mut().take(10) {
+        let reply = gatherer.read();
+        assert_eq!(reply.items().len(), *n + 1);
+        assert_eq!(reply.at(*n).at(2), &bulk(format!("r-t{n}")));
+    }
+    server.wait_for_blocked(10);
+    server.run("RENAME jobs other");
+    for (n, gatherer) in gatherers.iter_mut().skip(10) {
+        let reply = gatherer.read();
+        assert_eq!((reply.at(0).at(2), reply.at(*n)), (&bulk("r-t0"), &end(&format!("t{n}"), nil(), nil())));
+    }
+}
+
+/// A task that is retried while others are waited for is answered by the end that came first.
+#[test]
+fn an_end_stands_as_it_came() {
+    let server = Server::start();
+    server.run_all(&["TASK.PUSH jobs x ID a", "TASK.PUSH jobs x ID b", "TASK.CLAIM jobs COUNT 2"]);
+    let mut gatherer = server.block("TASK.GATHER jobs 2 a b BLOCK 0");
+    server.run_all(&["TASK.FAIL jobs a no DEAD", "TASK.RETRY jobs a", "TASK.COMPLETE jobs b done"]);
+    assert_eq!(gatherer.read(), array([end("a", bulk("failed"), bulk("no")), end("b", bulk("completed"), bulk("done"))]));
+}
+
+/// It waits on a replica too, and in MULTI it does not.
+#[test]
+fn on_replicas_and_in_multi() {
+    let server = Server::start();
+    let replica = Server::replica_of(&server);
+    server.run_all(&["TASK.PUSH jobs x ID a", "TASK.PUSH jobs x ID b", "TASK.CLAIM jobs COUNT 2"]);
+    server.wait_for_replica(&replica);
+    let mut gatherer = replica.block("TASK.GATHER jobs 2 a b BLOCK 0");
+    let mut client = server.client();
+    client.run("MULTI");
+    client.run("TASK.GATHER jobs 2 a b BLOCK 0");
+    assert_eq!(client.run("EXEC").at(0).at(0), &end("a", bulk("claimed"), nil()));
+    server.run("TASK.MCOMPLETE jobs 2 a 1 one b 1 two");
+    assert_eq!(gatherer.read(), array([end("a", bulk("completed"), bulk("one")), end("b", bulk("completed"), bulk("two"))]));
+}
+
+/// Ten thousand tasks in one call, waited for.
+#[test]
+fn takes_ten_thousand() {
+    let server = Server::start();
+    let mut line = vec!["TASK.MPUSH", "jobs", "10000"];
+    line.resize(3 + 10_000, "x");
+    let line: Vec<_> = line.iter().map(|word| word.as_bytes()).collect();
+    let ids: Vec<_> = server.cmd(&line).items().iter().map(Value::text).collect();
+    let mut gatherer = server.block(&format!("TASK.GATHER jobs 10000 {} BLOCK 0", ids.join(" ")));
+    let claims = server.run("TASK.CLAIM jobs COUNT 10000");
+    let answers: Vec<_> = claims.items().iter().map(|claim| format!("{} 1 r", claim.at(0).text())).collect();
+    server.run(&format!("TASK.MCOMPLETE jobs 10000 {}", answers.join(" ")));
+    assert!(gatherer.read().items().iter().all(|end| end.at(2) == "r"));
+}
+
+/// Bad arguments.
+#[test]
+fn refuses_bad_arguments() {
+    let server = Server::start();
+    for (line, word) in [
+        ("TASK.GATHER jobs 0 a", "numids"),
+        ("TASK.GATHER jobs 10001 a", "10000"),
+        ("TASK.GATHER jobs 2 a", "numids"),
+        ("TASK.GATHER jobs 1 a b", "unknown option"),
+        ("TASK.GATHER jobs 1 ALL", "id"),
+        ("TASK.GATHER jobs 1 a BLOCK x", "BLOCK"),
+    ] {
+        server.run(line).assert_refused("ERR", &[word]);
+    }
+}
