@@ -30,7 +30,7 @@ TEST = $(shell cargo nextest --version >/dev/null 2>&1 && echo cargo nextest run
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run build test test-servers soak simulate fuzz fuzz-check lint fmt demo demo-cluster python servers bench bench-check bench-budget clean free-port need-build need-server
+.PHONY: help run build test test-servers soak memcheck simulate fuzz fuzz-check lint fmt demo demo-cluster python servers bench bench-check bench-budget clean free-port need-build need-server
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,17 @@ soak: need-server build ## Run the long tests, the simulator and the fuzzer (MIN
 	REDIS_TASK_SOAK_MINUTES=$(MINUTES) cargo test --workspace -- --ignored --nocapture --test-threads 1
 	$(MAKE) simulate
 	$(MAKE) fuzz SECONDS=$$(($(MINUTES) * 20))
+
+# Tests that see most of the module's memory, and no times that valgrind would break. Everything is waited for twenty times as long.
+MEMCHECK_TESTS = call:: cancel:: claim:: complete:: events:: extend:: fail:: forget:: gather:: hostile::dumps key_commands:: mcomplete:: mpush:: \
+	next:: persistence:: push:: release:: result:: retry:: waiting_for --skip is_woken_by_expiry_in_a_claim --skip a_pause_hands_nothing_out
+
+memcheck: need-server servers build ## Run tests on Valkey under valgrind: invalid accesses and leaks are errors
+	@scripts/need valgrind
+	rm -rf target/memcheck
+	MEMCHECK_SERVER=$$(echo $(word 1,$(PYPI_SERVERS))) REDIS_TASK_SERVER=$(CURDIR)/scripts/valgrind REDIS_TASK_PATIENCE=20 REDIS_TASK_SHUTDOWN=yes \
+		cargo test --package redis-task --test server -- --test-threads 2 $(MEMCHECK_TESTS)
+	scripts/valgrind --reports
 
 lint: need-build ## Check format, clippy and docs; every warning is an error
 	cargo fmt --all --check

@@ -26,6 +26,7 @@ mod failover;
 mod forget;
 mod gather;
 mod get;
+mod hostile;
 mod ids;
 mod info;
 mod introspection;

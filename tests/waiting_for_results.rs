@@ -46,11 +46,11 @@ fn is_woken_by_expiry_of_the_task() {
 #[test]
 fn is_woken_by_expiry_in_a_claim_for_another() {
     let server = Server::start();
-    server.run("TASK.PUSH jobs x ID a DELAY 20 TTL 30");
+    server.run("TASK.PUSH jobs x ID a DELAY 900 TTL 901");
     let mut waiter = server.block(WAIT);
     let _worker = server.block("TASK.CLAIM jobs BLOCK 0");
     let mut client = server.client();
-    client.send_all(&["DEBUG SLEEP 0.1", "TASK.RETRY jobs a"]);
+    client.send_all(&["DEBUG SLEEP 1", "TASK.RETRY jobs a"]);
     assert_eq!(waiter.read().at(0), "expired");
 }
 

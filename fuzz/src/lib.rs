@@ -10,7 +10,7 @@ use life::Life;
 use std::cell::OnceCell;
 use taskqueue::effect::VERSION;
 use taskqueue::op::{self, Claim, Delay, Next, Push};
-use taskqueue::{Defaults, Journal, MadeId, Ms, Options, Queue, State, TaskId, Txn, UnixMs};
+use taskqueue::{Cursor, Defaults, Journal, MadeId, Ms, Options, Queue, State, TaskId, Txn, UnixMs};
 
 /// Effects as they may come from a replication stream or an AOF, to an empty queue and to one that holds tasks in all states.
 pub fn effects(data: &[u8]) {
@@ -45,6 +45,33 @@ pub fn operations(data: &[u8]) {
     let mut life = Life::of(Queue::default());
     life.go_on(&mut Bytes(data));
     life.end();
+}
+
+/// What clients write as ids, names and cursors. What is read is written as it was, and is read as the same again.
+pub fn words(data: &[u8]) {
+    let id = TaskId::parse(data);
+    match id {
+        Ok(id) => {
+            let text = id.to_string();
+            assert_eq!(text.as_bytes(), data, "an id has one spelling");
+            assert!(id.is_valid() && (1..=taskqueue::id::NAME_BYTES_MAX).contains(&data.len()));
+            if let TaskId::Made(made) = id {
+                made.with_text(|bytes| assert_eq!(bytes, data));
+            }
+        }
+        Err(_) => assert!(taskqueue::id::parse_name("id", data).is_err(), "an id is a name"),
+    }
+    thread_local!(static POPULATED: OnceCell<Queue> = const { OnceCell::new() });
+    if let Some(cursor) = Cursor::parse(data) {
+        let text = cursor.to_string();
+        assert_eq!(Cursor::parse(text.as_bytes()), Some(cursor));
+        POPULATED.with(|queue| {
+            let queue = queue.get_or_init(populated);
+            for state in State::ALL {
+                assert!(queue.list(state, cursor, 10).slots.len() <= 10);
+            }
+        });
+    }
 }
 
 /// Up to four times: bytes are put in, put over others, xored, or left out.

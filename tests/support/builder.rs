@@ -32,13 +32,21 @@ pub(crate) struct Builder {
     module: Option<PathBuf>,
     module_args: Vec<String>,
     cluster: bool,
+    files: Vec<(PathBuf, Vec<u8>)>,
     environment: Vec<(OsString, OsString)>,
 }
 
 impl Builder {
     /// A server with the module and the defaults of the tests.
     pub(super) fn new() -> Self {
-        Self { lines: Vec::new(), module: Some(module()), module_args: Vec::new(), cluster: false, environment: Vec::new() }
+        Self {
+            lines: Vec::new(),
+            module: Some(module()),
+            module_args: Vec::new(),
+            cluster: false,
+            files: Vec::new(),
+            environment: Vec::new(),
+        }
     }
 
     /// Adds a line of redis.conf.
@@ -92,6 +100,12 @@ impl Builder {
         self
     }
 
+    /// Puts a file into the server's directory: what it finds there when it starts.
+    pub(crate) fn file(mut self, path: impl Into<PathBuf>, content: impl Into<Vec<u8>>) -> Self {
+        self.files.push((path.into(), content.into()));
+        self
+    }
+
     /// Starts the server; panics with its log if it does not come up.
     #[track_caller]
     pub(crate) fn start(self) -> Server {
@@ -110,6 +124,11 @@ impl Builder {
             let directory = TempDir::with_prefix("redis-task-").expect("a temporary directory");
             let conf = directory.path().join("redis.conf");
             fs::write(&conf, self.conf(port)).expect("a writable directory");
+            for (path, content) in &self.files {
+                let path = directory.path().join(path);
+                fs::create_dir_all(path.parent().expect("a directory")).expect("a writable directory");
+                fs::write(path, content).expect("a writable directory");
+            }
             match Server::launch(directory, port, self.environment.clone()) {
                 Ok(server) => {
                     if self.cluster {

@@ -11,6 +11,8 @@ use std::{
 pub(crate) struct Client {
     stream: TcpStream,
     received: Vec<u8>,
+    /// How many of those bytes have been read.
+    taken: usize,
 }
 
 impl Client {
@@ -23,23 +25,23 @@ impl Client {
     pub(crate) fn try_connect(port: u16) -> io::Result<Self> {
         let stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, received: Vec::new() })
+        Ok(Self { stream, received: Vec::new(), taken: 0 })
     }
 
     /// Sends one line, split as redis-cli does, and waits for its reply.
     #[track_caller]
     pub(crate) fn run(&mut self, line: &str) -> Value {
         self.send(line);
-        match self.read_within(PATIENCE_MS) {
+        match self.try_read(*PATIENCE).expect("an open connection") {
             Some(reply) => reply,
-            None => panic!("no reply within {PATIENCE:?} to {line}"),
+            None => panic!("no reply within {:?} to {line}", *PATIENCE),
         }
     }
 
     /// Runs a line on a server that may die meanwhile: an error if it does, or says nothing for five seconds.
     pub(crate) fn try_run(&mut self, line: &str) -> io::Result<Value> {
         self.stream.write_all(&encode(&command_line::split(line)))?;
-        self.try_read(PATIENCE)?.ok_or_else(|| ErrorKind::TimedOut.into())
+        self.try_read(*PATIENCE)?.ok_or_else(|| ErrorKind::TimedOut.into())
     }
 
     /// Runs many lines in pipelines and gives their replies.
@@ -86,12 +88,17 @@ impl Client {
         self.send_raw(&encode(arguments));
     }
 
+    /// Sends a command to a server that may have closed the connection.
+    pub(crate) fn try_send(&mut self, arguments: &[&[u8]]) -> io::Result<()> {
+        self.stream.write_all(&encode(arguments))
+    }
+
     /// The next reply; panics if there is none within five seconds.
     #[track_caller]
     pub(crate) fn read(&mut self) -> Value {
-        match self.read_within(PATIENCE_MS) {
+        match self.try_read(*PATIENCE).expect("an open connection") {
             Some(reply) => reply,
-            None => panic!("no reply within {PATIENCE:?}"),
+            None => panic!("no reply within {:?}", *PATIENCE),
         }
     }
 
@@ -105,16 +112,18 @@ impl Client {
     pub(crate) fn try_read(&mut self, patience: Duration) -> io::Result<Option<Value>> {
         let until = Instant::now() + patience;
         loop {
-            if let Some((value, length)) = parse(&self.received) {
-                self.received.drain(..length);
+            if let Some((value, length)) = parse(&self.received[self.taken..]) {
+                self.taken += length;
                 return Ok(Some(value));
             }
+            self.received.drain(..self.taken);
+            self.taken = 0;
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Ok(None);
             }
             self.stream.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
-            let mut packet = [0; 16_384];
+            let mut packet = vec![0; 65_536];
             match self.stream.read(&mut packet) {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok(length) => self.received.extend_from_slice(&packet[..length]),
@@ -137,9 +146,6 @@ impl Client {
         self.run("CLIENT ID").int()
     }
 }
-
-/// PATIENCE in the unit of `read_within`.
-const PATIENCE_MS: u64 = 5_000;
 
 fn encode<A: AsRef<[u8]>>(arguments: &[A]) -> Vec<u8> {
     let mut out = format!("*{}\r\n", arguments.len()).into_bytes();

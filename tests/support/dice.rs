@@ -1,9 +1,19 @@
-//! Chance that a seed tells.
+//! Chance that a seed tells whole: a failure can be had again.
 
-/// A small generator, so that a seed tells the whole walk (xorshift64).
+use std::env;
+
+/// A small generator (xorshift64).
 pub(crate) struct Dice(u64);
 
 impl Dice {
+    /// From `REDIS_TASK_SEED`, else from `seed`. The seed is printed, so that a test that fails shows it.
+    pub(crate) fn asked_or(seed: u64) -> Self {
+        let asked = env::var("REDIS_TASK_SEED").ok().map(|seed| seed.parse().expect("REDIS_TASK_SEED is a number"));
+        let seed = asked.unwrap_or(seed);
+        println!("REDIS_TASK_SEED={seed} does this again");
+        Self::new(seed)
+    }
+
     /// Throws that `seed` determines.
     pub(crate) fn new(seed: u64) -> Self {
         Self(seed.max(1))
@@ -17,8 +27,22 @@ impl Dice {
         self.0 % sides
     }
 
-    /// One of these.
-    pub(crate) fn pick<'a>(&mut self, choices: &[&'a str]) -> &'a str {
-        choices[usize::try_from(self.roll(choices.len() as u64)).expect("an index")]
+    /// An index into something of `len` elements.
+    pub(crate) fn index(&mut self, len: usize) -> usize {
+        usize::try_from(self.roll(len as u64)).expect("an index")
+    }
+
+    /// True once in `n` times.
+    pub(crate) fn once_in(&mut self, n: u64) -> bool {
+        self.roll(n) == 0
+    }
+
+    pub(crate) fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[self.index(choices.len())]
+    }
+
+    /// Some byte.
+    pub(crate) fn byte(&mut self) -> u8 {
+        self.roll(256).to_le_bytes()[0]
     }
 }

@@ -21,7 +21,7 @@ impl Events {
     /// The next event and its key, as `task.push jobs`; panics after five seconds.
     #[track_caller]
     pub(crate) fn next(&mut self) -> String {
-        self.next_within(PATIENCE).expect("an event")
+        self.next_within(*PATIENCE).expect("an event")
     }
 
     /// The next event, if one comes within `patience`.

@@ -104,7 +104,7 @@ impl History {
     pub(crate) fn wait_for_ends(&self, more: usize) {
         let ends = || self.ends.load(Ordering::Relaxed);
         let goal = ends() + more;
-        eventually_within(2 * PATIENCE, || ends() >= goal);
+        eventually_within(2 * *PATIENCE, || ends() >= goal);
     }
 
     /// Counts a fault, to be told at the end with what was acknowledged.
@@ -185,7 +185,7 @@ impl History {
     /// Completes all tasks of a queue, waiting for the leases and delays of the load.
     #[track_caller]
     fn drain(&self, link: &mut Link, queue: &str) {
-        eventually_within(3 * PATIENCE, || {
+        eventually_within(3 * *PATIENCE, || {
             let asked = Instant::now();
             let claims = link.run(&format!("TASK.CLAIM {queue} COUNT 200 LEASE 60000 WORKER drain"));
             if claims.is_nil() {
