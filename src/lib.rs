@@ -25,6 +25,7 @@ const COMMANDS: &[CommandSpec] = &[
     commands::mpush::SPEC,
     commands::call::SPEC,
     commands::claim::SPEC,
+    commands::mclaim::SPEC,
     commands::extend::SPEC,
     commands::mextend::SPEC,
     commands::complete::SPEC,

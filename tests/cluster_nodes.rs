@@ -116,12 +116,14 @@ fn queues_are_spread_and_found() {
 }
 
 /// A line for each command of the module, and one more for those that can wait.
-const LINES: [&str; 23] = [
+const LINES: [&str; 25] = [
     "TASK.PUSH queue x",
     "TASK.MPUSH queue 1 x",
-    "TASK.CALL queue x",
+    "TASK.CALL queue x BLOCK 1",
     "TASK.CLAIM queue",
     "TASK.CLAIM queue BLOCK 0",
+    "TASK.MCLAIM 1 queue",
+    "TASK.MCLAIM 1 queue BLOCK 0",
     "TASK.EXTEND queue a",
     "TASK.MEXTEND queue 1 a 1",
     "TASK.COMPLETE queue a x",
@@ -184,8 +186,13 @@ fn queues_of_two_slots_do_not_mix() {
     let other = other.expect("a queue on the same node");
     owner.run_all(&["TASK.PUSH jobs:0 x ID a"]);
     let script = "redis.call('TASK.PUSH', KEYS[1], 'x') redis.call('TASK.PUSH', KEYS[2], 'x')";
-    for line in [format!("RENAME jobs:0 {other}"), format!("COPY jobs:0 {other}"), format!("EVAL \"{script}\" 2 jobs:0 {other}")]
-    {
+    for line in [
+        format!("RENAME jobs:0 {other}"),
+        format!("COPY jobs:0 {other}"),
+        format!("EVAL \"{script}\" 2 jobs:0 {other}"),
+        format!("TASK.MCLAIM 2 jobs:0 {other}"),
+        format!("TASK.MCLAIM 2 {other} jobs:0 BLOCK 0"),
+    ] {
         owner.run(&line).assert_refused("CROSSSLOT", &[]);
     }
     let mut client = owner.client();

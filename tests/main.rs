@@ -32,6 +32,7 @@ mod introspection;
 mod key_commands;
 mod list;
 mod listeners;
+mod mclaim;
 mod mcomplete;
 mod memory;
 mod memory_usage;

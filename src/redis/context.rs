@@ -6,8 +6,9 @@ use std::ptr;
 
 use redis_module::raw::{self, RedisModuleCtx};
 
+use super::command_spec::Access;
 use super::string::{KeyName, OwnedName};
-use super::{OK, api, key, unsigned};
+use super::{OK, api, key, signed, unsigned};
 
 /// What the server hands to every callback. It is only ever lent (`&Context`), as it is gone when the callback returns.
 #[derive(Debug)]
@@ -36,6 +37,22 @@ impl Context {
 
     pub(super) fn raw(&self) -> *mut RedisModuleCtx {
         self.raw
+    }
+
+    /// Whether the server only wants to know which arguments are keys: of a command with the flag `getkeys-api`. Nothing is to be done
+    /// then, and nothing to be answered.
+    pub(crate) fn asks_for_keys(&self) -> bool {
+        // SAFETY: the context is live.
+        unsafe { api!(RedisModule_IsKeysPositionRequest(self.raw)) }.unwrap_or(0) != 0
+    }
+
+    /// The answer to that, for each key.
+    pub(crate) fn tell_key(&self, position: usize, access: Access) {
+        let Ok(position) = c_int::try_from(position) else { return };
+        // SAFETY: the context is live, and the server asks for keys (else the call does nothing).
+        unsafe {
+            api!(RedisModule_KeyAtPosWithFlags(self.raw, position, signed(access.bits())));
+        }
     }
 
     /// State of the server and of this call; one cheap call of the server, so ask once and keep the answer.
