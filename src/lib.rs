@@ -11,6 +11,7 @@ mod config;
 mod events;
 mod redis;
 mod reply;
+mod sessions;
 mod state;
 mod transact;
 mod value;

@@ -2,7 +2,7 @@
 
 use crate::redis::context::Context;
 use crate::redis::error::Error;
-use taskqueue::{ClaimView, State, TaskId, UnixMs};
+use taskqueue::{ClaimView, State, TaskId};
 
 impl Context {
     /// A task's id.
@@ -33,12 +33,12 @@ impl Context {
 }
 
 /// A claimed task, as `TASK.CLAIM` answers it: `[id, payload, attempt, lease-ms, checkpoint]`.
-pub(crate) fn claimed_task(context: &Context, task: &ClaimView<'_>, now: UnixMs) {
+pub(crate) fn claimed_task(context: &Context, task: &ClaimView<'_>) {
     context.array(5);
     context.id(task.id);
     context.bulk(task.payload);
     context.integer(i64::from(task.attempt));
-    context.integer(task.deadline.since(now).0.cast_signed());
+    context.integer(task.lease.0.cast_signed());
     context.bulk_or_null(task.checkpoint);
 }
 

@@ -48,6 +48,7 @@ mod replication;
 mod result;
 mod retry;
 mod security;
+mod sessions;
 mod soak;
 mod time;
 mod traps;

@@ -11,13 +11,16 @@ use crate::waiters::{self, TasksForm, TasksWish, Wish};
 use std::borrow::Cow;
 use std::iter;
 use taskqueue::op::{self, Claim};
-use taskqueue::{Ms, Refusal, Slot, Txn, id};
+use taskqueue::{Connection, Ms, Refusal, Slot, Txn, id};
 
 /// The options, for COMMAND DOCS.
 pub(super) const OPTIONS: &[Arg] = &[
     Arg::integer("count").token("COUNT").optional().summary("Answer an array of 1 to this many tasks."),
     Arg::string("worker").token("WORKER").optional().summary("Who works: shown by TASK.GET. Default: the connection's name."),
     Arg::integer("lease-ms").token("LEASE").optional().summary("Overrides the task's lease."),
+    Arg::word("session", "SESSION")
+        .optional()
+        .summary("No lease ends while this connection is open; when it closes, the claim lapses."),
     Arg::integer("block-ms").token("BLOCK").optional().summary("Wait so long for a task; 0: for ever."),
 ];
 
@@ -30,13 +33,14 @@ pub(super) struct Claiming<'a> {
     worker: Cow<'a, str>,
     count: Option<usize>,
     lease: Option<Ms>,
+    session: Option<Connection>,
     block: Option<Ms>,
 }
 
 impl<'a> Claiming<'a> {
     /// Reads the options, up to the last argument.
     pub(super) fn parse(context: &Context, args: &mut Args<'a>) -> Result<Self, Error> {
-        let (mut worker, mut count, mut lease, mut block) = (None, None, None, None);
+        let (mut worker, mut count, mut lease, mut session, mut block) = (None, None, None, None, None);
         while let Some(word) = args.option() {
             if word.is("COUNT") {
                 args.set_count(&mut count, &word)?;
@@ -45,6 +49,8 @@ impl<'a> Claiming<'a> {
                 set(&mut worker, &word, name)?;
             } else if word.is("LEASE") {
                 args.set_duration(&mut lease, &word, &POSITIVE_DURATION)?;
+            } else if word.is("SESSION") {
+                set(&mut session, &word, session_of(context)?)?;
             } else if word.is("BLOCK") {
                 args.set_duration(&mut block, &word, &DURATION)?;
             } else {
@@ -52,7 +58,7 @@ impl<'a> Claiming<'a> {
             }
         }
         let worker = worker.map_or_else(|| default_worker(context).into(), Cow::Borrowed);
-        Ok(Self { worker, count, lease, block })
+        Ok(Self { worker, count, lease, session, block })
     }
 
     /// NEXT and what follows it; None if `word` is something else.
@@ -71,7 +77,7 @@ impl<'a> Claiming<'a> {
         let Some(first) = op::claim(txn, &self.as_claim(), &env.defaults) else {
             return false;
         };
-        let reply_task = |txn: &Txn<'_>, slot| reply::claimed_task(context, &txn.queue().claim_view(slot), txn.now());
+        let reply_task = |txn: &Txn<'_>, slot| reply::claimed_task(context, &txn.queue().claim_view(slot));
         let Some(count) = self.count else {
             frame.open(context);
             reply_task(txn, first);
@@ -100,7 +106,7 @@ impl<'a> Claiming<'a> {
     }
 
     fn as_claim(&self) -> Claim<'_> {
-        Claim { worker: &self.worker, lease: self.lease }
+        Claim { worker: &self.worker, lease: self.lease, session: self.session }
     }
 }
 
@@ -120,6 +126,13 @@ pub(super) fn answer<R>(
     let then = |_: &R, txn: &mut Txn<'_>, env: &Env| next.claim(context, txn, env, Frame::Bare);
     let (_, claimed) = transact_then(context, queue, Missing::Leave, operation, then)?.ok_or(Refusal::NoTask)?;
     if claimed { Ok(()) } else { next.wait_or_nil(context, &[queue], TasksForm::Bare) }
+}
+
+/// The connection that a claim is to last as long as.
+fn session_of(context: &Context) -> Result<Connection, Error> {
+    let no_connection =
+        || Error::new("ERR", "SESSION needs a client's own connection: not a script, a function or another module");
+    context.connection().map(Connection).ok_or_else(no_connection)
 }
 
 /// The connection's name, if it is fit for one, else `client-<id>`.

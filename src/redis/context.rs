@@ -6,6 +6,7 @@ use std::ptr;
 
 use redis_module::raw::{self, RedisModuleCtx};
 
+use super::blocking::is_connected;
 use super::command_spec::Access;
 use super::string::{KeyName, OwnedName};
 use super::{OK, api, key, signed, unsigned};
@@ -77,6 +78,13 @@ impl Context {
     pub(crate) fn client_id(&self) -> u64 {
         // SAFETY: the context is live.
         unsafe { api!(RedisModule_GetClientId(self.raw)) }.unwrap_or(0)
+    }
+
+    /// The client's id, if it is a real one, and of a master: not a script's, another module's or a link between servers.
+    pub(crate) fn connection(&self) -> Option<u64> {
+        let (flags, id) = (self.flags(), self.client_id());
+        let is_real = flags.is_master() && !flags.in_script() && !flags.is_replicated() && is_connected(id);
+        is_real.then_some(id)
     }
 
     /// What the client called itself with CLIENT SETNAME or HELLO.

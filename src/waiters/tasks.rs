@@ -6,12 +6,13 @@ use crate::reply::{Frame, Outcomes};
 use crate::transact::{Env, Missing, transact};
 use std::cell::RefCell;
 use taskqueue::op::{self, Claim};
-use taskqueue::{Ms, OwnedId, Txn};
+use taskqueue::{Connection, Ms, OwnedId, Txn};
 
 /// What a client that waits for tasks said, and what it was given.
 pub(crate) struct TasksWish {
     worker: Box<str>,
     lease: Option<Ms>,
+    session: Option<Connection>,
     /// One task, or an array of up to so many.
     count: Option<usize>,
     form: TasksForm,
@@ -54,12 +55,12 @@ pub(crate) struct Orphan {
 
 impl TasksWish {
     pub(crate) fn new(claim: &Claim<'_>, count: Option<usize>, form: TasksForm) -> Self {
-        Self { worker: claim.worker.into(), lease: claim.lease, count, form, given: RefCell::default() }
+        Self { worker: claim.worker.into(), lease: claim.lease, session: claim.session, count, form, given: RefCell::default() }
     }
 
     /// Claims of this queue for this client, and keeps what it got. False if there was nothing to claim.
     pub(super) fn claim(&self, txn: &mut Txn<'_>, env: &Env, queue: &OwnedName) -> bool {
-        let claim = Claim { worker: &self.worker, lease: self.lease };
+        let claim = Claim { worker: &self.worker, lease: self.lease, session: self.session };
         let tasks: Vec<_> = (0..self.count.unwrap_or(1)).map_while(|_| claim_task(txn, env, &claim)).collect();
         let is_served = !tasks.is_empty();
         if is_served {
@@ -131,7 +132,7 @@ fn claim_task(txn: &mut Txn<'_>, env: &Env, claim: &Claim<'_>) -> Option<Claimed
         id: task.id.into(),
         payload: task.payload.into(),
         attempt: task.attempt,
-        lease: task.deadline.since(txn.now()),
+        lease: task.lease,
         checkpoint: task.checkpoint.map(Into::into),
     })
 }
