@@ -33,8 +33,8 @@ impl Queue {
         let ended_badly = matches!(state, State::Failed | State::Canceled | State::Expired);
         valid(match *change {
             Change::Ripened { order, .. } => state == State::Scheduled && self.is_new_place(order),
-            Change::Claimed { attempt, at, .. } => {
-                state == State::Ready && attempt == task.attempt.saturating_add(1) && comes(Some(at))
+            Change::Claimed { attempt, lease, at, .. } => {
+                state == State::Ready && attempt == task.attempt.saturating_add(1) && lease <= Ms::MAX && comes(Some(at))
             }
             Change::Extended { .. } | Change::Lapsed { .. } | Change::Failed { lapsed: true, .. } => state == State::Claimed,
             Change::Requeued { order, .. } => is_answerable && self.is_new_place(order),

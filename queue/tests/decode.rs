@@ -285,6 +285,10 @@ fn effects_of_another_history_are_told_apart() {
     assert_eq!(refused(queue, &Effect::Changed(a, Change::Lapsed { at: START })), Mismatch::Invalid);
     assert_eq!(refused(queue, &Effect::Changed(a, Change::Bounded { deadline: START })), Mismatch::Invalid);
     assert_eq!(refused(queue, &Effect::Restarted(Head::default())), Mismatch::Invalid);
+    let lease = Ms(Ms::MAX.0 + 1);
+    let claimed =
+        Change::Claimed { attempt: 1, worker: "w", lease, at: START, deadline: START, timeout_at: None, session: false };
+    assert_eq!(refused(queue, &Effect::Changed(a, claimed)), Mismatch::Invalid, "no snapshot of it would load");
     let Effect::Pushed(push) = push else { panic!("{push:?}") };
     let order = Order { start: Start::Ready { order: 2 }, ..push.order };
     let made = |id| Effect::Pushed(Pushed { id: TaskId::Made(MadeId(id)), made: true, order, ..push });
