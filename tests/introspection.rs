@@ -67,6 +67,18 @@ fn docs_name_the_options() {
     }
 }
 
+/// COMMAND DOCS names every option of a claim, also after NEXT.
+#[test]
+fn docs_name_the_options_of_claims() {
+    let server = Server::start();
+    for command in ["claim", "mclaim", "complete", "mcomplete", "fail", "release"] {
+        let docs = format!("{:?}", server.run(&format!("COMMAND DOCS task.{command}"))).to_uppercase();
+        for option in ["COUNT", "WORKER", "LEASE", "SESSION", "BLOCK"] {
+            assert!(docs.contains(&format!("\"{option}\"")), "{command}: no {option}");
+        }
+    }
+}
+
 /// COMMAND INFO has the key in second place, or a number of keys, and says who writes.
 #[test]
 fn info() {

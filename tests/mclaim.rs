@@ -187,12 +187,13 @@ fn a_task_given_to_a_dying_worker_is_released() {
         let queue = ["one", "two", "three"][turn % 3];
         let mut worker = server.client();
         let id = worker.id();
-        worker.send("TASK.MCLAIM 3 one two three BLOCK 0 LEASE 50");
+        worker.send("TASK.MCLAIM 3 one two three BLOCK 0 LEASE 900000");
         server.wait_for_blocked(1);
         let mut client = server.client();
         client.send_all(&[&format!("TASK.PUSH {queue} x ID a ATTEMPTS 0"), &format!("CLIENT KILL ID {id}")]);
         assert_eq!((client.read(), client.read()), (bulk("a"), int(1)));
         assert_eq!(one(&server.run("TASK.MCLAIM 3 one two three BLOCK 0")), pair(queue, "a"));
+        assert_eq!(server.task(queue, "a", "tries"), int(1), "the first did not count");
         server.run(&format!("DEL {queue}"));
     }
 }

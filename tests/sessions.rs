@@ -1,7 +1,8 @@
 //! `SESSION`: claims that last as long as the connection that made them.
 
 use crate::support::{
-    Client, Clock, Server, Shutdown, Value, bulk, eventually, eventually_eq, eventually_within, holds_for, int, nil, now_ms, ok,
+    Client, Clock, Server, Shutdown, Value, bulk, eventually, eventually_eq, eventually_within, faulty_module, holds_for, int,
+    nil, now_ms, ok,
     task::{Claim, ids_of},
 };
 use std::time::Duration;
@@ -318,6 +319,40 @@ fn many_on_one_connection() {
     assert_eq!(server.count("jobs", "ready"), 1_001);
     let again = ids_of(&server.run("TASK.CLAIM jobs COUNT 10000"));
     assert_eq!((&again[..1_000], again[1_000].as_str()), (&ids[..], "later"));
+}
+
+/// What is remembered of a connection is as much as it holds: nothing of what it answered, of queues that are gone, or once it is closed.
+#[test]
+fn is_remembered_as_long_as_it_holds_something() {
+    let server = Server::builder().module(&faulty_module("dev")).start();
+    let remembered = || {
+        let state = server.run("TASK.STATE jobs");
+        (state.field("sessions").int(), state.field("gone").int())
+    };
+    let mut worker = server.client();
+    for queue in ["a", "b", "c", "d"] {
+        for _ in 0..50 {
+            worker.run(&format!("TASK.MPUSH {queue} 2 x x"));
+            let claims = Claim::all_of(&worker.run(&format!("TASK.CLAIM {queue} COUNT 2 SESSION")));
+            let answers = claims.iter().map(|claim| format!("TASK.COMPLETE {queue} {} done RETAIN 0", claim.id));
+            worker.run_each(&answers.collect::<Vec<_>>());
+        }
+    }
+    assert_eq!(remembered(), (0, 0));
+    for queue in ["a", "b", "c", "d", "e"] {
+        worker.run(&format!("TASK.MPUSH {queue} 3 x x x"));
+        worker.run(&format!("TASK.CLAIM {queue} COUNT 2 SESSION"));
+    }
+    assert_eq!(remembered(), (5, 0));
+    server.run_all(&["RENAME a f", "COPY b g", "DEL c", "SET d x", "MOVE e 1"]);
+    assert_eq!(remembered(), (3, 0));
+    server.run("FLUSHDB");
+    assert_eq!(remembered(), (1, 0));
+    drop(worker);
+    eventually_eq(remembered, (0, 0));
+    let mut other = server.client();
+    other.run("SELECT 1");
+    eventually(|| other.run("TASK.INFO e").field("ready") == 3);
 }
 
 /// Many queues, many connections: each connection's end ends its own claims alone.
