@@ -1,6 +1,6 @@
 //! What the server tells of the commands: documentation, key specs, access.
 
-use crate::support::{Server, Value, array, bulk, int};
+use crate::support::{Server, Value, array, bulk, int, simple};
 
 const COMMANDS: [&str; 19] = [
     "push",
@@ -115,6 +115,9 @@ fn getkeys() {
     let keys = array(["jobs", "mail", "jobs"].map(bulk));
     assert_eq!(server.run("COMMAND GETKEYS TASK.MCLAIM 3 jobs mail jobs COUNT 3 BLOCK 0"), keys);
     assert!(server.run("COMMAND GETKEYS TASK.MCLAIM 3 jobs mail").is_error());
+    let flags = array(["RW", "access", "update"].map(simple));
+    let keys = server.run("COMMAND GETKEYSANDFLAGS TASK.MCLAIM 2 jobs mail");
+    assert_eq!(keys, array(["jobs", "mail"].map(|key| array([bulk(key), flags.clone()]))));
 }
 
 /// A producer needs only `%W~`: it can push and not claim; a reader `%R~`: it can look and change nothing.

@@ -303,6 +303,25 @@ fn a_pause_of_writes() {
     assert_eq!(master.crash_and_restart().digest(), digest);
 }
 
+/// A queue that expires in such a pause, whose connection is closed meanwhile, is not deleted before its end.
+#[test]
+fn a_queue_expires_in_a_pause() {
+    let master = Server::start();
+    let replica = Server::replica_of(&master);
+    let mut worker = session(&master, LONG_MS);
+    let id = worker.id();
+    let mut client = master.client();
+    client.send_all(&["PEXPIRE jobs 20", "CLIENT PAUSE 10000 WRITE"]);
+    assert_eq!((client.read(), client.read()), (int(1), ok()));
+    eventually(|| client.run("PTTL jobs") == int(-2));
+    assert_eq!(client.run(&format!("CLIENT KILL ID {id}")), int(1));
+    let offset = master.info("master_repl_offset");
+    // Longer than the turn or two that its end takes.
+    holds_for(50, || master.info("master_repl_offset") == offset);
+    client.run("CLIENT UNPAUSE");
+    eventually(|| master.run("DBSIZE") == int(0) && replica.run("DBSIZE") == int(0));
+}
+
 /// A thousand claims on one connection lapse at once, each to its place in line; one that claims and answers for ever leaves nothing.
 #[test]
 fn many_on_one_connection() {

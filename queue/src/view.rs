@@ -87,12 +87,12 @@ impl Queue {
     /// What the worker is given that has just claimed the task in `slot`.
     #[must_use]
     pub fn claim_view(&self, slot: Slot) -> ClaimView<'_> {
-        let task = self.tasks.at(slot);
+        let (task, claimed_at) = (self.tasks.at(slot), self.claimed_at(slot));
         ClaimView {
             id: self.id_of(slot),
             payload: &task.data,
             attempt: task.attempt,
-            lease: self.lease_end(slot, None, self.claimed_at(slot)).since(self.claimed_at(slot)),
+            lease: self.lease_end(slot, None, claimed_at).since(claimed_at),
             checkpoint: self.extra(task).rare().checkpoint.as_deref(),
         }
     }
