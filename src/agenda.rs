@@ -8,6 +8,7 @@ use crate::redis::command::{Access, Arg, CommandSpec, handler};
 use crate::redis::context::{Context, avoid_replica_traffic};
 use crate::redis::string::OwnedName;
 use crate::redis::timer::{self, Timer};
+use crate::sessions::{self, Sessions};
 use crate::transact::{Missing, now, transact};
 use crate::value::{QUEUE, QueueValue};
 use crate::waiters::{Client, Orphan};
@@ -74,6 +75,8 @@ pub(crate) struct Agenda {
     clients: BTreeMap<(u64, u64), Client>,
     /// Keys whose waiters for results must be told what became of their tasks.
     rechecks: Vec<(i32, Box<[u8]>)>,
+    /// Where connections have claims that last as long as they do.
+    pub(crate) sessions: Sessions,
     /// Claims that did not reach their clients.
     pub(crate) orphans: Vec<Orphan>,
     /// Queues loaded from an RDB, to be looked at when loading has ended.
@@ -198,7 +201,7 @@ impl Agenda {
 
     /// Milliseconds until there is something to do.
     fn wait_ms(&self, now: UnixMs, monotonic: u64) -> Option<u64> {
-        if !self.rechecks.is_empty() {
+        if self.sessions.is_due() || !self.rechecks.is_empty() {
             return Some(0);
         }
         let client = self.clients.first_key_value().map(|(&(at, _), _)| at.saturating_sub(monotonic));
@@ -266,6 +269,7 @@ pub(crate) fn arm() {
 pub(crate) fn flush(db: Option<i32>) {
     state::with(|state| {
         state.agenda.clear(db);
+        state.agenda.sessions.clear(db);
         state.agenda.rechecks.extend(state.waiters.keys_awaiting_ends(db));
         state.agenda.arm();
     });
@@ -275,6 +279,7 @@ pub(crate) fn flush(db: Option<i32>) {
 pub(crate) fn swap(a: i32, b: i32) {
     state::with(|state| {
         state.agenda.swap(a, b);
+        state.agenda.sessions.swap(a, b);
         for db in [a, b] {
             state.agenda.rechecks.extend(state.waiters.keys_awaiting_ends(Some(db)));
         }
@@ -320,6 +325,7 @@ pub(crate) fn note(context: &Context, name: &OwnedName, db: i32) {
         return;
     };
     if let Ok(Some(value)) = key.value() {
+        sessions::arrived(&value.queue, db, name.bytes());
         schedule(value, db, name.bytes());
     }
 }
@@ -355,6 +361,8 @@ fn tick(context: &Context) {
         waiters::recheck(context, db, &key);
     }
     waiters::unblock(&clients);
+    let end = Instant::now() + TICK_BUDGET;
+    sessions::end_those_over(context, || Instant::now() < end);
     if state::with(|state| state.agenda.is_master && !state.agenda.is_loading) {
         work(context);
     }

@@ -8,7 +8,7 @@ use crate::redis::string::{Argv, KeyName};
 use crate::transact::{notify, now, remember_ids_of};
 use crate::value::{QUEUE, QueueValue};
 use crate::waiters::{Client, may_end_a_wait, tell_end, unblock};
-use crate::{agenda, config, state};
+use crate::{agenda, config, sessions, state};
 use std::ffi::CStr;
 use taskqueue::{Effect, Event, Mismatch, Queue, effect};
 
@@ -83,6 +83,7 @@ fn apply_all(context: &Context, name: KeyName<'_>, packed: &[u8], served: &mut V
         Ok(())
     });
     remember_ids_of(&value.queue, now());
+    sessions::follow(&mut value.queue, db, name.bytes());
     // Also after a mismatch: what came before it is in the queue, and falls due.
     agenda::schedule(value, db, name.bytes());
     match new {

@@ -4,6 +4,7 @@ use crate::agenda;
 use crate::redis::context::Context;
 use crate::redis::event::{self, ServerEvent};
 use crate::redis::keyspace::{self, KeyEvent};
+use crate::sessions;
 
 /// Called once, when the module is loaded.
 pub(crate) fn subscribe(context: &Context) {
@@ -19,6 +20,7 @@ fn on_server_event(context: &Context, event: ServerEvent) {
         ServerEvent::LoadingEnded => agenda::loading_ended(context),
         ServerEvent::FlushStarted(db) => agenda::flush(db),
         ServerEvent::Swapped(a, b) => agenda::swap(a, b),
+        ServerEvent::ClientGone(client) => sessions::client_gone(client),
         ServerEvent::Cron => agenda::watch_clock(),
     }
 }

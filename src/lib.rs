@@ -11,6 +11,7 @@ mod config;
 mod events;
 mod redis;
 mod reply;
+mod sessions;
 mod state;
 mod transact;
 mod value;
@@ -25,6 +26,7 @@ const COMMANDS: &[CommandSpec] = &[
     commands::mpush::SPEC,
     commands::call::SPEC,
     commands::claim::SPEC,
+    commands::mclaim::SPEC,
     commands::extend::SPEC,
     commands::mextend::SPEC,
     commands::complete::SPEC,

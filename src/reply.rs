@@ -2,7 +2,7 @@
 
 use crate::redis::context::Context;
 use crate::redis::error::Error;
-use taskqueue::{ClaimView, State, TaskId, UnixMs};
+use taskqueue::{ClaimView, State, TaskId};
 
 impl Context {
     /// A task's id.
@@ -33,12 +33,12 @@ impl Context {
 }
 
 /// A claimed task, as `TASK.CLAIM` answers it: `[id, payload, attempt, lease-ms, checkpoint]`.
-pub(crate) fn claimed_task(context: &Context, task: &ClaimView<'_>, now: UnixMs) {
+pub(crate) fn claimed_task(context: &Context, task: &ClaimView<'_>) {
     context.array(5);
     context.id(task.id);
     context.bulk(task.payload);
     context.integer(i64::from(task.attempt));
-    context.integer(task.deadline.since(now).0.cast_signed());
+    context.integer(task.lease.0.cast_signed());
     context.bulk_or_null(task.checkpoint);
 }
 
@@ -81,10 +81,38 @@ pub(crate) fn outcomes(context: &Context, outcomes: &Outcomes) {
     }
 }
 
-/// What `TASK.MCOMPLETE … NEXT` answers before the claim, if it is that: `[outcomes, claim]`.
-pub(crate) fn before(context: &Context, before: Option<&Outcomes>) {
-    if let Some(before) = before {
-        context.array(2);
-        outcomes(context, before);
+/// What a claim's answer is a part of.
+#[derive(Clone, Copy)]
+pub(crate) enum Frame<'a> {
+    /// Nothing: it is the whole answer.
+    Bare,
+    /// Of `TASK.MCOMPLETE … NEXT`: `[outcomes, claim]`.
+    After(&'a Outcomes),
+    /// Of TASK.MCLAIM: `[queue, claim]`, or nil.
+    Of(&'a [u8]),
+}
+
+impl Frame<'_> {
+    /// What stands before the tasks.
+    pub(crate) fn open(self, context: &Context) {
+        match self {
+            Self::Bare => {}
+            Self::After(before) => {
+                context.array(2);
+                outcomes(context, before);
+            }
+            Self::Of(queue) => {
+                context.array(2);
+                context.bulk(queue);
+            }
+        }
+    }
+
+    /// The answer if there is no task.
+    pub(crate) fn nil(self, context: &Context) {
+        if let Self::After(_) = self {
+            self.open(context);
+        }
+        context.null_array();
     }
 }

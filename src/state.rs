@@ -1,4 +1,4 @@
-//! What the module keeps between commands beside the keys: who waits, and what falls due. On the main thread alone.
+//! What the module keeps between commands beside the keys: who waits, what falls due, and where connections have claims. On the main thread alone.
 
 use crate::agenda::Agenda;
 #[cfg(feature = "fault-injection")]
@@ -22,7 +22,8 @@ pub(crate) struct State {
 pub(crate) const SPEC: CommandSpec = CommandSpec {
     name: "task.state",
     handler: handler(|context, _| {
-        let counts = with(|state| [state.waiters.counts().as_slice(), &state.agenda.counts()].concat());
+        let counts =
+            with(|state| [state.waiters.counts().as_slice(), &state.agenda.counts(), &state.agenda.sessions.counts()].concat());
         context.array(2 * counts.len());
         for (name, count) in counts {
             context.bulk(name.as_bytes());

@@ -5,7 +5,7 @@ use crate::redis::error::Error;
 use crate::redis::string::KeyName;
 use crate::value::{QUEUE, QueueValue};
 use crate::waiters::Client;
-use crate::{agenda, apply, config, state, waiters};
+use crate::{agenda, apply, config, sessions, state, waiters};
 use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
 use taskqueue::{Defaults, Event, Journal, MadeId, Ms, Queue, Refusal, Txn, UnixMs};
@@ -117,6 +117,7 @@ fn run<R, N>(
     served.extend(waiters::tell_ends(&txn, db, name.bytes()));
     txn.drop_unkept();
     remember_ids_of(&value.queue, now);
+    sessions::follow(&mut value.queue, db, name.bytes());
     agenda::schedule(value, db, name.bytes());
     match new {
         Some(value) => key.set(value).map(drop)?,

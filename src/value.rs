@@ -7,7 +7,7 @@ use crate::redis::datatype::{DataType, Place, Value};
 use crate::redis::defrag::Defrag;
 use crate::redis::digest::Digest;
 use crate::redis::rdb::{RdbReader, RdbWriter};
-use crate::{apply, state};
+use crate::{apply, sessions, state};
 use std::cell::Cell;
 use taskqueue::{Block, Queue, Rounding, UnixMs, effect};
 
@@ -105,12 +105,13 @@ impl Value for QueueValue {
     }
 
     fn copy(&self) -> Box<Self> {
-        Self::new(self.queue.clone())
+        Self::new(self.queue.copied())
     }
 
     fn unlink(&self, place: Place<'_>) {
         self.alarm.set(UnixMs::NEVER);
         if let Some(name) = place.name {
+            sessions::left(&self.queue, place.db, name.bytes());
             agenda::forget(place.db, name.bytes());
         }
     }

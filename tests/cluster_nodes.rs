@@ -49,10 +49,13 @@ struct Moving<'a> {
     deadline: i64,
     worker: Client,
     reader: Client,
+    /// Holds a task of its own in a session.
+    session: Client,
 }
 
 const QUEUE: &str = "{moving}";
 const EMPTY: &str = "{moving}.empty";
+const HELD: &str = "{moving}.held";
 const DEADLINES: i64 = 1_000;
 
 impl<'a> Moving<'a> {
@@ -64,9 +67,12 @@ impl<'a> Moving<'a> {
         ]);
         let deadline = source.task(&format!("{QUEUE}.hand"), "hand", "deadline").int();
         pending(source, QUEUE, DEADLINES, 1_200);
+        source.run(&format!("TASK.PUSH {HELD} x ID held"));
+        let mut session = source.client();
+        assert_eq!(Claim::of(&session.run(&format!("TASK.CLAIM {HELD} SESSION LEASE 3000"))).id, "held");
         let worker = source.block(&format!("TASK.CLAIM {EMPTY} BLOCK 0"));
         let reader = source.block(&format!("TASK.RESULT {QUEUE}.hand hand BLOCK 0"));
-        Self { source, target, slot, deadline, worker, reader }
+        Self { source, target, slot, deadline, worker, reader, session }
     }
 
     /// The slot has moved: time went on in it, once, and nothing of it is left behind.
@@ -80,7 +86,13 @@ impl<'a> Moving<'a> {
         let mut worker = target.block(&format!("TASK.CLAIM {EMPTY} BLOCK 0"));
         target.run(&format!("TASK.PUSH {EMPTY} x ID a DELAY 20"));
         assert_eq!(Claim::of(&worker.read()).id, "a");
+        // No connection came with it: one lease from then, whatever becomes of the connection.
+        eventually_eq(|| target.task(HELD, "held", "session"), 0);
+        assert_eq!(target.state(HELD, "held"), "claimed");
+        assert!(target.task(HELD, "held", "deadline").int() <= now_ms() + 3_000);
+        drop(self.session);
         all_fell_due(target, QUEUE, DEADLINES);
+        eventually_eq(|| target.state(HELD, "held"), "ready");
         let hand = format!("{QUEUE}.hand");
         assert_eq!(target.task(&hand, "hand", "deadline"), self.deadline);
         let mut reader = target.block(&format!("TASK.RESULT {hand} hand BLOCK 0"));
@@ -116,12 +128,14 @@ fn queues_are_spread_and_found() {
 }
 
 /// A line for each command of the module, and one more for those that can wait.
-const LINES: [&str; 23] = [
+const LINES: [&str; 25] = [
     "TASK.PUSH queue x",
     "TASK.MPUSH queue 1 x",
     "TASK.CALL queue x BLOCK 1",
     "TASK.CLAIM queue",
     "TASK.CLAIM queue BLOCK 0",
+    "TASK.MCLAIM 1 queue",
+    "TASK.MCLAIM 1 queue BLOCK 0",
     "TASK.EXTEND queue a",
     "TASK.MEXTEND queue 1 a 1",
     "TASK.COMPLETE queue a x",
@@ -184,8 +198,13 @@ fn queues_of_two_slots_do_not_mix() {
     let other = other.expect("a queue on the same node");
     owner.run_all(&["TASK.PUSH jobs:0 x ID a"]);
     let script = "redis.call('TASK.PUSH', KEYS[1], 'x') redis.call('TASK.PUSH', KEYS[2], 'x')";
-    for line in [format!("RENAME jobs:0 {other}"), format!("COPY jobs:0 {other}"), format!("EVAL \"{script}\" 2 jobs:0 {other}")]
-    {
+    for line in [
+        format!("RENAME jobs:0 {other}"),
+        format!("COPY jobs:0 {other}"),
+        format!("EVAL \"{script}\" 2 jobs:0 {other}"),
+        format!("TASK.MCLAIM 2 jobs:0 {other}"),
+        format!("TASK.MCLAIM 2 {other} jobs:0 BLOCK 0"),
+    ] {
         owner.run(&line).assert_refused("CROSSSLOT", &[]);
     }
     let mut client = owner.client();
@@ -213,7 +232,7 @@ fn a_slot_is_migrated() {
     hurried.send(&format!("TASK.RESULT {hand} hand BLOCK 0"));
     source.wait_for_blocked(3);
     eventually_within(AGREEMENT, || total(source, QUEUE, "lapsed") > 0);
-    for key in [QUEUE, &hand] {
+    for key in [QUEUE, &hand, HELD] {
         assert_eq!(source.run(&format!("MIGRATE 127.0.0.1 {} {key} 0 5000", target.port())), "OK");
     }
     // Whoever waits for its result is not told that there is no such task.

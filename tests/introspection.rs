@@ -1,12 +1,13 @@
 //! What the server tells of the commands: documentation, key specs, access.
 
-use crate::support::{Server, Value, array, bulk, int};
+use crate::support::{Server, Value, array, bulk, int, simple};
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 19] = [
     "push",
     "mpush",
     "call",
     "claim",
+    "mclaim",
     "extend",
     "mextend",
     "complete",
@@ -37,8 +38,8 @@ fn docs() {
             assert!(!docs.field(field).is_nil() && !docs.field(field).text().is_empty(), "{command}: {field}");
         }
         let arguments = docs.field("arguments");
-        assert_eq!(arguments.at(0).field("name"), "queue", "{command}");
-        assert_eq!(arguments.at(0).field("type"), "key", "{command}");
+        let queue = arguments.at(usize::from(command == "mclaim"));
+        assert_eq!((queue.field("name"), queue.field("type")), (bulk("queue"), bulk("key")), "{command}");
     }
 }
 
@@ -66,7 +67,19 @@ fn docs_name_the_options() {
     }
 }
 
-/// COMMAND INFO has the key in second place, and says who writes.
+/// COMMAND DOCS names every option of a claim, also after NEXT.
+#[test]
+fn docs_name_the_options_of_claims() {
+    let server = Server::start();
+    for command in ["claim", "mclaim", "complete", "mcomplete", "fail", "release"] {
+        let docs = format!("{:?}", server.run(&format!("COMMAND DOCS task.{command}"))).to_uppercase();
+        for option in ["COUNT", "WORKER", "LEASE", "SESSION", "BLOCK"] {
+            assert!(docs.contains(&format!("\"{option}\"")), "{command}: no {option}");
+        }
+    }
+}
+
+/// COMMAND INFO has the key in second place, or a number of keys, and says who writes.
 #[test]
 fn info() {
     let server = Server::start();
@@ -74,11 +87,13 @@ fn info() {
         let reply = server.run(&format!("COMMAND INFO task.{command}"));
         let info = reply.at(0).items();
         assert!(info[1].int() < 0, "{command}: arity");
-        assert_eq!((info[3].int(), info[4].int(), info[5].int()), (1, 1, 1), "{command}: key");
+        let place = if command == "mclaim" { (0, 0, 0) } else { (1, 1, 1) };
+        assert_eq!((info[3].int(), info[4].int(), info[5].int()), place, "{command}: key");
         let has = |flag: &str| info[2].items().iter().any(|given| given == flag);
         let reads = READERS.contains(&command);
         assert_eq!((has("readonly"), has("write")), (reads, !reads), "{command}: {:?}", info[2]);
         assert_eq!(has("denyoom"), ["push", "mpush", "call"].contains(&command), "{command}");
+        assert_eq!(has("movablekeys"), command == "mclaim", "{command}");
         assert_eq!(info[8].items().len(), 1, "{command}: one key spec");
     }
 }
@@ -97,6 +112,12 @@ fn getkeys() {
     ] {
         assert_eq!(server.run(&format!("COMMAND GETKEYS {line}")), array([bulk("jobs")]), "{line}");
     }
+    let keys = array(["jobs", "mail", "jobs"].map(bulk));
+    assert_eq!(server.run("COMMAND GETKEYS TASK.MCLAIM 3 jobs mail jobs COUNT 3 BLOCK 0"), keys);
+    assert!(server.run("COMMAND GETKEYS TASK.MCLAIM 3 jobs mail").is_error());
+    let flags = array(["RW", "access", "update"].map(simple));
+    let keys = server.run("COMMAND GETKEYSANDFLAGS TASK.MCLAIM 2 jobs mail");
+    assert_eq!(keys, array(["jobs", "mail"].map(|key| array([bulk(key), flags.clone()]))));
 }
 
 /// A producer needs only `%W~`: it can push and not claim; a reader `%R~`: it can look and change nothing.
@@ -127,6 +148,7 @@ fn access() {
         ("INFO jobs", false, true),
         ("LIST jobs ready 0", false, true),
         ("CLAIM jobs", false, false),
+        ("MCLAIM 1 jobs", false, false),
         ("EXTEND jobs a", false, false),
         ("RELEASE jobs a", false, false),
         ("CANCEL jobs a", false, false),

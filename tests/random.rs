@@ -41,6 +41,9 @@ fn step(dice: &mut Dice) -> String {
                 "TASK.INFO jobs",
                 r#"EVAL "return redis.call('TASK.CLAIM', KEYS[1], 'LEASE', 3)" 1 jobs"#,
                 "TASK.CLAIM jobs BLOCK 2 LEASE 4",
+                "TASK.MCLAIM 2 mails jobs COUNT 2 LEASE 4",
+                "TASK.CLAIM jobs SESSION LEASE 4",
+                "TASK.MCLAIM 2 jobs mails SESSION COUNT 3 LEASE 4",
             ])
             .to_owned(),
     }
@@ -75,11 +78,16 @@ fn walk(mut dice: Dice) {
     let mut client = master.client();
     for n in 0..STEPS {
         let line = step(&mut dice);
+        // Its sessions end.
+        if dice.roll(100) == 0 {
+            client = master.client();
+        }
         if let Value::Error(message) = client.run(&line) {
             let known = ["NOTASK", "CANCELED", "STALE", "NOTCLAIMED", "ERR no such key"];
             assert!(known.iter().any(|code| message.starts_with(code)), "step {n}, {line}: {message}");
         }
     }
+    drop(client);
     settle(&master);
     eventually(|| replica.digest() == master.digest());
     let before = dumps(&master);

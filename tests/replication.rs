@@ -201,8 +201,15 @@ fn what_came_before_a_mismatch_falls_due() {
     let target = Server::builder().module_args(&["task.apply-from-clients", "yes"]).start();
     target.run("TASK.PUSH jobs x ID a");
     let now = UnixMs(now_ms().unsigned_abs());
-    let claim =
-        Change::Claimed { attempt: 1, worker: "w", lease: Ms(200), at: now, deadline: now.after(Ms(200)), timeout_at: None };
+    let claim = Change::Claimed {
+        attempt: 1,
+        worker: "w",
+        lease: Ms(200),
+        at: now,
+        deadline: now.after(Ms(200)),
+        timeout_at: None,
+        session: false,
+    };
     let mut packed = Packed::default();
     packed.push(&Effect::Changed(TaskId::Named("a"), claim));
     packed.push(&Effect::Changed(TaskId::Named("unknown"), Change::Dropped));

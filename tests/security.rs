@@ -3,11 +3,12 @@
 use crate::support::{Client, Server};
 
 /// The commands a user is tried with, each on a queue inside and one outside of its pattern.
-const ATTEMPTS: [&str; 18] = [
+const ATTEMPTS: [&str; 19] = [
     "TASK.PUSH QUEUE x",
     "TASK.MPUSH QUEUE 1 x",
     "TASK.CALL QUEUE x BLOCK 1",
     "TASK.CLAIM QUEUE",
+    "TASK.MCLAIM 1 QUEUE",
     "TASK.EXTEND QUEUE a",
     "TASK.MEXTEND QUEUE 1 a 1",
     "TASK.COMPLETE QUEUE a done",
@@ -48,7 +49,7 @@ fn the_recipe_gives_these_rights() {
     for (user, may) in [
         ("producer", "PUSH MPUSH"),
         ("client", "PUSH MPUSH CALL RESULT GATHER CANCEL"),
-        ("worker", "CLAIM EXTEND MEXTEND COMPLETE MCOMPLETE FAIL RELEASE"),
+        ("worker", "CLAIM MCLAIM EXTEND MEXTEND COMPLETE MCOMPLETE FAIL RELEASE"),
         ("observer", "GET INFO LIST RESULT GATHER"),
         ("operator", "GET INFO LIST RESULT GATHER CANCEL RETRY FORGET"),
     ] {

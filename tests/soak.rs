@@ -98,8 +98,13 @@ fn push_line(dice: &mut Dice, queue: &str) -> String {
 fn work(client: &mut Client, dice: &mut Dice, _: u16) -> usize {
     let queue = queue(dice);
     let block = if dice.roll(3) == 0 { String::new() } else { format!("BLOCK {}", 1 + dice.roll(200)) };
-    let line =
-        format!("TASK.CLAIM {queue} COUNT {} WORKER w{} LEASE {} {block}", 1 + dice.roll(30), dice.roll(200), 5 + dice.roll(400));
+    let session = if dice.roll(6) == 0 { "SESSION" } else { "" };
+    let line = format!(
+        "TASK.CLAIM {queue} COUNT {} WORKER w{} LEASE {} {session} {block}",
+        1 + dice.roll(30),
+        dice.roll(200),
+        5 + dice.roll(400)
+    );
     let reply = client.run(&line);
     expected(&line, &reply);
     if reply.is_nil() || reply.is_error() {
@@ -197,7 +202,7 @@ fn vanish(client: &mut Client, dice: &mut Dice, port: u16) -> usize {
     let id = waiting.id();
     let line = match dice.roll(3) {
         0 => format!("TASK.RESULT {} task-{} BLOCK 0", queue(dice), dice.roll(NAMES)),
-        1 => format!("TASK.CLAIM {} COUNT 3 BLOCK 0 LEASE 300", queue(dice)),
+        1 => format!("TASK.CLAIM {} COUNT 3 SESSION BLOCK 0 LEASE 300", queue(dice)),
         _ => format!("TASK.CLAIM {} BLOCK {} LEASE 300", queue(dice), dice.roll(1_000)),
     };
     waiting.send(&line);

@@ -17,6 +17,10 @@
 //! | WATCH that is touched by a read or a refused command | `key_commands::watch` |
 //! | a key of another type | `key_commands::wrong_type`, `waiting_for_results::is_woken_when_the_queue_is_replaced` |
 //! | blocking in MULTI, in scripts and in functions | `waiting_for_tasks::does_not_wait_in_transactions_and_scripts` |
+//! | clients that vanish in a pause of writes, in a transaction, or in the turn of their reply, and hold claims | `sessions::a_pause_of_writes`, `ends_with_its_connection`, `a_dying_waiter_uses_up_no_try` |
+//! | client ids that come again after a restart | `sessions::a_restart_leaves_one_lease` |
+//! | client ids of scripts, which are no clients' | `sessions::is_refused_where_there_is_no_connection` |
+//! | keys that Redis 7.0 does not find in a cluster | `cluster_nodes::every_command_is_redirected` |
 //! | waiting clients that vanish | `waiting_for_tasks::a_killed_waiter_is_passed_over`, `a_task_given_to_a_dying_waiter_is_not_lost` |
 //! | all of them together, for minutes | `soak` |
 

@@ -112,7 +112,7 @@ fn populated() -> Queue {
         op::push(&mut txn, &push, MadeId(0)).expect("a task is pushed");
     }
     for _ in 0..4 {
-        op::claim(&mut txn, &Claim { worker: "w", lease: None }, &settings).expect("a task is claimed");
+        op::claim(&mut txn, &Claim { worker: "w", lease: None, session: None }, &settings).expect("a task is claimed");
     }
     op::complete(&mut txn, TaskId::Named("a"), None, b"result", None, &settings).expect("a is completed");
     op::fail(&mut txn, TaskId::Named("b"), None, b"error", Next::Dead, 0, &settings).expect("b is failed");

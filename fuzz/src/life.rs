@@ -3,7 +3,7 @@
 use crate::bytes::Bytes;
 use taskqueue::effect::unpack;
 use taskqueue::op::{self, Claim, Completion, Delay, Next, Push, PushOutcome};
-use taskqueue::{Cursor, Defaults, Journal, MadeId, Ms, Queue, Rounding, State, TaskId, Txn, UnixMs};
+use taskqueue::{Connection, Cursor, Defaults, Journal, MadeId, Ms, Queue, Rounding, State, TaskId, Txn, UnixMs};
 
 /// Steps of one input: what comes after is not looked at.
 const STEPS_MAX: usize = 200;
@@ -89,7 +89,8 @@ impl Life {
             0..4 => self.push(bytes),
             4..8 => {
                 let worker = ["w", "x", "y", "z"][usize::from(bytes.byte() % 4)];
-                let claim = Claim { worker, lease: bytes.option(Bytes::ms) };
+                let session = bytes.option(|bytes| Connection(1 + u64::from(bytes.byte() % 3)));
+                let claim = Claim { worker, lease: bytes.option(Bytes::ms), session };
                 self.transact(|txn| op::claim(txn, &claim, &settings));
             }
             8 => {
@@ -131,9 +132,10 @@ impl Life {
             }
             16 => {
                 let count = usize::from(bytes.byte() % 4);
-                match bytes.byte() % 3 {
+                match bytes.byte() % 4 {
                     0 => self.transact(|txn| op::cancel_all(txn, count, &settings)),
                     1 => self.transact(|txn| op::forget_all(txn, count)),
+                    2 => self.close(Connection(1 + u64::from(bytes.byte() % 3)), count),
                     _ => self.transact(|txn| op::retry_all(txn, count)),
                 };
             }
@@ -149,6 +151,15 @@ impl Life {
             22 => self.look(bytes),
             _ => read_names(bytes),
         }
+    }
+
+    /// A connection is closed, which is no fact that replicas hear of. Answers 0.
+    fn close(&mut self, connection: Connection, count: usize) -> usize {
+        let is_left = self.master.close_session(connection, count);
+        self.master.check().expect("the queue is sound");
+        assert_eq!(is_left, self.master.has_session(connection));
+        assert_eq!(self.master.snapshot(), self.snapshot);
+        0
     }
 
     fn push(&mut self, bytes: &mut Bytes<'_>) {

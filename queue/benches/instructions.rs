@@ -45,7 +45,7 @@ impl Bench {
 
     #[inline(never)]
     fn claim(&mut self, lease: Ms) -> Slot {
-        let claim = Claim { worker: "worker-1", lease: Some(lease) };
+        let claim = Claim { worker: "worker-1", lease: Some(lease), session: None };
         self.transact(|txn, settings| op::claim(txn, &claim, settings)).unwrap()
     }
 
@@ -144,7 +144,9 @@ fn main() {
 fn fill(bench: &mut Bench, beside: usize) {
     for _ in 0..beside {
         bench.transact(|txn, _| op::push(txn, &task(Ms(0)), MadeId::default())).unwrap();
-        bench.transact(|txn, settings| op::claim(txn, &Claim { worker: "worker-2", lease: Some(LONG) }, settings)).unwrap();
+        bench
+            .transact(|txn, settings| op::claim(txn, &Claim { worker: "worker-2", lease: Some(LONG), session: None }, settings))
+            .unwrap();
         bench.transact(|txn, _| op::push(txn, &task(LONG), MadeId::default())).unwrap();
     }
     for _ in 0..beside {

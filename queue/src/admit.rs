@@ -33,8 +33,8 @@ impl Queue {
         let ended_badly = matches!(state, State::Failed | State::Canceled | State::Expired);
         valid(match *change {
             Change::Ripened { order, .. } => state == State::Scheduled && self.is_new_place(order),
-            Change::Claimed { attempt, at, .. } => {
-                state == State::Ready && attempt == task.attempt.saturating_add(1) && comes(Some(at))
+            Change::Claimed { attempt, lease, at, .. } => {
+                state == State::Ready && attempt == task.attempt.saturating_add(1) && lease <= Ms::MAX && comes(Some(at))
             }
             Change::Extended { .. } | Change::Lapsed { .. } | Change::Failed { lapsed: true, .. } => state == State::Claimed,
             Change::Requeued { order, .. } => is_answerable && self.is_new_place(order),
@@ -48,6 +48,7 @@ impl Queue {
             Change::Revived { order, .. } => (ended_badly || state == State::Scheduled) && self.is_new_place(order),
             Change::Renewed { at, order } => ended_badly && self.is_new(at, &order),
             Change::Dropped => state.is_terminal(),
+            Change::Bounded { .. } => self.session(slot).is_some(),
         })
     }
 
@@ -78,7 +79,7 @@ impl Queue {
                 && image.worker.is_some() == was_claimed
                 && extra.uncounted <= image.attempt
                 && (extra.ttl_at.is_none() || may_have_ttl)
-                && ((extra.claimed_at, extra.timeout_at) == (None, None) || image.state == State::Claimed)
+                && ((extra.claimed_at, extra.timeout_at, extra.session) == (None, None, false) || image.state == State::Claimed)
                 && [extra.created, extra.ttl_at, extra.claimed_at].into_iter().all(comes)
                 && image.attempt <= ATTEMPT_MAX
                 && image.worker.is_none_or(|(_, lease)| lease <= Ms::MAX)

@@ -13,6 +13,7 @@ use crate::index::segments::{Segments, Slot};
 use crate::index::workers::Worker;
 use crate::options::{Options, Start};
 use crate::queue::Queue;
+use crate::session::Connection;
 use crate::state::{LastClaim, State};
 use crate::task::{Extra, NO_EXTRA, Rare, Status, Task};
 use crate::time::{MaybeMs, Ms, UnixMs};
@@ -70,7 +71,7 @@ impl Queue {
                 self.leave(slot);
                 self.enter_ready(slot, order, at);
             }
-            Change::Claimed { attempt, worker, lease, at, deadline, timeout_at } => {
+            Change::Claimed { attempt, worker, lease, at, deadline, timeout_at, session } => {
                 self.waits.record(at.since(self.tasks.at(slot).at));
                 self.leave(slot);
                 if !sabotaged!(TtlOutlivesClaim) {
@@ -82,6 +83,7 @@ impl Queue {
                 task.attempt = attempt;
                 task.set_last_claim(LastClaim::Open);
                 self.enter(slot, State::Claimed, deadline);
+                self.set_session(slot, session.then_some(Connection::UNKNOWN));
                 count(&mut self.head.totals.claimed);
             }
             Change::Extended { deadline, checkpoint } => {
@@ -169,6 +171,10 @@ impl Queue {
                 count(&mut self.head.totals.pushed);
             }
             Change::Dropped => return self.drop_task(slot),
+            Change::Bounded { deadline } => {
+                self.set_session(slot, None);
+                self.extend(slot, deadline);
+            }
         }
         self.tidy_extra(slot);
     }
@@ -207,6 +213,7 @@ impl Queue {
         self.set_error(slot, image.error);
         self.set_checkpoint(slot, image.checkpoint);
         self.set_ttl(slot, image.ttl_at);
+        self.set_session(slot, image.session.then_some(Connection::UNKNOWN));
     }
 
     /// Adds a task in no state's index yet.
@@ -307,8 +314,11 @@ impl Queue {
         }
     }
 
-    /// Takes the task out of the index of its state, and its claim's times off it.
+    /// Takes the task out of the index of its state, and its claim's times and session off it.
     fn leave(&mut self, slot: Slot) {
+        if !self.sessions.is_empty() {
+            self.set_session(slot, None);
+        }
         match self.tasks.at(slot).state() {
             State::Waiting => {}
             State::Ready => self.ready.remove(&mut self.tasks, slot),
@@ -404,7 +414,7 @@ impl Queue {
     }
 
     /// Changes what few tasks have. A task that has nothing of it gets it only if `adds`.
-    fn change_rare(&mut self, slot: Slot, adds: bool, change: impl FnOnce(&mut Rare)) {
+    pub(crate) fn change_rare(&mut self, slot: Slot, adds: bool, change: impl FnOnce(&mut Rare)) {
         if adds || self.extra(self.tasks.at(slot)).rare.is_some() {
             let extra = self.extra_mut(slot);
             let before = extra.owned();

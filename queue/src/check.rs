@@ -28,6 +28,7 @@ impl Queue {
         }
         self.ids.check(&self.tasks)?;
         self.check_ttls(&slots)?;
+        self.sessions.check(slots.iter().filter_map(|&slot| Some((self.session(slot)?, self.tasks.at(slot).order, slot))))?;
         self.check_sums(&slots)
     }
 

@@ -51,7 +51,7 @@ mod tests {
             let push = Push { payload: b"payload", id, renew: false, priority: 0, delay, ttl: None, options: Options::default() };
             op::push(&mut txn, &push, MadeId::default()).unwrap();
         }
-        let claim = op::Claim { worker: "w", lease: None };
+        let claim = op::Claim { worker: "w", lease: None, session: None };
         let slot = op::claim(&mut txn, &claim, &Defaults::default()).unwrap();
         let id = txn.queue().id(slot).to_string();
         let id = TaskId::parse(id.as_bytes()).unwrap();

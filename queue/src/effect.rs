@@ -77,7 +77,7 @@ pub enum Change<'a> {
         /// When.
         at: UnixMs,
     },
-    /// A worker holds it, as its `attempt`-th claim, until `deadline`.
+    /// A worker holds it, as its `attempt`-th claim, until `deadline`; with `session`, as long as its connection is open.
     Claimed {
         /// The claim's number.
         attempt: u32,
@@ -87,10 +87,12 @@ pub enum Change<'a> {
         lease: Ms,
         /// When.
         at: UnixMs,
-        /// When the claim lapses.
+        /// When the claim lapses; of a session its timeout, or never.
         deadline: UnixMs,
         /// When it lapses however often it is extended.
         timeout_at: Option<UnixMs>,
+        /// It is a session's.
+        session: bool,
     },
     /// The worker holds it until `deadline`.
     Extended {
@@ -188,6 +190,11 @@ pub enum Change<'a> {
     },
     /// It left the queue.
     Dropped,
+    /// The connection of a session's claim is not known to the master: from now on it is a claim like others.
+    Bounded {
+        /// When the claim lapses.
+        deadline: UnixMs,
+    },
 }
 
 /// The numbers of a queue that its tasks do not tell.
@@ -276,6 +283,8 @@ pub struct ExtraImage<'a> {
     /// What its worker wanted kept.
     #[serde(borrow, with = "serde_bytes")]
     pub checkpoint: Option<&'a [u8]>,
+    /// Its claim is a session's.
+    pub session: bool,
 }
 
 /// A change of state as the outside hears of it. Named like the notifications, without `task.`.
@@ -313,7 +322,7 @@ impl Change<'_> {
         match self {
             Self::Ripened { .. } | Self::Revived { .. } => Event::Ready,
             Self::Claimed { .. } => Event::Claim,
-            Self::Extended { .. } => Event::Extend,
+            Self::Extended { .. } | Self::Bounded { .. } => Event::Extend,
             Self::Completed { .. } => Event::Complete,
             Self::BackedOff { .. } | Self::Requeued { .. } => Event::Retry,
             Self::Failed { .. } => Event::Fail,

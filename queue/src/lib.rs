@@ -15,7 +15,7 @@
 //!     options: Default::default(),
 //! };
 //! op::push(&mut txn, &task, MadeId::default())?;
-//! let slot = op::claim(&mut txn, &Claim { worker: "w1", lease: None }, &settings).expect("a task is ready");
+//! let slot = op::claim(&mut txn, &Claim { worker: "w1", lease: None, session: None }, &settings).expect("a task is ready");
 //! assert_eq!(txn.queue().view(slot, &settings).id.to_string(), "1700000000000-0");
 //!
 //! // A replica that applies the packed effects holds the same queue.
@@ -47,6 +47,7 @@ mod index;
 mod list;
 mod options;
 mod queue;
+mod session;
 mod snapshot;
 mod state;
 mod task;
@@ -64,6 +65,7 @@ pub use index::segments::Slot;
 pub use list::{Cursor, Page};
 pub use options::{Defaults, Options, Start};
 pub use queue::Queue;
+pub use session::Connection;
 pub use state::{LastClaim, State};
 pub use time::{Ms, Retention, UnixMs};
 pub use times::Percentiles;

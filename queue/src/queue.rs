@@ -9,6 +9,7 @@ use crate::index::option_sets::OptionSets;
 use crate::index::ready::Ready;
 use crate::index::segments::{Segments, Slot};
 use crate::index::workers::Workers;
+use crate::session::Sessions;
 use crate::state::State;
 use crate::task::{Extra, NO_EXTRA, Task};
 use crate::time::{Ms, UnixMs};
@@ -20,7 +21,7 @@ pub(crate) const TASKS_MAX: usize = u32::MAX as usize;
 
 /// A queue of tasks: the value of one key.
 ///
-/// Each task is in the index of its state, and in `ids`; in `ttls` while its TTL runs.
+/// Each task is in the index of its state, and in `ids`; in `ttls` while its TTL runs, in `sessions` while a session claims it.
 #[derive(Clone, Debug)]
 pub struct Queue {
     pub(crate) tasks: Segments<Task>,
@@ -37,6 +38,8 @@ pub struct Queue {
     pub(crate) finished: [Deadlines; 4],
     /// Never claimed tasks with a TTL, by its end.
     pub(crate) ttls: BTreeSet<(UnixMs, Slot)>,
+    /// Claims of sessions.
+    pub(crate) sessions: Sessions,
     pub(crate) head: Head,
     /// How long tasks were ready before they were claimed.
     pub(crate) waits: Times,
@@ -63,6 +66,7 @@ impl Default for Queue {
             leases: Deadlines::default(),
             finished: Default::default(),
             ttls: BTreeSet::new(),
+            sessions: Sessions::default(),
             head: Head::default(),
             waits: Times::default(),
             runs: Times::default(),
@@ -134,8 +138,8 @@ impl Queue {
 
     /// An instant before which nothing falls due: when to look at the queue next.
     #[must_use]
-    pub const fn soonest(&self) -> UnixMs {
-        self.soonest
+    pub fn soonest(&self) -> UnixMs {
+        if self.sessions.is_due() { UnixMs(0) } else { self.soonest }
     }
 
     /// The task of that id.
@@ -168,6 +172,7 @@ impl Queue {
             + self.ready.bytes(rounding)
             + deadlines.sum::<usize>()
             + rounding.tree::<(UnixMs, Slot)>(self.ttls.len())
+            + self.sessions.bytes(rounding)
             + self.waits.bytes(rounding)
             + self.runs.bytes(rounding)
             + self.owned.bytes(rounding)

@@ -66,11 +66,17 @@ mod switch {
         CanceledDroppedEarly,
         /// A made id goes back with the clock.
         IdsFollowTheClock,
+        /// A session's claim lapses when its lease ends.
+        SessionLapses,
+        /// A session's claim does not lapse when its connection is closed.
+        SessionOutlivesConnection,
+        /// A session's claim whose connection is not known has no end.
+        SessionNotBounded,
     }
 
     impl Mutation {
         /// All of them.
-        pub const ALL: [Self; 19] = [
+        pub const ALL: [Self; 22] = [
             Self::FencingSkipped,
             Self::RepeatNotRecognised,
             Self::ResultRepublished,
@@ -90,6 +96,9 @@ mod switch {
             Self::CompletedRevived,
             Self::CanceledDroppedEarly,
             Self::IdsFollowTheClock,
+            Self::SessionLapses,
+            Self::SessionOutlivesConnection,
+            Self::SessionNotBounded,
         ];
     }
 

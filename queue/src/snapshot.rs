@@ -55,6 +55,7 @@ impl Queue {
             timeout_at: extra.rare().timeout_at,
             error: extra.rare().error.as_deref(),
             checkpoint: extra.rare().checkpoint.as_deref(),
+            session: extra.rare().session.is_some(),
         };
         Image {
             id: self.id_of(slot),

@@ -5,6 +5,7 @@ use crate::index::counted::Number;
 use crate::index::segments::Slot;
 use crate::index::workers::Worker;
 use crate::options::Options;
+use crate::session::Connection;
 use crate::state::{LastClaim, State};
 use crate::time::{MaybeMs, UnixMs};
 use std::mem;
@@ -17,7 +18,7 @@ use std::mem;
 /// | --- | --- | --- |
 /// | scheduled | when it becomes ready | – |
 /// | ready | since when it is ready | its place in line |
-/// | claimed | when the claim lapses | its place in line |
+/// | claimed | when the claim lapses; a session's with no timeout: never | its place in line |
 /// | terminal | when it is dropped | when it finished, Unix ms |
 #[derive(Clone, Debug)]
 pub(crate) struct Task {
@@ -136,6 +137,8 @@ pub(crate) struct Rare {
     pub(crate) worker: Option<Box<Worker>>,
     /// What it sets for itself, if the table of options was full.
     pub(crate) options: Option<Box<Options>>,
+    /// The connection that its claim is a session of.
+    pub(crate) session: Option<Connection>,
 }
 
 /// What a task without [`Extra`] has.
@@ -150,7 +153,7 @@ pub(crate) static NO_EXTRA: Extra = Extra {
 };
 
 /// What a task without [`Rare`] has.
-static NOTHING_RARE: Rare = Rare { timeout_at: None, error: None, checkpoint: None, worker: None, options: None };
+static NOTHING_RARE: Rare = Rare { timeout_at: None, error: None, checkpoint: None, worker: None, options: None, session: None };
 
 impl Extra {
     pub(crate) fn is_empty(&self) -> bool {

@@ -3,6 +3,7 @@
 use crate::effect::{Change, Effect, Event, Packed, Pushed};
 use crate::index::segments::Slot;
 use crate::queue::Queue;
+use crate::session::Connection;
 use crate::state::State;
 use crate::time::UnixMs;
 
@@ -87,6 +88,11 @@ impl<'q> Txn<'q> {
         }
         self.journal.events.push((Event::Push, slot));
         slot
+    }
+
+    /// The claim that was just recorded is this connection's. Only this server knows, so it is not recorded.
+    pub(crate) fn attach(&mut self, slot: Slot, connection: Connection) {
+        self.queue.set_session(slot, Some(connection));
     }
 
     /// The next place at the end of the line.

@@ -26,6 +26,7 @@ pub struct TaskView<'a> {
     pub ready_at: Option<UnixMs>,
     pub claimed_at: Option<UnixMs>,
     pub deadline: Option<UnixMs>,
+    pub session: bool,
     pub finished: Option<UnixMs>,
     pub drop_at: Option<UnixMs>,
     pub expire_at: Option<UnixMs>,
@@ -39,15 +40,16 @@ pub struct ClaimView<'a> {
     pub id: TaskId<'a>,
     pub payload: &'a [u8],
     pub attempt: u32,
-    pub deadline: UnixMs,
+    /// How long it lasts unless extended; in a session, how long it would.
+    pub lease: Ms,
     pub checkpoint: Option<&'a [u8]>,
 }
 
 impl TaskView<'_> {
-    /// The instant that orders the tasks of its state: due, ready since, end of the claim, or finished.
+    /// The instant that orders the tasks of its state: due, ready since, end of the claim, or finished. None of a claim that has no end.
     #[must_use]
-    pub fn instant(&self) -> UnixMs {
-        self.deadline.or(self.ready_at).or(self.finished).unwrap_or(self.created)
+    pub fn instant(&self) -> Option<UnixMs> {
+        self.deadline.or(self.ready_at).or(self.finished)
     }
 }
 
@@ -73,7 +75,8 @@ impl Queue {
             created: self.created(slot),
             ready_at: at_if(matches!(state, State::Scheduled | State::Ready)),
             claimed_at: (state == State::Claimed).then(|| self.claimed_at(slot)),
-            deadline: at_if(state == State::Claimed),
+            deadline: at_if(state == State::Claimed).filter(|&at| at != UnixMs::NEVER),
+            session: extra.rare().session.is_some(),
             finished: state.is_terminal().then_some(UnixMs(task.order)),
             drop_at: at_if(state.is_terminal()).filter(|&at| at != UnixMs::NEVER),
             expire_at: extra.ttl_at.get(),
@@ -81,15 +84,15 @@ impl Queue {
         }
     }
 
-    /// What the worker is given that has claimed the task in `slot`.
+    /// What the worker is given that has just claimed the task in `slot`.
     #[must_use]
     pub fn claim_view(&self, slot: Slot) -> ClaimView<'_> {
-        let task = self.tasks.at(slot);
+        let (task, claimed_at) = (self.tasks.at(slot), self.claimed_at(slot));
         ClaimView {
             id: self.id_of(slot),
             payload: &task.data,
             attempt: task.attempt,
-            deadline: task.at,
+            lease: self.lease_end(slot, None, claimed_at).since(claimed_at),
             checkpoint: self.extra(task).rare().checkpoint.as_deref(),
         }
     }
@@ -159,6 +162,13 @@ impl Queue {
     /// When the claim of a claimed task lapses.
     pub(crate) fn deadline(&self, slot: Slot) -> UnixMs {
         self.tasks.at(slot).at
+    }
+
+    /// When a lease ends that begins now, `lease` or the claim's: not after its timeout.
+    pub(crate) fn lease_end(&self, slot: Slot, lease: Option<Ms>, now: UnixMs) -> UnixMs {
+        let lease = lease.or(self.claim_lease(slot)).unwrap_or_default();
+        let timeout_at = self.timeout_at(slot).filter(|_| !sabotaged!(TimeoutOutlived));
+        timeout_at.into_iter().fold(now.after(lease), Ord::min)
     }
 
     pub(crate) fn timeout_at(&self, slot: Slot) -> Option<UnixMs> {

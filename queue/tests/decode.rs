@@ -34,7 +34,7 @@ fn lives_on(mut queue: Queue) -> Result<(), TestCaseError> {
     let spec = PushSpec { payload: vec![1], priority: 3, delay: DelaySpec::For(0), ttl: None, options: Options::default() };
     let mut commands = vec![Command::Push { task: spec, id: None, renew: false, floor: MadeId(0) }, Command::RetryAll(2)];
     for _ in 0..6 {
-        commands.push(Command::Claim { worker: "w".to_owned(), lease: None });
+        commands.push(Command::Claim { worker: "w".to_owned(), lease: None, session: None });
     }
     for slot in queue.list(State::Claimed, taskqueue::Cursor::Zero, 10).slots {
         let id = queue.id(slot).to_string();
@@ -124,16 +124,17 @@ fn order() -> impl Strategy<Value = Order<'static>> {
 }
 
 fn change() -> impl Strategy<Value = Change<'static>> {
-    let claimed = (0..4_u32, number(), instant(), instant(), prop::option::of(instant()));
+    let claimed = (0..4_u32, number(), instant(), instant(), prop::option::of(instant()), any::<bool>());
     prop_oneof![
         (number(), instant()).prop_map(|(order, at)| Change::Ripened { order, at }),
-        claimed.prop_map(|(attempt, lease, at, deadline, timeout_at)| Change::Claimed {
+        claimed.prop_map(|(attempt, lease, at, deadline, timeout_at, session)| Change::Claimed {
             attempt,
             worker: "w",
             lease: Ms(lease),
             at,
             deadline,
-            timeout_at
+            timeout_at,
+            session,
         }),
         (instant(), any::<bool>())
             .prop_map(|(deadline, keep)| Change::Extended { deadline, checkpoint: keep.then_some(b"checkpoint") }),
@@ -154,6 +155,7 @@ fn change() -> impl Strategy<Value = Change<'static>> {
         (number(), instant()).prop_map(|(order, at)| Change::Revived { order, at }),
         (instant(), order()).prop_map(|(at, order)| Change::Renewed { at, order }),
         Just(Change::Dropped),
+        instant().prop_map(|deadline| Change::Bounded { deadline }),
     ]
 }
 
@@ -165,11 +167,12 @@ fn image() -> impl Strategy<Value = Image<'static>> {
     let rare = || prop::option::weighted(0.2, instant());
     let extra = (
         (prop::option::weighted(0.7, instant()), options(), rare(), prop_oneof![Just(0), 0..3_u32, Just(u32::MAX)]),
-        (rare(), rare(), text(), text()),
+        (rare(), rare(), text(), text(), prop::bool::weighted(0.2)),
     );
-    let extra = extra.prop_map(|((created, options, ttl_at, uncounted), (claimed_at, timeout_at, error, checkpoint))| {
-        ExtraImage { created, options, ttl_at, uncounted, claimed_at, timeout_at, error, checkpoint }
-    });
+    let extra =
+        extra.prop_map(|((created, options, ttl_at, uncounted), (claimed_at, timeout_at, error, checkpoint, session))| {
+            ExtraImage { created, options, ttl_at, uncounted, claimed_at, timeout_at, error, checkpoint, session }
+        });
     let worker = (any::<bool>(), number());
     (id(), status, instant(), number(), worker, prop::option::of(extra)).prop_map(|(id, status, at, order, worker, extra)| {
         let (state, last_claim, attempt, priority) = status;
@@ -280,7 +283,12 @@ fn effects_of_another_history_are_told_apart() {
     assert_eq!(refused(queue, &Effect::Changed(TaskId::Named("b"), Change::Dropped)), Mismatch::UnknownTask);
     assert_eq!(refused(queue, &Effect::Changed(a, Change::Dropped)), Mismatch::Invalid);
     assert_eq!(refused(queue, &Effect::Changed(a, Change::Lapsed { at: START })), Mismatch::Invalid);
+    assert_eq!(refused(queue, &Effect::Changed(a, Change::Bounded { deadline: START })), Mismatch::Invalid);
     assert_eq!(refused(queue, &Effect::Restarted(Head::default())), Mismatch::Invalid);
+    let lease = Ms(Ms::MAX.0 + 1);
+    let claimed =
+        Change::Claimed { attempt: 1, worker: "w", lease, at: START, deadline: START, timeout_at: None, session: false };
+    assert_eq!(refused(queue, &Effect::Changed(a, claimed)), Mismatch::Invalid, "no snapshot of it would load");
     let Effect::Pushed(push) = push else { panic!("{push:?}") };
     let order = Order { start: Start::Ready { order: 2 }, ..push.order };
     let made = |id| Effect::Pushed(Pushed { id: TaskId::Made(MadeId(id)), made: true, order, ..push });
@@ -327,6 +335,7 @@ fn impossible_tasks_are_refused() {
         Image { extra: Some(ExtraImage { ttl_at: Some(START), ..ExtraImage::default() }), ..ready },
         Image { extra: Some(ExtraImage { timeout_at: Some(START), ..ExtraImage::default() }), ..ready },
         Image { extra: Some(ExtraImage { claimed_at: Some(START), ..ExtraImage::default() }), ..ready },
+        Image { extra: Some(ExtraImage { session: true, ..ExtraImage::default() }), ..ready },
     ];
     for possible in [claimed, ready] {
         let mut queue = Queue::default();

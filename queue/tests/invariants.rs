@@ -33,6 +33,9 @@ proptest! {
                 driver.run(&command);
             }
         }
+        for worker in 0..3 {
+            driver.run(&Command::Close(support::connection_of(worker)));
+        }
         let mut ticks = 0;
         while driver.queue.soonest() != UnixMs::NEVER {
             driver.now = driver.now.max(driver.queue.soonest());
@@ -91,7 +94,7 @@ fn the_table_of_workers_overflows() {
     let count = usize::from(u16::MAX) + 10;
     for n in 0..count {
         driver.run(&plain_push(None));
-        driver.run(&Command::Claim { worker: format!("w{n}"), lease: None });
+        driver.run(&Command::Claim { worker: format!("w{n}"), lease: None, session: None });
     }
     driver.queue.check().unwrap();
     let last = support::listed(&driver.queue, State::Claimed).pop().unwrap();
@@ -117,7 +120,7 @@ fn one_worker_may_claim_with_many_leases() {
     let mut driver = Driver::new(Defaults::default());
     for n in 1..=40_000 {
         driver.run(&plain_push(None));
-        driver.run(&Command::Claim { worker: "w".to_owned(), lease: Some(Ms(n)) });
+        driver.run(&Command::Claim { worker: "w".to_owned(), lease: Some(Ms(n)), session: None });
     }
     driver.queue.check().unwrap();
     assert_eq!(driver.queue.soonest(), START.after(Ms(1)));

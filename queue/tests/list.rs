@@ -64,7 +64,7 @@ fn crowded_step() -> impl Strategy<Value = Step> {
             renew: true,
             floor: 0,
         }),
-        1 => Just(Step::Claim { worker: 0, lease: Some(50) }),
+        1 => Just(Step::Claim { worker: 0, lease: Some(50), session: false }),
     ]
 }
 
@@ -164,7 +164,7 @@ fn push(driver: &mut Driver, task: PushSpec, id: Option<&str>) -> String {
 }
 
 fn claim(driver: &mut Driver) {
-    driver.run(&Command::Claim { worker: "w".to_owned(), lease: None });
+    driver.run(&Command::Claim { worker: "w".to_owned(), lease: None, session: None });
 }
 
 /// The cursor names the next task; here it leaves and comes back to its instant, behind one that no page has shown.

@@ -65,6 +65,13 @@ enum Claim {
     Released,
 }
 
+/// A claim that lasts as long as a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Session {
+    Of(u64),
+    Over,
+}
+
 #[derive(Clone, Debug, Default)]
 struct Task {
     payload: Vec<u8>,
@@ -84,6 +91,7 @@ struct Task {
     lease: Ms,
     claimed_at: UnixMs,
     timeout_at: Option<UnixMs>,
+    session: Option<Session>,
     /// Its place in line.
     place: u64,
     /// Ready since, due, end of the lease, or when it is dropped.
@@ -160,7 +168,8 @@ impl Model {
         let answer = match command {
             Command::Push { task, id, renew, floor } => self.push(task, id.as_deref(), *renew, floor.0, now),
             Command::PushAll { task, payloads, floor } => self.push_all(task, payloads, floor.0, now),
-            Command::Claim { worker, lease } => self.claim(worker, *lease, now, server),
+            Command::Claim { worker, lease, session } => self.claim(worker, *lease, *session, now, server),
+            Command::Close(connection) => self.close(*connection),
             Command::Extend { id, attempt, lease, checkpoint } => self.extend(id, *attempt, *lease, checkpoint.as_ref(), now),
             Command::Complete { id, attempt, result, retain } => self.complete(id, *attempt, result, *retain, now, server),
             Command::Fail { id, attempt, error, next, .. } => self.fail(id, *attempt, error, *next, now, server, hints),
@@ -229,7 +238,7 @@ impl Model {
         let task = self.task(id);
         (task.state, task.at, task.entered) = (Some(state), at, entered);
         if state != State::Claimed {
-            task.timeout_at = None;
+            (task.timeout_at, task.session) = (None, None);
         }
     }
 
@@ -268,7 +277,8 @@ impl Model {
         let task = self.task(id);
         let mut drop_at = kept_until(task.settings(server).retain, now);
         if task.is(State::Claimed) {
-            drop_at = drop_at.max(task.at);
+            let lease_end = UnixMs(now.0 + task.lease.0);
+            drop_at = drop_at.max(if task.session.is_some() { task.at.min(lease_end) } else { task.at });
         }
         self.void(id);
         self.end(id, State::Canceled, now, drop_at);
@@ -342,7 +352,14 @@ impl Model {
         Answer::Pushed { id, added: true }
     }
 
-    fn claim(&mut self, worker: &str, lease: Option<Ms>, now: UnixMs, server: &Defaults) -> Answer {
+    fn close(&mut self, connection: u64) -> Answer {
+        for task in self.tasks.values_mut().filter(|task| task.session == Some(Session::Of(connection))) {
+            task.session = Some(Session::Over);
+        }
+        Answer::Done
+    }
+
+    fn claim(&mut self, worker: &str, lease: Option<Ms>, session: Option<u64>, now: UnixMs, server: &Defaults) -> Answer {
         for id in self.of_state(State::Ready) {
             if self.task(&id).ttl_at.is_some_and(|ttl_at| ttl_at <= now) {
                 self.expire(&id, now, server);
@@ -351,12 +368,14 @@ impl Model {
             let settings = self.task(&id).settings(server);
             let lease = lease.unwrap_or(settings.lease);
             let timeout_at = settings.timeout.map(|timeout| UnixMs(now.0 + timeout.0));
-            let deadline = UnixMs(now.0 + lease.0).min(timeout_at.unwrap_or(UnixMs(u64::MAX)));
+            let lease_end = if session.is_some() { UnixMs(u64::MAX) } else { UnixMs(now.0 + lease.0) };
+            let deadline = lease_end.min(timeout_at.unwrap_or(UnixMs(u64::MAX)));
             self.enter(&id, State::Claimed, deadline);
             let task = self.task(&id);
             (task.attempt, task.tries, task.claim) = (task.attempt + 1, task.tries + 1, Claim::Live);
             (task.worker, task.lease) = (Some(worker.to_owned()), lease);
             (task.claimed_at, task.timeout_at, task.ttl_at) = (now, timeout_at, None);
+            task.session = session.map(Session::Of);
             let claimed = (id.clone(), task.payload.clone(), task.attempt, deadline);
             self.totals.claimed += 1;
             return Answer::Claimed(Some(claimed));
@@ -388,7 +407,7 @@ impl Model {
                 if let Some(checkpoint) = checkpoint {
                     task.checkpoint = Some(checkpoint.clone());
                 }
-                if deadline != task.at {
+                if deadline != task.at && task.session.is_none() {
                     self.enter(id, State::Claimed, deadline);
                 }
                 Answer::Done
@@ -508,6 +527,7 @@ impl Model {
         let due_at = |task: &Task| task.is(State::Scheduled).then_some(task.at);
         let ttl_at = |task: &Task| task.ttl_at;
         let deadline = |task: &Task| task.is(State::Claimed).then_some(task.at);
+        let over = |task: &Task| task.session == Some(Session::Over);
 
         for id in self.first_of(&self.due(drop_at, now), drop_at, budget, &hints.dropped) {
             self.drop(&id);
@@ -518,13 +538,17 @@ impl Model {
         for id in self.first_of(&self.due(ttl_at, now), ttl_at, budget, &hints.expired) {
             self.expire(&id, now, server);
         }
+        for id in self.sorted(over, |task| (task.place, 0)).into_iter().take(budget) {
+            self.lapse(&id, now, server);
+        }
         for id in self.due(deadline, now).into_iter().take(budget) {
             self.lapse(&id, now, server);
         }
         Answer::Left(
             [&drop_at as &dyn Fn(&Task) -> Option<UnixMs>, &due_at, &ttl_at, &deadline]
                 .into_iter()
-                .any(|which| !self.due(which, now).is_empty()),
+                .any(|which| !self.due(which, now).is_empty())
+                || self.tasks.values().any(over),
         )
     }
 
@@ -543,7 +567,7 @@ impl Model {
         if task.has_tries_left(server) {
             self.enter(id, State::Ready, now);
         } else {
-            let by_timeout = task.timeout_at == Some(task.at);
+            let by_timeout = task.timeout_at.is_some_and(|at| at == task.at && at <= now);
             task.error = Some(if by_timeout { b"timeout".to_vec() } else { b"lease expired".to_vec() });
             let drop_at = kept_until(task.settings(server).retain_failed, now);
             self.end(id, State::Failed, now, drop_at);
@@ -580,7 +604,8 @@ fn same(driver: &Driver, model: &Model) -> Result<(), String> {
         equal("created", view.created, task.created)?;
         equal("ready at", view.ready_at, matches!(state, State::Ready | State::Scheduled).then_some(task.at))?;
         equal("claimed at", view.claimed_at, (state == State::Claimed).then_some(task.claimed_at))?;
-        equal("deadline", view.deadline, (state == State::Claimed).then_some(task.at))?;
+        equal("deadline", view.deadline, (state == State::Claimed && task.at != UnixMs::NEVER).then_some(task.at))?;
+        equal("session", view.session, task.session.is_some())?;
         equal("finished", view.finished, over.then_some(task.finished))?;
         equal("drop at", view.drop_at, (over && task.at != UnixMs::NEVER).then_some(task.at))?;
         equal("expires at", view.expire_at, task.ttl_at)?;

@@ -1,4 +1,4 @@
-//! `TASK.CLAIM queue [COUNT n] [WORKER name] [LEASE ms] [BLOCK ms]`
+//! `TASK.CLAIM queue [COUNT n] [WORKER name] [LEASE ms] [SESSION] [BLOCK ms]`
 
 use crate::args::Args;
 use crate::commands::claiming::{self, Claiming};

@@ -1,23 +1,26 @@
-//! How tasks are claimed: by TASK.CLAIM, and by what stands after NEXT.
+//! How tasks are claimed: by TASK.CLAIM and MCLAIM, and by what stands after NEXT.
 
 use crate::args::{Args, DURATION, POSITIVE_DURATION, Word, set, worker_name};
 use crate::redis::command::Arg;
 use crate::redis::context::Context;
 use crate::redis::error::Error;
 use crate::redis::string::KeyName;
-use crate::reply::{self, Outcomes};
+use crate::reply::{self, Frame};
 use crate::transact::{Env, Missing, transact, transact_then};
-use crate::waiters::{self, TasksWish, Wish};
+use crate::waiters::{self, TasksForm, TasksWish, Wish};
 use std::borrow::Cow;
 use std::iter;
 use taskqueue::op::{self, Claim};
-use taskqueue::{Ms, Refusal, Slot, Txn, id};
+use taskqueue::{Connection, Ms, Refusal, Slot, Txn, id};
 
 /// The options, for COMMAND DOCS.
 pub(super) const OPTIONS: &[Arg] = &[
     Arg::integer("count").token("COUNT").optional().summary("Answer an array of 1 to this many tasks."),
     Arg::string("worker").token("WORKER").optional().summary("Who works: shown by TASK.GET. Default: the connection's name."),
     Arg::integer("lease-ms").token("LEASE").optional().summary("Overrides the task's lease."),
+    Arg::word("session", "SESSION")
+        .optional()
+        .summary("No lease ends while this connection is open; when it closes, the claim lapses."),
     Arg::integer("block-ms").token("BLOCK").optional().summary("Wait so long for a task; 0: for ever."),
 ];
 
@@ -30,13 +33,14 @@ pub(super) struct Claiming<'a> {
     worker: Cow<'a, str>,
     count: Option<usize>,
     lease: Option<Ms>,
+    session: Option<Connection>,
     block: Option<Ms>,
 }
 
 impl<'a> Claiming<'a> {
     /// Reads the options, up to the last argument.
     pub(super) fn parse(context: &Context, args: &mut Args<'a>) -> Result<Self, Error> {
-        let (mut worker, mut count, mut lease, mut block) = (None, None, None, None);
+        let (mut worker, mut count, mut lease, mut session, mut block) = (None, None, None, None, None);
         while let Some(word) = args.option() {
             if word.is("COUNT") {
                 args.set_count(&mut count, &word)?;
@@ -45,6 +49,8 @@ impl<'a> Claiming<'a> {
                 set(&mut worker, &word, name)?;
             } else if word.is("LEASE") {
                 args.set_duration(&mut lease, &word, &POSITIVE_DURATION)?;
+            } else if word.is("SESSION") {
+                set(&mut session, &word, session_of(context)?)?;
             } else if word.is("BLOCK") {
                 args.set_duration(&mut block, &word, &DURATION)?;
             } else {
@@ -52,7 +58,7 @@ impl<'a> Claiming<'a> {
             }
         }
         let worker = worker.map_or_else(|| default_worker(context).into(), Cow::Borrowed);
-        Ok(Self { worker, count, lease, block })
+        Ok(Self { worker, count, lease, session, block })
     }
 
     /// NEXT and what follows it; None if `word` is something else.
@@ -62,24 +68,24 @@ impl<'a> Claiming<'a> {
 
     /// Claims, waits or answers nil.
     pub(super) fn run(&self, context: &Context, queue: KeyName<'_>) -> Result<(), Error> {
-        let claimed = transact(context, queue, Missing::Leave, |txn, env| Ok(self.claim(context, txn, env, None)))?;
-        if claimed == Some(true) { Ok(()) } else { self.wait_or_nil(context, queue, None) }
+        let claimed = transact(context, queue, Missing::Leave, |txn, env| Ok(self.claim(context, txn, env, Frame::Bare)))?;
+        if claimed == Some(true) { Ok(()) } else { self.wait_or_nil(context, &[queue], TasksForm::Bare) }
     }
 
-    /// Claims and replies, with `before` before it. False, and no reply, if there is no task.
-    pub(super) fn claim(&self, context: &Context, txn: &mut Txn<'_>, env: &Env, before: Option<&Outcomes>) -> bool {
+    /// Claims and replies. False, and no reply, if there is no task.
+    pub(super) fn claim(&self, context: &Context, txn: &mut Txn<'_>, env: &Env, frame: Frame<'_>) -> bool {
         let Some(first) = op::claim(txn, &self.as_claim(), &env.defaults) else {
             return false;
         };
-        let reply_task = |txn: &Txn<'_>, slot| reply::claimed_task(context, &txn.queue().claim_view(slot), txn.now());
+        let reply_task = |txn: &Txn<'_>, slot| reply::claimed_task(context, &txn.queue().claim_view(slot));
         let Some(count) = self.count else {
-            reply::before(context, before);
+            frame.open(context);
             reply_task(txn, first);
             return true;
         };
         let more = (1..count).map_while(|_| op::claim(txn, &self.as_claim(), &env.defaults));
         let slots: Vec<Slot> = iter::once(first).chain(more).collect();
-        reply::before(context, before);
+        frame.open(context);
         context.array(slots.len());
         for slot in slots {
             reply_task(txn, slot);
@@ -87,21 +93,20 @@ impl<'a> Claiming<'a> {
         true
     }
 
-    /// There is no task: waits for one, if asked to and able to, else answers nil. `before` is what is to be answered before the task.
-    pub(super) fn wait_or_nil(&self, context: &Context, queue: KeyName<'_>, before: Option<Outcomes>) -> Result<(), Error> {
+    /// There is no task: waits for one, if asked to and able to, else answers nil.
+    pub(super) fn wait_or_nil(&self, context: &Context, queues: &[KeyName<'_>], form: TasksForm) -> Result<(), Error> {
         if let Some(block) = self.block
             && context.can_wait()
         {
-            let wish = TasksWish::new(&self.as_claim(), self.count, before);
-            return waiters::wait(context, &[queue], Wish::Tasks(wish), block);
+            let wish = TasksWish::new(&self.as_claim(), self.count, form);
+            return waiters::wait(context, queues, Wish::Tasks(wish), block);
         }
-        reply::before(context, before.as_ref());
-        context.null_array();
+        form.frame(None).nil(context);
         Ok(())
     }
 
     fn as_claim(&self) -> Claim<'_> {
-        Claim { worker: &self.worker, lease: self.lease }
+        Claim { worker: &self.worker, lease: self.lease, session: self.session }
     }
 }
 
@@ -118,9 +123,16 @@ pub(super) fn answer<R>(
         reply(transact(context, queue, Missing::Leave, operation)?.ok_or(Refusal::NoTask)?);
         return Ok(());
     };
-    let then = |_: &R, txn: &mut Txn<'_>, env: &Env| next.claim(context, txn, env, None);
+    let then = |_: &R, txn: &mut Txn<'_>, env: &Env| next.claim(context, txn, env, Frame::Bare);
     let (_, claimed) = transact_then(context, queue, Missing::Leave, operation, then)?.ok_or(Refusal::NoTask)?;
-    if claimed { Ok(()) } else { next.wait_or_nil(context, queue, None) }
+    if claimed { Ok(()) } else { next.wait_or_nil(context, &[queue], TasksForm::Bare) }
+}
+
+/// The connection that a claim is to last as long as.
+fn session_of(context: &Context) -> Result<Connection, Error> {
+    let no_connection =
+        || Error::new("ERR", "SESSION needs a client's own connection: not a script, a function or another module");
+    context.connection().map(Connection).ok_or_else(no_connection)
 }
 
 /// The connection's name, if it is fit for one, else `client-<id>`.

@@ -126,6 +126,7 @@ pub(super) fn of_task<'a>(task: &TaskView<'a>, with_payload: bool) -> Fields<'a>
         ("ready-at", task.ready_at.into()),
         ("claimed-at", task.claimed_at.into()),
         ("deadline", task.deadline.into()),
+        ("session", task.claimed_at.map_or(Field::Nil, |_| integer(task.session.into()))),
         ("finished", task.finished.into()),
         ("drop-at", task.drop_at.into()),
         ("expire-at", task.expire_at.into()),

@@ -78,7 +78,10 @@ fn reply(context: &Context, queue: &Queue, page: &Page, json: bool) {
         context.array(4);
         context.id(task.id);
         context.integer(i64::from(task.attempt));
-        context.integer(task.instant().0.cast_signed());
+        match task.instant() {
+            Some(instant) => context.integer(instant.0.cast_signed()),
+            None => context.null(),
+        }
         context.bulk_or_null(task.worker.map(str::as_bytes));
     }
 }

@@ -7,8 +7,9 @@ use crate::redis::command::{Access, Arg, CommandSpec, handler};
 use crate::redis::context::Context;
 use crate::redis::error::Error;
 use crate::redis::string::Argv;
-use crate::reply;
+use crate::reply::{self, Frame};
 use crate::transact::{Env, Missing, transact, transact_then};
+use crate::waiters::TasksForm;
 use taskqueue::{Refusal, TaskId, Txn, op};
 
 pub(crate) const SPEC: CommandSpec = CommandSpec {
@@ -59,11 +60,11 @@ fn mcomplete(context: &Context, args: Argv<'_>) -> Result<(), Error> {
         reply::outcomes(context, &outcomes.unwrap_or_else(|| no_tasks(count)));
         return Ok(());
     };
-    let then = |outcomes: &Vec<_>, txn: &mut Txn<'_>, env: &Env| next.claim(context, txn, env, Some(outcomes));
+    let then = |outcomes: &Vec<_>, txn: &mut Txn<'_>, env: &Env| next.claim(context, txn, env, Frame::After(outcomes));
     match transact_then(context, queue, Missing::Leave, complete_all, then)? {
         Some((_, true)) => Ok(()),
-        Some((outcomes, false)) => next.wait_or_nil(context, queue, Some(outcomes)),
-        None => next.wait_or_nil(context, queue, Some(no_tasks(count))),
+        Some((outcomes, false)) => next.wait_or_nil(context, &[queue], TasksForm::After(outcomes)),
+        None => next.wait_or_nil(context, &[queue], TasksForm::After(no_tasks(count))),
     }
 }
 

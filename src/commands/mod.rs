@@ -11,6 +11,7 @@ pub(crate) mod gather;
 pub(crate) mod get;
 pub(crate) mod info;
 pub(crate) mod list;
+pub(crate) mod mclaim;
 pub(crate) mod mcomplete;
 pub(crate) mod mextend;
 pub(crate) mod mpush;

@@ -229,7 +229,7 @@ impl<W: Waiter> Record<W> {
 }
 
 /// Whether there is a client of this id.
-fn is_connected(client: u64) -> bool {
+pub(super) fn is_connected(client: u64) -> bool {
     // SAFETY: null asks for nothing but the status.
     unsafe { api!(RedisModule_GetClientInfoById(ptr::null_mut(), client)) == Some(OK) }
 }

@@ -35,13 +35,13 @@ pub(crate) struct CommandSpec {
     pub(crate) tips: &'static str,
     /// Its arguments, without the name.
     pub(crate) args: &'static [Arg],
-    /// What it does to its one key, which is its first argument.
+    /// What it does to its key, which is its first argument, or its keys.
     pub(crate) access: Access,
     /// ACL categories, space-separated, such as `write fast task`. Redis before 7.2 has none for modules.
     pub(crate) acl: &'static str,
 }
 
-/// Where the key stands among the arguments, the command's name being number 0.
+/// Where the key, or the number of keys, stands among the arguments, the command's name being number 0.
 pub(super) const KEY_POSITION: c_int = 1;
 
 /// A function that answers a command, in the form in which the server can call it.
@@ -108,11 +108,12 @@ pub(super) fn register(context: &Context, spec: &CommandSpec) -> Result<(), Erro
 
 fn create(context: &Context, spec: &CommandSpec, name: &CString) -> Option<()> {
     let flags = c_string(spec.flags);
+    // As old clients know it; where that does not tell, they ask the server by COMMAND GETKEYS.
+    let (place, step) = if matches!(spec.access, Access::UpdateCounted) { (0, 0) } else { (KEY_POSITION, 1) };
     let function = Some(spec.handler.0 as _);
     // SAFETY: the context is live and loading; name and flags are C strings, which are copied; the handler is one of `run`.
-    let created = unsafe {
-        api!(RedisModule_CreateCommand(context.raw(), name.as_ptr(), function, flags.as_ptr(), KEY_POSITION, KEY_POSITION, 1))
-    };
+    let created =
+        unsafe { api!(RedisModule_CreateCommand(context.raw(), name.as_ptr(), function, flags.as_ptr(), place, place, step)) };
     (created == Some(OK)).then_some(())
 }
 

@@ -95,14 +95,19 @@ impl Memory {
     }
 }
 
-/// One key, at its place.
+/// One key at its place, or as many as the number at that place says.
 fn key_spec(access: Access) -> RedisModuleCommandKeySpec {
     let mut spec = end_of_keys();
     spec.flags = u64::from(access.bits());
     spec.begin_search_type = raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_INDEX;
     spec.bs.index.pos = KEY_POSITION;
-    spec.find_keys_type = raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_RANGE;
-    spec.fk.range.keystep = 1;
+    if matches!(access, Access::UpdateCounted) {
+        spec.find_keys_type = raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_KEYNUM;
+        spec.fk.keynum = raw::RedisModuleCommandKeySpec__bindgen_ty_2__bindgen_ty_2 { keynumidx: 0, firstkey: 1, keystep: 1 };
+    } else {
+        spec.find_keys_type = raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_RANGE;
+        spec.fk.range.keystep = 1;
+    }
     spec
 }
 

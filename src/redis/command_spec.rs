@@ -104,7 +104,7 @@ pub(crate) const fn join<const N: usize>(tables: &[&[Arg]]) -> [Arg; N] {
     joined
 }
 
-/// What a command does to its key. Routing and key permissions follow from it.
+/// What a command does to its key or keys. Routing and key permissions follow from it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Access {
     /// Reads its data.
@@ -113,6 +113,8 @@ pub(crate) enum Access {
     Insert,
     /// Changes it, and returns data of it: read and write permission.
     Update,
+    /// The same of several keys, whose number is the first argument. Redis 7.0 finds them for a cluster only by the flag `getkeys-api`.
+    UpdateCounted,
 }
 
 impl Access {
@@ -121,7 +123,9 @@ impl Access {
         match self {
             Self::Read => raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS,
             Self::Insert => raw::REDISMODULE_CMD_KEY_RW | raw::REDISMODULE_CMD_KEY_INSERT,
-            Self::Update => raw::REDISMODULE_CMD_KEY_RW | raw::REDISMODULE_CMD_KEY_ACCESS | raw::REDISMODULE_CMD_KEY_UPDATE,
+            Self::Update | Self::UpdateCounted => {
+                raw::REDISMODULE_CMD_KEY_RW | raw::REDISMODULE_CMD_KEY_ACCESS | raw::REDISMODULE_CMD_KEY_UPDATE
+            }
         }
     }
 }

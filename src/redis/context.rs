@@ -6,8 +6,10 @@ use std::ptr;
 
 use redis_module::raw::{self, RedisModuleCtx};
 
+use super::blocking::is_connected;
+use super::command_spec::Access;
 use super::string::{KeyName, OwnedName};
-use super::{OK, api, key, unsigned};
+use super::{OK, api, key, signed, unsigned};
 
 /// What the server hands to every callback. It is only ever lent (`&Context`), as it is gone when the callback returns.
 #[derive(Debug)]
@@ -38,6 +40,22 @@ impl Context {
         self.raw
     }
 
+    /// Whether the server only wants to know which arguments are keys: of a command with the flag `getkeys-api`. Nothing is to be done
+    /// then, and nothing to be answered.
+    pub(crate) fn asks_for_keys(&self) -> bool {
+        // SAFETY: the context is live.
+        unsafe { api!(RedisModule_IsKeysPositionRequest(self.raw)) }.unwrap_or(0) != 0
+    }
+
+    /// The answer to that, for each key.
+    pub(crate) fn tell_key(&self, position: usize, access: Access) {
+        let Ok(position) = c_int::try_from(position) else { return };
+        // SAFETY: the context is live, and the server asks for keys (else the call does nothing).
+        unsafe {
+            api!(RedisModule_KeyAtPosWithFlags(self.raw, position, signed(access.bits())));
+        }
+    }
+
     /// State of the server and of this call; one cheap call of the server, so ask once and keep the answer.
     pub(crate) fn flags(&self) -> Flags {
         // SAFETY: the context is live.
@@ -60,6 +78,13 @@ impl Context {
     pub(crate) fn client_id(&self) -> u64 {
         // SAFETY: the context is live.
         unsafe { api!(RedisModule_GetClientId(self.raw)) }.unwrap_or(0)
+    }
+
+    /// The client's id, if it is a real one, and of a master: not a script's, another module's or a link between servers.
+    pub(crate) fn connection(&self) -> Option<u64> {
+        let (flags, id) = (self.flags(), self.client_id());
+        let is_real = flags.is_master() && !flags.in_script() && !flags.is_replicated() && is_connected(id);
+        is_real.then_some(id)
     }
 
     /// What the client called itself with CLIENT SETNAME or HELLO.

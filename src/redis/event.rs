@@ -2,7 +2,9 @@
 
 use std::os::raw::c_void;
 
-use redis_module::raw::{self, RedisModuleCtx, RedisModuleEvent, RedisModuleFlushInfoV1, RedisModuleSwapDbInfoV1};
+use redis_module::raw::{
+    self, RedisModuleClientInfo, RedisModuleCtx, RedisModuleEvent, RedisModuleFlushInfoV1, RedisModuleSwapDbInfoV1,
+};
 
 use super::command::conjure;
 use super::context::Context;
@@ -10,11 +12,12 @@ use super::guard::guard;
 use super::{OK, api, listeners};
 
 /// What is subscribed to: the server's ids, and words for them.
-const KINDS: [(u64, &str); 6] = [
+const KINDS: [(u64, &str); 7] = [
     (raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED, "role"),
     (raw::REDISMODULE_EVENT_LOADING, "loading"),
     (raw::REDISMODULE_EVENT_FLUSHDB, "flush"),
     (raw::REDISMODULE_EVENT_SWAPDB, "swap"),
+    (raw::REDISMODULE_EVENT_CLIENT_CHANGE, "client"),
     (raw::REDISMODULE_EVENT_CRON_LOOP, "cron"),
     (raw::REDISMODULE_EVENT_FORK_CHILD, "fork"),
 ];
@@ -35,6 +38,8 @@ pub(crate) enum ServerEvent {
     FlushStarted(Option<i32>),
     /// Two databases changed places.
     Swapped(i32, i32),
+    /// The client of this id is about to be freed, however its connection ended.
+    ClientGone(u64),
     /// Ten times a second or so.
     Cron,
 }
@@ -63,8 +68,8 @@ unsafe extern "C" fn on_event<F>(context: *mut RedisModuleCtx, event: RedisModul
 where
     F: Fn(&Context, ServerEvent) + Copy + 'static,
 {
-    // Outside of the guard: this must not be missed.
-    if event.id != raw::REDISMODULE_EVENT_CRON_LOOP {
+    // Outside of the guard: this must not be missed. Of these two kinds nobody comes to listen.
+    if event.id != raw::REDISMODULE_EVENT_CRON_LOOP && event.id != raw::REDISMODULE_EVENT_CLIENT_CHANGE {
         listeners::may_have_come();
     }
     guard((), || {
@@ -101,6 +106,11 @@ unsafe fn decode(id: u64, subevent: u64, data: *mut c_void) -> Option<ServerEven
             // SAFETY: see above.
             let info = unsafe { data.cast::<RedisModuleSwapDbInfoV1>().as_ref() }?;
             ServerEvent::Swapped(info.dbnum_first, info.dbnum_second)
+        }
+        (raw::REDISMODULE_EVENT_CLIENT_CHANGE, raw::REDISMODULE_SUBEVENT_CLIENT_CHANGE_DISCONNECTED) => {
+            // SAFETY: see above.
+            let info = unsafe { data.cast::<RedisModuleClientInfo>().as_ref() }?;
+            ServerEvent::ClientGone(info.id)
         }
         (raw::REDISMODULE_EVENT_CRON_LOOP, _) => ServerEvent::Cron,
         _ => return None,

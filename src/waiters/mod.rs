@@ -10,7 +10,7 @@ mod tasks;
 
 pub(crate) use ends::{EndsWish, Form, may_end_a_wait, recheck, tell_end};
 pub(crate) use lines::Waiters;
-pub(crate) use tasks::{Orphan, TasksWish};
+pub(crate) use tasks::{Orphan, TasksForm, TasksWish};
 
 use crate::redis::blocking::{Blocked, Waiter};
 use crate::redis::context::Context;
@@ -71,7 +71,8 @@ pub(crate) fn serve(txn: &mut Txn<'_>, env: &Env, db: i32, key: &[u8]) -> Vec<Cl
     while txn.queue().has_ready()
         && let Some(client) = state::with(|state| state.waiters.first_for_tasks(db, key))
         && let Wish::Tasks(wish) = &client.wish
-        && wish.claim(txn, env)
+        && let Some(queue) = client.keys.iter().find(|name| name.bytes() == key)
+        && wish.claim(txn, env, queue)
     {
         state::with(|state| state.waiters.leave(&client));
         served.push(client);
@@ -144,8 +145,8 @@ impl Waiter for Wait {
 
     fn disconnected(&self) {
         self.leave();
-        if let (Wish::Tasks(wish), Some(key)) = (&self.wish, self.keys.first()) {
-            let orphans = wish.orphans(self.db, key);
+        if let Wish::Tasks(wish) = &self.wish {
+            let orphans = wish.orphans(self.db);
             state::with(|state| state.agenda.orphans.extend(orphans));
             agenda::arm();
         }

@@ -2,21 +2,38 @@
 
 use crate::redis::context::Context;
 use crate::redis::string::{KeyName, OwnedName};
-use crate::reply::{self, Outcomes};
+use crate::reply::{Frame, Outcomes};
 use crate::transact::{Env, Missing, transact};
 use std::cell::RefCell;
 use taskqueue::op::{self, Claim};
-use taskqueue::{Ms, OwnedId, Txn};
+use taskqueue::{Connection, Ms, OwnedId, Txn};
 
 /// What a client that waits for tasks said, and what it was given.
 pub(crate) struct TasksWish {
     worker: Box<str>,
     lease: Option<Ms>,
+    session: Option<Connection>,
     /// One task, or an array of up to so many.
     count: Option<usize>,
-    /// What it is to be answered first: of TASK.MCOMPLETE … NEXT.
-    before: Option<Outcomes>,
-    given: RefCell<Vec<ClaimedTask>>,
+    form: TasksForm,
+    given: RefCell<Given>,
+}
+
+/// What the tasks are answered in.
+pub(crate) enum TasksForm {
+    /// Nothing else.
+    Bare,
+    /// With what is to be answered first: of TASK.MCOMPLETE … NEXT.
+    After(Outcomes),
+    /// With the name of their queue: of TASK.MCLAIM.
+    OfQueue,
+}
+
+/// Claims, and the queue they are of.
+#[derive(Default)]
+struct Given {
+    queue: Option<OwnedName>,
+    tasks: Vec<ClaimedTask>,
 }
 
 /// A claim on its way to the client.
@@ -37,16 +54,19 @@ pub(crate) struct Orphan {
 }
 
 impl TasksWish {
-    pub(crate) fn new(claim: &Claim<'_>, count: Option<usize>, before: Option<Outcomes>) -> Self {
-        Self { worker: claim.worker.into(), lease: claim.lease, count, before, given: RefCell::default() }
+    pub(crate) fn new(claim: &Claim<'_>, count: Option<usize>, form: TasksForm) -> Self {
+        Self { worker: claim.worker.into(), lease: claim.lease, session: claim.session, count, form, given: RefCell::default() }
     }
 
-    /// Claims for this client, and keeps what it got. False if there was nothing to claim.
-    pub(super) fn claim(&self, txn: &mut Txn<'_>, env: &Env) -> bool {
-        let claim = Claim { worker: &self.worker, lease: self.lease };
-        let mut given = self.given.borrow_mut();
-        given.extend((0..self.count.unwrap_or(1)).map_while(|_| claim_task(txn, env, &claim)));
-        !given.is_empty()
+    /// Claims of this queue for this client, and keeps what it got. False if there was nothing to claim.
+    pub(super) fn claim(&self, txn: &mut Txn<'_>, env: &Env, queue: &OwnedName) -> bool {
+        let claim = Claim { worker: &self.worker, lease: self.lease, session: self.session };
+        let tasks: Vec<_> = (0..self.count.unwrap_or(1)).map_while(|_| claim_task(txn, env, &claim)).collect();
+        let is_served = !tasks.is_empty();
+        if is_served {
+            *self.given.borrow_mut() = Given { queue: Some(queue.clone()), tasks };
+        }
+        is_served
     }
 
     /// The key has come to be: claims and replies. False if there is nothing to claim, or this is a replica.
@@ -54,7 +74,8 @@ impl TasksWish {
         if !context.flags().is_master() {
             return false;
         }
-        let claimed = transact(context, key, Missing::Leave, |txn, env| Ok(self.claim(txn, env)));
+        let queue = key.hold();
+        let claimed = transact(context, key, Missing::Leave, |txn, env| Ok(self.claim(txn, env, &queue)));
         if !claimed.is_ok_and(|claimed| claimed == Some(true)) {
             return false;
         }
@@ -65,16 +86,17 @@ impl TasksWish {
 
     /// Replies with what it was given, nothing included.
     pub(super) fn reply(&self, context: &Context) {
-        reply::before(context, self.before.as_ref());
-        let tasks = self.given.borrow();
+        let Given { queue, tasks } = &*self.given.borrow();
+        let frame = self.form.frame(queue.as_ref());
         if tasks.is_empty() {
-            context.null_array();
+            frame.nil(context);
             return;
         }
+        frame.open(context);
         if self.count.is_some() {
             context.array(tasks.len());
         }
-        for task in tasks.iter() {
+        for task in tasks {
             context.array(5);
             context.id(task.id.as_id());
             context.bulk(&task.payload);
@@ -85,9 +107,21 @@ impl TasksWish {
     }
 
     /// The client is gone: its claims are to be released.
-    pub(super) fn orphans(&self, db: i32, key: &OwnedName) -> Vec<Orphan> {
-        let orphan = |task: ClaimedTask| Orphan { db, key: key.clone(), id: task.id, attempt: task.attempt };
-        self.given.take().into_iter().map(orphan).collect()
+    pub(super) fn orphans(&self, db: i32) -> Vec<Orphan> {
+        let Given { queue, tasks } = self.given.take();
+        let orphan = |task: ClaimedTask| Some(Orphan { db, key: queue.clone()?, id: task.id, attempt: task.attempt });
+        tasks.into_iter().filter_map(orphan).collect()
+    }
+}
+
+impl TasksForm {
+    /// What the answer looks like if the tasks are of `queue`.
+    pub(crate) fn frame<'a>(&'a self, queue: Option<&'a OwnedName>) -> Frame<'a> {
+        match (self, queue) {
+            (Self::After(outcomes), _) => Frame::After(outcomes),
+            (Self::OfQueue, Some(queue)) => Frame::Of(queue.bytes()),
+            (Self::Bare, _) | (Self::OfQueue, None) => Frame::Bare,
+        }
     }
 }
 
@@ -98,7 +132,7 @@ fn claim_task(txn: &mut Txn<'_>, env: &Env, claim: &Claim<'_>) -> Option<Claimed
         id: task.id.into(),
         payload: task.payload.into(),
         attempt: task.attempt,
-        lease: task.deadline.since(txn.now()),
+        lease: task.lease,
         checkpoint: task.checkpoint.map(Into::into),
     })
 }

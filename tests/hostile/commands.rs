@@ -77,7 +77,7 @@ const ODD: [&str; 50] = [
 ];
 
 /// Options of CLAIM, and of what stands after NEXT, with the kind of their value.
-const CLAIM_OPTIONS: [(&str, char); 4] = [("COUNT", 'c'), ("WORKER", 'i'), ("LEASE", 'm'), ("BLOCK", 'm')];
+const CLAIM_OPTIONS: [(&str, char); 5] = [("COUNT", 'c'), ("WORKER", 'i'), ("LEASE", 'm'), ("SESSION", ' '), ("BLOCK", 'm')];
 
 /// Options of a push; the first three are not those of MPUSH.
 const PUSH_OPTIONS: [(&str, char); 13] = [

@@ -33,12 +33,14 @@ pub fn cancel_all(txn: &mut Txn<'_>, count: usize, defaults: &Defaults) -> usize
         .count()
 }
 
-/// A worker that holds the task hears of it as long as its lease would have lasted, whatever the retention.
+/// A worker that holds the task hears of it as long as its lease would have lasted, whatever the retention; in a session, for one lease.
 fn cancel_slot(txn: &mut Txn<'_>, slot: Slot, defaults: &Defaults) {
     let at = txn.now();
     let mut drop_at = txn.queue().options(slot, defaults).retain.drop_at(at);
     if txn.state(slot) == State::Claimed && !sabotaged!(CanceledDroppedEarly) {
-        drop_at = drop_at.max(txn.queue().deadline(slot));
+        let queue = txn.queue();
+        let lease_end = if queue.session(slot).is_some() { queue.lease_end(slot, None, at) } else { queue.deadline(slot) };
+        drop_at = drop_at.max(lease_end);
     }
     txn.record(slot, &Change::Canceled { at, drop_at });
 }

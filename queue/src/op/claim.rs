@@ -4,7 +4,8 @@ use crate::effect::Change;
 use crate::index::segments::Slot;
 use crate::op::tick::expire;
 use crate::options::Defaults;
-use crate::time::Ms;
+use crate::session::Connection;
+use crate::time::{Ms, UnixMs};
 use crate::txn::Txn;
 
 /// Most overdue tasks that one claim clears out of its way; the tick does the rest.
@@ -17,6 +18,8 @@ pub struct Claim<'a> {
     pub worker: &'a str,
     /// Overrides the task's lease.
     pub lease: Option<Ms>,
+    /// The claim does not lapse by its lease while this connection is open.
+    pub session: Option<Connection>,
 }
 
 /// Claims the next ready task; `None` if there is none. A task whose TTL is over is not given out but expires.
@@ -31,9 +34,14 @@ pub fn claim(txn: &mut Txn<'_>, claim: &Claim<'_>, defaults: &Defaults) -> Optio
         let options = txn.queue().options(slot, defaults);
         let lease = claim.lease.unwrap_or(options.lease);
         let timeout_at = options.timeout.map(|timeout| now.after(timeout));
-        let deadline = timeout_at.into_iter().fold(now.after(lease), Ord::min);
+        let session = claim.session.is_some();
+        let lease_end = if session && !sabotaged!(SessionLapses) { UnixMs::NEVER } else { now.after(lease) };
+        let deadline = timeout_at.into_iter().fold(lease_end, Ord::min);
         let attempt = txn.queue().attempt(slot).saturating_add(1);
-        txn.record(slot, &Change::Claimed { attempt, worker: claim.worker, lease, at: now, deadline, timeout_at });
+        txn.record(slot, &Change::Claimed { attempt, worker: claim.worker, lease, at: now, deadline, timeout_at, session });
+        if let Some(connection) = claim.session {
+            txn.attach(slot, connection);
+        }
         return Some(slot);
     }
     None

@@ -10,7 +10,8 @@ use crate::txn::Txn;
 /// Longest checkpoint, in bytes.
 pub const CHECKPOINT_BYTES_MAX: usize = 64 * 1024;
 
-/// The lease now ends `lease` (else: the claim's) from now, but not after the timeout. Keeps the checkpoint, if one is given.
+/// The lease now ends `lease` (else: the claim's) from now, but not after the timeout; that of a session's claim does not end anyway.
+/// Keeps the checkpoint, if one is given.
 ///
 /// # Errors
 /// Those of a claim that is not live; a lapsed one is not revived.
@@ -25,9 +26,11 @@ pub fn extend(
     if standing != Standing::Live {
         return Err(Refusal::NotClaimed(txn.state(slot)));
     }
-    let lease = lease.or(txn.queue().claim_lease(slot)).unwrap_or_default();
-    let timeout_at = txn.queue().timeout_at(slot).filter(|_| !sabotaged!(TimeoutOutlived));
-    let deadline = timeout_at.into_iter().fold(txn.now().after(lease), Ord::min);
+    let queue = txn.queue();
+    let deadline = match queue.session(slot) {
+        Some(_) => queue.deadline(slot),
+        None => queue.lease_end(slot, lease, txn.now()),
+    };
     txn.record(slot, &Change::Extended { deadline, checkpoint });
     Ok(())
 }

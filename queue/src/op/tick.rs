@@ -4,6 +4,7 @@ use crate::effect::Change;
 use crate::index::segments::Slot;
 use crate::options::Defaults;
 use crate::queue::Queue;
+use crate::session::Connection;
 use crate::time::UnixMs;
 use crate::txn::Txn;
 
@@ -20,10 +21,12 @@ type Kind = (fn(&Queue) -> Option<(UnixMs, Slot)>, fn(&mut Txn<'_>, Slot, &Defau
 ///
 /// What ended earlier is dropped first: what ends in this very tick still has its waiters to tell.
 pub fn tick(txn: &mut Txn<'_>, count: usize, defaults: &Defaults) -> bool {
-    let kinds: [Kind; 4] = [
+    let kinds: [Kind; 6] = [
         (Queue::next_drop, |txn, slot, _| txn.record(slot, &Change::Dropped)),
         (|queue| queue.due.first(&queue.tasks), |txn, slot, _| ripen(txn, slot)),
         (|queue| queue.ttls.first().copied(), expire),
+        (Queue::next_closed, lapse),
+        (Queue::next_unknown, |txn, slot, _| bound(txn, slot)),
         (|queue| queue.leases.first(&queue.tasks), lapse),
     ];
     let now = txn.now();
@@ -56,7 +59,8 @@ fn lapse(txn: &mut Txn<'_>, slot: Slot, defaults: &Defaults) {
     let change = if queue.has_tries_left(slot, defaults) || sabotaged!(LastTryLapsesOn) {
         Change::Lapsed { at }
     } else {
-        let timed_out = queue.timeout_at(slot) == Some(queue.deadline(slot));
+        // A session may end before its timeout.
+        let timed_out = queue.timeout_at(slot).is_some_and(|timeout_at| timeout_at == queue.deadline(slot) && timeout_at <= at);
         let error = if timed_out { TIMEOUT } else { LEASE_EXPIRED };
         let drop_at = queue.options(slot, defaults).retain_failed.drop_at(at);
         Change::Failed { error, lapsed: true, at, drop_at }
@@ -64,7 +68,25 @@ fn lapse(txn: &mut Txn<'_>, slot: Slot, defaults: &Defaults) {
     txn.record(slot, &change);
 }
 
+/// A session's claim of which no connection is known has one lease from now.
+fn bound(txn: &mut Txn<'_>, slot: Slot) {
+    let deadline = txn.queue().lease_end(slot, None, txn.now());
+    txn.record(slot, &Change::Bounded { deadline });
+}
+
 impl Queue {
+    /// The next claim whose connection was closed. That is due at once.
+    fn next_closed(&self) -> Option<(UnixMs, Slot)> {
+        let is_overlooked = sabotaged!(SessionOutlivesConnection);
+        self.sessions.first_of(Connection::CLOSED).filter(|_| !is_overlooked).map(|slot| (UnixMs(0), slot))
+    }
+
+    /// The next session's claim whose connection is not known. So is that.
+    fn next_unknown(&self) -> Option<(UnixMs, Slot)> {
+        let is_overlooked = sabotaged!(SessionNotBounded);
+        self.sessions.first_of(Connection::UNKNOWN).filter(|_| !is_overlooked).map(|slot| (UnixMs(0), slot))
+    }
+
     /// The finished task that goes next.
     fn next_drop(&self) -> Option<(UnixMs, Slot)> {
         self.finished.iter().filter_map(|deadlines| deadlines.first(&self.tasks)).min()

@@ -16,9 +16,9 @@ impl Book {
         };
         match command {
             Command::Push { task, id, renew, floor } => self.expected_of_push(task, id.as_deref(), *renew, *floor, given, now),
-            Command::Claim { lease, .. } => Answer::Claimed(self.next(now).map(|(id, known)| {
+            Command::Claim { lease, session, .. } => Answer::Claimed(self.next(now).map(|(id, known)| {
                 let Defaults { timeout, lease: usual, .. } = known.settings;
-                let lease_end = now.after(lease.unwrap_or(usual));
+                let lease_end = if session.is_some() { UnixMs::NEVER } else { now.after(lease.unwrap_or(usual)) };
                 let deadline = timeout.map_or(lease_end, |timeout| lease_end.min(now.after(timeout)));
                 (id.to_owned(), known.seen.data.clone(), known.seen.attempt + 1, deadline)
             })),
@@ -47,8 +47,8 @@ impl Book {
             Command::CancelAll(of) => count(*of, |known| matches!(known.seen.state, State::Ready | State::Scheduled)),
             Command::RetryAll(of) => count(*of, |known| known.seen.state == State::Failed),
             Command::ForgetAll(of) => count(*of, |known| known.seen.state.is_terminal()),
-            // The plans say no PushAll: it leaves the effects that as many pushes leave.
-            Command::Tick { .. } | Command::PushAll { .. } => given.clone(),
+            // The plans say no PushAll: it leaves the effects that as many pushes leave. To close a connection leaves none.
+            Command::Tick { .. } | Command::PushAll { .. } | Command::Close(_) => given.clone(),
         }
     }
 

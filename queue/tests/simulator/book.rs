@@ -1,5 +1,6 @@
 //! What is known of a queue on one history: what its tasks looked like after each command, and what their workers were told.
 
+use crate::node::Sessions;
 use crate::rules::{Deed, ensure};
 use crate::support::{Answer, Command, listed, task_id};
 use std::collections::BTreeMap;
@@ -14,8 +15,9 @@ pub(crate) struct Seen {
     pub(crate) tries: u32,
     pub(crate) priority: u8,
     pub(crate) created: UnixMs,
-    /// Due, ready since, deadline, or finished.
+    /// Due, ready since, deadline, or finished; never, if a claim has no end.
     pub(crate) at: UnixMs,
+    pub(crate) session: bool,
     pub(crate) claimed_at: Option<UnixMs>,
     pub(crate) drop_at: Option<UnixMs>,
     pub(crate) expire_at: Option<UnixMs>,
@@ -69,6 +71,8 @@ pub(crate) struct Said<'a> {
     pub(crate) answer: &'a Answer,
     pub(crate) now: UnixMs,
     pub(crate) defaults: &'a Defaults,
+    /// What the node knows of connections.
+    pub(crate) sessions: &'a Sessions,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -81,7 +85,7 @@ pub(crate) struct Book {
 impl Book {
     /// Takes note of what a command did, if it is what it may do.
     pub(crate) fn observe(&mut self, queue: &Queue, events: &[(Event, Slot)], said: &Said<'_>) -> Result<(), String> {
-        let was_due = self.is_due(said.now);
+        let was_due = self.is_due(said.now, said.sessions);
         let mut now_there = see(queue);
         let mut entered = Vec::new();
         let mut changed = 0;
@@ -119,14 +123,14 @@ impl Book {
         }
         if let Answer::Left(left) = said.answer {
             ensure(changed > 0 || !was_due, "a tick did nothing of what is due")?;
-            ensure(*left == self.is_due(said.now), "a tick does not know whether it left something")?;
+            ensure(*left == self.is_due(said.now, said.sessions), "a tick does not know whether it left something")?;
         }
         Ok(())
     }
 
     /// Takes note of what left the queue because it was not to be kept.
     pub(crate) fn observe_drops(&mut self, queue: &Queue, now: UnixMs) -> Result<(), String> {
-        self.tasks.retain(|id, known| queue.find(task_id(id)).is_some() || known.may_go(&Deed::Time, now).is_err());
+        self.tasks.retain(|id, known| queue.find(task_id(id)).is_some() || known.may_go(&Deed::Time(None), now).is_err());
         self.describes(queue)
     }
 
@@ -144,14 +148,15 @@ impl Book {
     }
 
     /// Whether time has something to do.
-    pub(crate) fn is_due(&self, now: UnixMs) -> bool {
-        self.tasks.values().any(|known| {
+    pub(crate) fn is_due(&self, now: UnixMs, sessions: &Sessions) -> bool {
+        self.tasks.iter().any(|(id, known)| {
             let seen = &known.seen;
+            let is_open = || sessions.get(&(id.to_string(), seen.attempt)).is_some_and(|&(_, is_open)| is_open);
             let by_state = match seen.state {
                 State::Scheduled | State::Claimed => seen.at <= now,
                 state => state.is_terminal() && seen.drop_at.is_some_and(|at| at <= now),
             };
-            by_state || seen.expire_at.is_some_and(|at| at <= now)
+            by_state || (seen.session && !is_open()) || seen.expire_at.is_some_and(|at| at <= now)
         })
     }
 
@@ -204,7 +209,8 @@ fn see(queue: &Queue) -> BTreeMap<String, Seen> {
             tries: view.tries,
             priority: view.priority,
             created: view.created,
-            at: view.instant(),
+            at: view.instant().unwrap_or(UnixMs::NEVER),
+            session: view.session,
             claimed_at: view.claimed_at,
             drop_at: view.drop_at,
             expire_at: view.expire_at,

@@ -34,10 +34,14 @@ pub(crate) enum Bug {
     SnapshotForgetsVoiding,
     /// A snapshot forgets the places in line.
     SnapshotForgetsPlaces,
+    /// A snapshot forgets which claims are of sessions.
+    SnapshotForgetsSessions,
+    /// That a claim is no session's any more is not sent.
+    BoundNotSent,
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::EffectsOvertake,
         Self::EffectsTwice,
         Self::LapseNotSent,
@@ -52,6 +56,8 @@ impl Bug {
         Self::SnapshotForgetsLastId,
         Self::SnapshotForgetsVoiding,
         Self::SnapshotForgetsPlaces,
+        Self::SnapshotForgetsSessions,
+        Self::BoundNotSent,
     ];
 
     /// What arrives of packed effects, at a node whose clock is so far off.
@@ -80,11 +86,12 @@ impl Bug {
         match (self, change) {
             (Self::LapseNotSent, Change::Lapsed { .. })
             | (Self::DropNotSent, Change::Dropped)
-            | (Self::ExtensionNotSent, Change::Extended { .. }) => None,
+            | (Self::ExtensionNotSent, Change::Extended { .. })
+            | (Self::BoundNotSent, Change::Bounded { .. }) => None,
             (Self::ReleaseSentAsLapse, Change::Released { at }) => Some(Change::Lapsed { at }),
-            (Self::DeadlineByOwnClock, Change::Claimed { attempt, worker, lease, at, deadline, timeout_at }) => {
+            (Self::DeadlineByOwnClock, Change::Claimed { attempt, worker, lease, at, deadline, timeout_at, session }) => {
                 let deadline = UnixMs(deadline.0.saturating_add_signed(skew_ms));
-                Some(Change::Claimed { attempt, worker, lease, at, deadline, timeout_at })
+                Some(Change::Claimed { attempt, worker, lease, at, deadline, timeout_at, session })
             }
             (_, change) => Some(change),
         }
@@ -97,6 +104,7 @@ impl Bug {
                 Self::SnapshotForgetsUncounted => extra.uncounted = 0,
                 Self::SnapshotForgetsTimeout => extra.timeout_at = None,
                 Self::SnapshotForgetsCheckpoint => extra.checkpoint = None,
+                Self::SnapshotForgetsSessions => extra.session = false,
                 _ => {}
             }
         }

@@ -16,7 +16,11 @@ fn said(command: &Command) -> String {
             format!("PUSH {}{id}{}{}", text(&task.payload), if *renew { " RENEW" } else { "" }, order(task))
         }
         Command::PushAll { task, payloads, .. } => format!("MPUSH {} tasks{}", payloads.len(), order(task)),
-        Command::Claim { worker, lease } => format!("CLAIM WORKER {worker}{}", ms("LEASE", *lease)),
+        Command::Claim { worker, lease, session } => {
+            let session = session.map_or(String::new(), |connection| format!(" SESSION (of connection {connection})"));
+            format!("CLAIM WORKER {worker}{}{session}", ms("LEASE", *lease))
+        }
+        Command::Close(connection) => format!("connection {connection} is closed"),
         Command::Extend { id, attempt, lease, checkpoint } => {
             let checkpoint =
                 checkpoint.as_deref().map_or(String::new(), |checkpoint| format!(" CHECKPOINT {}", text(checkpoint)));
@@ -50,6 +54,7 @@ fn answered(answer: &Answer, now: UnixMs) -> String {
         Answer::Pushed { id, added } => format!("{id}{}", if *added { "" } else { ", there already" }),
         Answer::PushedAll(ids) => ids.join(" "),
         Answer::Claimed(None) => "nil".to_owned(),
+        Answer::Claimed(Some((id, _, attempt, UnixMs::NEVER))) => format!("{id}, attempt {attempt}"),
         Answer::Claimed(Some((id, _, attempt, deadline))) => format!("{id}, attempt {attempt}, for {} ms", deadline.since(now).0),
         Answer::Completed(completion) => format!("{completion:?}").to_lowercase(),
         Answer::State(state) => state.name().to_owned(),

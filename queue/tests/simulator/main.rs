@@ -34,7 +34,7 @@ use trial::{failure, outcome, report, shrink};
 use world::Counts;
 
 /// How many seeds are run unless `SEEDS` says otherwise, and within how many each bug must be found.
-const SEEDS: u64 = 150;
+const SEEDS: u64 = 300;
 
 fn asked(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|number| number.parse().ok())

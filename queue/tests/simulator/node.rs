@@ -3,8 +3,10 @@
 use crate::book::{Book, Fact};
 use crate::bug::Bug;
 use crate::support::START;
+use std::collections::BTreeMap;
 use std::rc::Rc;
-use taskqueue::{MadeId, Queue, UnixMs, effect};
+use taskqueue::effect::Change;
+use taskqueue::{Connection, Effect, MadeId, Queue, UnixMs, effect};
 
 /// One command's effects, as they go to replicas and the AOF, and what is true once they are applied.
 #[derive(Debug)]
@@ -17,6 +19,10 @@ pub(crate) struct Entry {
     /// What clients were told, and what left the queue.
     pub(crate) facts: Vec<Fact>,
 }
+
+/// The connections of a node whose claims it gave out, by task and attempt: true while one is open. No other node knows them, and
+/// neither does this one after a restart.
+pub(crate) type Sessions = BTreeMap<(String, u32), (u64, bool)>;
 
 #[derive(Debug, Default)]
 pub(crate) struct Node {
@@ -31,6 +37,9 @@ pub(crate) struct Node {
     skew_ms: i64,
     /// The last id it made since it was started.
     pub(crate) last_made: MadeId,
+    /// How many clients have connected since it was started.
+    connections: u64,
+    pub(crate) sessions: Sessions,
 }
 
 impl Node {
@@ -49,6 +58,19 @@ impl Node {
         self.log.last().map(|entry| entry.book.clone()).unwrap_or_default()
     }
 
+    /// The number of a new connection.
+    pub(crate) fn connect(&mut self) -> u64 {
+        self.connections += 1;
+        self.connections
+    }
+
+    pub(crate) fn close(&mut self, connection: u64) {
+        self.queue.close_session(Connection(connection), usize::MAX);
+        for (of, is_open) in self.sessions.values_mut() {
+            *is_open &= *of != connection;
+        }
+    }
+
     pub(crate) fn sync(&mut self) {
         self.synced = self.log.len();
     }
@@ -62,6 +84,7 @@ impl Node {
     pub(crate) fn replicate(&mut self, master: &Self, commands: usize, bug: Option<Bug>) -> Result<(), String> {
         if !master.continues(&self.log) {
             self.queue = load(&master.queue.snapshot(), bug)?;
+            self.sessions.clear();
             self.log.clone_from(&master.log);
             self.verify()?;
             self.save();
@@ -83,6 +106,8 @@ impl Node {
     pub(crate) fn restart(&mut self, aof: bool, unsynced: usize, bug: Option<Bug>) -> Result<(), String> {
         let end = if aof { (self.synced + unsynced).min(self.log.len()) } else { self.saved.0 };
         self.queue = load(&self.saved.1, bug)?;
+        self.sessions.clear();
+        self.connections = 0;
         for index in self.saved.0..end {
             let entry = self.log[index].clone();
             self.apply(&entry, bug)?;
@@ -106,6 +131,12 @@ impl Node {
         for _ in 0..times {
             let packed = bug.map_or_else(|| entry.packed.clone(), |bug| bug.in_flight(&entry.packed, self.skew_ms));
             apply(&mut self.queue, &packed)?;
+        }
+        for effect in effect::unpack(&entry.packed).flatten() {
+            // The master's, whatever this node gave out under that name and number.
+            if let Effect::Changed(id, Change::Claimed { attempt, .. }) = effect {
+                self.sessions.remove(&(id.to_string(), attempt));
+            }
         }
         Ok(())
     }

@@ -30,6 +30,8 @@ pub(crate) enum Step {
     Claim {
         worker: usize,
         lease: Option<Ms>,
+        /// The claim lasts as long as the worker's connection.
+        session: bool,
         lost: bool,
     },
     /// A worker extends a claim that it knows of.
@@ -53,6 +55,10 @@ pub(crate) enum Step {
     },
     /// A worker crashes and forgets its claims.
     Crash {
+        worker: usize,
+    },
+    /// A worker's connection breaks.
+    HangUp {
         worker: usize,
     },
     Cancel(usize),
@@ -212,7 +218,7 @@ type Kind = (u64, fn(&mut Dice) -> Step);
 const WORKERS: usize = 3;
 pub(crate) const NODES_MAX: usize = 3;
 
-const KINDS: [Kind; 21] = [
+const KINDS: [Kind; 22] = [
     (14, |dice| Step::Push {
         task: dice.task(),
         id: dice.maybe(2, |dice| dice.number(8)),
@@ -220,7 +226,12 @@ const KINDS: [Kind; 21] = [
         lost: dice.one_in(5),
     }),
     (4, |dice| Step::PushAgain { pick: dice.number(8) }),
-    (16, |dice| Step::Claim { worker: dice.number(WORKERS), lease: dice.maybe(4, Dice::millis), lost: dice.one_in(8) }),
+    (16, |dice| Step::Claim {
+        worker: dice.number(WORKERS),
+        lease: dice.maybe(4, Dice::millis),
+        session: dice.one_in(4),
+        lost: dice.one_in(8),
+    }),
     (5, |dice| Step::Extend {
         worker: dice.number(WORKERS),
         claim: dice.number(3),
@@ -235,6 +246,7 @@ const KINDS: [Kind; 21] = [
     }),
     (5, |dice| Step::AnswerAgain { worker: dice.number(WORKERS), claim: dice.number(4) }),
     (1, |dice| Step::Crash { worker: dice.number(WORKERS) }),
+    (2, |dice| Step::HangUp { worker: dice.number(WORKERS) }),
     (3, |dice| Step::Cancel(dice.number(8))),
     (5, |dice| Step::Retry(dice.number(8))),
     (2, |dice| Step::Forget(dice.number(8))),

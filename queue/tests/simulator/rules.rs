@@ -15,10 +15,11 @@ pub(crate) fn ensure(holds: bool, what: &str) -> Result<(), String> {
 pub(crate) enum Deed<'a> {
     /// Nothing.
     Nothing,
-    /// What time does.
-    Time,
+    /// What time does; to a session's claim, if its node knows of its connection whether that is open.
+    Time(Option<bool>),
     Pushed(&'a PushSpec),
-    Claimed(&'a str, Option<Ms>),
+    /// By whom, with which lease, and whether in a session.
+    Claimed(&'a str, Option<Ms>, bool),
     Extended(Option<Ms>, Option<&'a [u8]>),
     Completed(&'a [u8], Option<Retention>),
     Failed(&'a [u8], Next, State),
@@ -43,8 +44,8 @@ impl<'a> Deed<'a> {
         let is_open = before.is_some_and(Known::is_answerable);
         match (said.command, said.answer) {
             (Command::Push { task, .. }, Answer::Pushed { id: pushed, added: true }) if pushed == id => Self::Pushed(task),
-            (Command::Claim { worker, lease }, Answer::Claimed(Some((claimed, ..)))) if claimed == id => {
-                Self::Claimed(worker, *lease)
+            (Command::Claim { worker, lease, session }, Answer::Claimed(Some((claimed, ..)))) if claimed == id => {
+                Self::Claimed(worker, *lease, session.is_some())
             }
             (Command::Extend { id: of, lease, checkpoint, .. }, Answer::Done) if of == id => {
                 Self::Extended(*lease, checkpoint.as_deref())
@@ -62,14 +63,17 @@ impl<'a> Deed<'a> {
             (Command::CancelAll(_), _) => Self::Some(Choice::Cancel),
             (Command::RetryAll(_), _) => Self::Some(Choice::Retry),
             (Command::ForgetAll(_), _) => Self::Some(Choice::Forget),
-            (Command::Tick { .. } | Command::Claim { .. }, _) => Self::Time,
+            (Command::Tick { .. } | Command::Claim { .. }, _) => {
+                let session = before.filter(|before| before.seen.session).map(|before| (id.to_owned(), before.seen.attempt));
+                Self::Time(session.and_then(|session| said.sessions.get(&session)).map(|&(_, is_open)| is_open))
+            }
             _ => Self::Nothing,
         }
     }
 
     /// Whether a task to which it was done looks otherwise than before.
     pub(crate) const fn must_change(&self) -> bool {
-        !matches!(self, Self::Nothing | Self::Time | Self::Some(_) | Self::Extended(..))
+        !matches!(self, Self::Nothing | Self::Time(_) | Self::Some(_) | Self::Extended(..))
     }
 
     /// A task that was not there.
@@ -90,6 +94,7 @@ fn pushed(task: &PushSpec, attempt: u32, now: UnixMs) -> Seen {
         priority: task.priority,
         created: now,
         at: due.max(now),
+        session: false,
         claimed_at: None,
         drop_at: None,
         expire_at: task.ttl.map(|ttl| now.after(Ms(ttl))),
@@ -128,7 +133,7 @@ impl Known {
         ensure(self.seen.state.is_terminal(), "it is gone, and had not ended")?;
         match deed {
             Deed::Forgotten | Deed::Some(Choice::Forget) => Ok(()),
-            Deed::Time => ensure(self.seen.drop_at.is_some_and(|at| at <= now), "it is gone before its time"),
+            Deed::Time(_) => ensure(self.seen.drop_at.is_some_and(|at| at <= now), "it is gone before its time"),
             _ => Err("it is gone, and nobody dropped it".to_owned()),
         }
     }
@@ -150,11 +155,12 @@ impl Known {
                 self.void();
                 Ok(true)
             }
-            Deed::Claimed(worker, lease) => self.be_claimed(worker, lease, now),
+            Deed::Claimed(worker, lease, session) => self.be_claimed(worker, lease, session, now),
             Deed::Extended(lease, checkpoint) => {
                 ensure(self.claim == Claim::Live, "a lost claim was extended")?;
-                let timeout_at = self.seen.claimed_at.zip(self.settings.timeout).map(|(at, timeout)| at.after(timeout));
-                self.seen.at = timeout_at.into_iter().fold(now.after(lease.unwrap_or(self.lease)), Ord::min);
+                if !self.seen.session {
+                    self.seen.at = self.lease_end(lease, now);
+                }
                 self.seen.checkpoint = checkpoint.map(<[u8]>::to_vec).or(self.seen.checkpoint.take());
                 Ok(false)
             }
@@ -179,7 +185,8 @@ impl Known {
             }
             Deed::Canceled | Deed::Some(Choice::Cancel) => {
                 ensure(!self.seen.state.is_terminal(), "it was canceled and had ended")?;
-                let deadline = (self.seen.state == State::Claimed).then_some(self.seen.at);
+                let end = if self.seen.session { self.lease_end(None, now) } else { self.seen.at };
+                let deadline = (self.seen.state == State::Claimed).then_some(end);
                 self.end(State::Canceled, self.settings.retain, now);
                 self.seen.drop_at = self.seen.drop_at.map(|at| deadline.into_iter().fold(at, Ord::max));
                 self.void();
@@ -192,18 +199,19 @@ impl Known {
                 self.void();
                 Ok(true)
             }
-            Deed::Time => self.age(after.state, now),
+            Deed::Time(is_open) => self.age(after, is_open, now),
             Deed::Nothing | Deed::Forgotten | Deed::Some(Choice::Forget) => Err("nobody did anything to it".to_owned()),
         }
     }
 
-    fn be_claimed(&mut self, worker: &str, lease: Option<Ms>, now: UnixMs) -> Result<bool, String> {
+    fn be_claimed(&mut self, worker: &str, lease: Option<Ms>, session: bool, now: UnixMs) -> Result<bool, String> {
         ensure(self.seen.state == State::Ready, "it was claimed and was not ready")?;
         ensure(self.has_tries_left(), "it was claimed more often than its tries")?;
         self.lease = lease.unwrap_or(self.settings.lease);
         let timeout_at = self.settings.timeout.map(|timeout| now.after(timeout));
-        self.stand(State::Claimed, timeout_at.into_iter().fold(now.after(self.lease), Ord::min));
-        (self.seen.claimed_at, self.seen.expire_at) = (Some(now), None);
+        let lease_end = if session { UnixMs::NEVER } else { now.after(self.lease) };
+        self.stand(State::Claimed, timeout_at.into_iter().fold(lease_end, Ord::min));
+        (self.seen.claimed_at, self.seen.expire_at, self.seen.session) = (Some(now), None, session);
         self.seen.worker = Some(worker.to_owned());
         self.seen.attempt += 1;
         self.seen.tries += 1;
@@ -240,14 +248,22 @@ impl Known {
     }
 
     /// Time did something to it, which now looks to be in this state.
-    fn age(&mut self, after: State, now: UnixMs) -> Result<bool, String> {
-        if after == State::Expired {
+    fn age(&mut self, after: &Seen, is_open: Option<bool>, now: UnixMs) -> Result<bool, String> {
+        if after.state == State::Expired {
             ensure(self.seen.expire_at.is_some_and(|at| at <= now), "it expired before its time")?;
             self.end(State::Expired, self.settings.retain, now);
             return Ok(false);
         }
         ensure(matches!(self.seen.state, State::Scheduled | State::Claimed), "time did something to it")?;
-        ensure(self.seen.at <= now, "it ripened or lapsed before its time")?;
+        if self.seen.session && is_open.is_none() {
+            // Nobody knows its connection any more: one lease from now, which a timeout may have ended already.
+            (self.seen.session, self.seen.at) = (false, self.lease_end(None, now));
+            if after.state == State::Claimed {
+                return Ok(false);
+            }
+        }
+        let is_over = self.seen.session && is_open == Some(false);
+        ensure(self.seen.at <= now || is_over, "it ripened or lapsed before its time")?;
         if self.seen.state == State::Scheduled {
             self.stand(State::Ready, now);
             return Ok(true);
@@ -257,15 +273,23 @@ impl Known {
             self.stand(State::Ready, now);
             return Ok(false);
         }
-        let timed_out =
-            self.seen.claimed_at.zip(self.settings.timeout).map(|(at, timeout)| at.after(timeout)) == Some(self.seen.at);
+        let timed_out = self.timeout_at() == Some(self.seen.at) && self.seen.at <= now;
         self.seen.error = Some(if timed_out { TIMEOUT.to_vec() } else { LEASE_EXPIRED.to_vec() });
         self.end(State::Failed, self.settings.retain_failed, now);
         Ok(false)
     }
 
+    fn timeout_at(&self) -> Option<UnixMs> {
+        self.seen.claimed_at.zip(self.settings.timeout).map(|(at, timeout)| at.after(timeout))
+    }
+
+    /// When a lease ends that begins now.
+    fn lease_end(&self, lease: Option<Ms>, now: UnixMs) -> UnixMs {
+        self.timeout_at().into_iter().fold(now.after(lease.unwrap_or(self.lease)), Ord::min)
+    }
+
     fn stand(&mut self, state: State, at: UnixMs) {
-        (self.seen.state, self.seen.at) = (state, at);
+        (self.seen.state, self.seen.at, self.seen.session) = (state, at, false);
         (self.seen.claimed_at, self.seen.worker, self.seen.drop_at) = (None, None, None);
     }
 

@@ -29,6 +29,8 @@ pub(crate) struct World {
     time_ms: u64,
     defaults: Defaults,
     workers: [Vec<Held>; 3],
+    /// The node that each worker is connected to, and the connection's number there.
+    connections: [Option<(usize, u64)>; 3],
     /// What producers have said, and may say again.
     pushes: Vec<Command>,
     /// The ids of all tasks that there ever were.
@@ -49,6 +51,7 @@ impl World {
             time_ms: 60_000,
             defaults: plan.defaults,
             workers: Default::default(),
+            connections: [None; 3],
             pushes: Vec::new(),
             ids: Vec::new(),
             acknowledged: Vec::new(),
@@ -83,7 +86,10 @@ impl World {
                 Some(push) => self.push(push, false),
                 None => Ok(()),
             },
-            Step::Claim { worker, lease, lost } => self.claim(worker, lease, lost),
+            Step::Claim { worker, lease, session, lost } => {
+                let session = session.then(|| self.connection(worker));
+                self.claim(worker, lease, session, lost)
+            }
             Step::Extend { worker, claim, lease, checkpoint } => self.with_claim(worker, claim, |held| Command::Extend {
                 id: held.id.clone(),
                 attempt: Some(held.attempt),
@@ -106,6 +112,11 @@ impl World {
                 self.tell(|| format!("worker-{worker} crashes"));
                 self.count("crashes of workers");
                 self.workers[worker].clear();
+                self.hang_up(worker);
+                Ok(())
+            }
+            Step::HangUp { worker } => {
+                self.hang_up(worker);
                 Ok(())
             }
             Step::Cancel(pick) => self.say(&Command::Cancel(self.pick(pick))).map(drop),
@@ -165,8 +176,28 @@ impl World {
         Ok(())
     }
 
-    fn claim(&mut self, worker: usize, lease: Option<taskqueue::Ms>, lost: bool) -> Result<(), String> {
-        let answer = self.say(&Command::Claim { worker: format!("worker-{worker}"), lease })?;
+    /// The worker's connection to the master, for which it leaves another node's.
+    fn connection(&mut self, worker: usize) -> u64 {
+        match self.connections[worker] {
+            Some((node, connection)) if node == self.master => connection,
+            _ => {
+                self.hang_up(worker);
+                let connection = self.nodes[self.master].connect();
+                self.connections[worker] = Some((self.master, connection));
+                connection
+            }
+        }
+    }
+
+    fn hang_up(&mut self, worker: usize) {
+        if let Some((node, connection)) = self.connections[worker].take() {
+            self.tell(|| format!("connection {connection} to node {node}, of worker-{worker}, is closed"));
+            self.nodes[node].close(connection);
+        }
+    }
+
+    fn claim(&mut self, worker: usize, lease: Option<taskqueue::Ms>, session: Option<u64>, lost: bool) -> Result<(), String> {
+        let answer = self.say(&Command::Claim { worker: format!("worker-{worker}"), lease, session })?;
         if let (Answer::Claimed(Some((id, _, attempt, _))), false) = (answer, lost) {
             self.workers[worker].push(Held { id, attempt, answered: None });
         }
@@ -185,7 +216,7 @@ impl World {
     fn tick(&mut self, budget: usize) -> Result<(), String> {
         let node = &self.nodes[self.master];
         let now = node.now(self.time_ms);
-        if node.queue.soonest() > now && node.book().is_due(now) {
+        if node.queue.soonest() > now && node.book().is_due(now, &node.sessions) {
             return Err(format!(
                 "something is due, and the queue does not want to be looked at before {}",
                 node.queue.soonest().0
@@ -212,6 +243,9 @@ impl World {
 
     fn restart(&mut self, node: usize, aof: bool, unsynced: usize) -> Result<(), String> {
         let before = self.nodes[node].log.len();
+        for connection in self.connections.iter_mut().filter(|connection| connection.is_some_and(|(to, _)| to == node)) {
+            *connection = None;
+        }
         let outcome = self.nodes[node].restart(aof, unsynced, self.bug);
         let after = self.nodes[node].log.len();
         self.tell(|| format!("node {node} restarts, and has {after} of {before} commands"));
@@ -238,6 +272,7 @@ impl World {
     /// Faults end, workers are well and time passes: every task comes to its end, and every node to the same queue.
     fn settle(&mut self) -> Result<(), String> {
         self.tell(|| "peace".to_owned());
+        (0..self.workers.len()).for_each(|worker| self.hang_up(worker));
         for _ in 0..2_000 {
             let node = &self.nodes[self.master];
             let (now, soonest) = (node.now(self.time_ms), node.queue.soonest());
@@ -249,7 +284,7 @@ impl World {
             if soonest <= now {
                 self.tick(1)?;
             } else if node.queue.has_ready() {
-                let answer = self.say(&Command::Claim { worker: "well".to_owned(), lease: None })?;
+                let answer = self.say(&Command::Claim { worker: "well".to_owned(), lease: None, session: None })?;
                 let Answer::Claimed(Some((id, _, attempt, _))) = answer else { continue };
                 let (attempt, result) = (Some(attempt), b"well".to_vec());
                 self.say(&Command::Complete { id, attempt, result, retain: None })?;
@@ -278,6 +313,13 @@ impl World {
         let (now, mut book, mut journal) = (node.now(self.time_ms), node.book(), Journal::default());
         let mut txn = Txn::new(&mut node.queue, &mut journal, now);
         let answer = support::say(&mut txn, &self.defaults, command);
+        if let (Command::Claim { session, .. }, Answer::Claimed(Some((id, _, attempt, _)))) = (command, &answer) {
+            let key = (id.clone(), *attempt);
+            match session {
+                Some(connection) => node.sessions.insert(key, (*connection, true)),
+                None => node.sessions.remove(&key),
+            };
+        }
         let line = || format!("{:>6} node {}: {}", now.0, self.master, describe(command, &answer, now));
         if let Some(told) = &mut self.told {
             told.push(line());
@@ -287,7 +329,7 @@ impl World {
             return Err(format!("{}: the answer should be {expected:?}", line()));
         }
         let there: Vec<String> = book.tasks.keys().map(std::string::ToString::to_string).collect();
-        let said = Said { command, answer: &answer, now, defaults: &self.defaults };
+        let said = Said { command, answer: &answer, now, defaults: &self.defaults, sessions: &node.sessions };
         book.observe(txn.queue(), &txn.journal().events, &said).map_err(|what| format!("{}: {what}", line()))?;
         txn.drop_unkept();
         book.observe_drops(&node.queue, now).map_err(|what| format!("{}: {what}", line()))?;

@@ -6,7 +6,9 @@
 
 use proptest::prelude::*;
 use taskqueue::op::{self, Claim, Completion, Delay, Next, Push, PushOutcome};
-use taskqueue::{Defaults, Effect, Journal, MadeId, Ms, Options, Queue, Refusal, Retention, State, TaskId, Txn, UnixMs, effect};
+use taskqueue::{
+    Connection, Defaults, Effect, Journal, MadeId, Ms, Options, Queue, Refusal, Retention, State, TaskId, Txn, UnixMs, effect,
+};
 
 /// When the tests begin.
 pub(crate) const START: UnixMs = UnixMs(100_000);
@@ -28,7 +30,10 @@ pub(crate) enum Step {
     Claim {
         worker: u8,
         lease: Option<u64>,
+        session: bool,
     },
+    /// A worker's connection is closed.
+    Close(u8),
     Extend {
         task: Target,
         lease: Option<u64>,
@@ -104,7 +109,8 @@ enum Token {
 pub(crate) enum Command {
     Push { task: PushSpec, id: Option<String>, renew: bool, floor: MadeId },
     PushAll { task: PushSpec, payloads: Vec<Vec<u8>>, floor: MadeId },
-    Claim { worker: String, lease: Option<Ms> },
+    Claim { worker: String, lease: Option<Ms>, session: Option<u64> },
+    Close(u64),
     Extend { id: String, attempt: Option<u32>, lease: Option<Ms>, checkpoint: Option<Vec<u8>> },
     Complete { id: String, attempt: Option<u32>, result: Vec<u8>, retain: Option<Retention> },
     Fail { id: String, attempt: Option<u32>, error: Vec<u8>, next: Next, dice: u64 },
@@ -127,6 +133,7 @@ pub(crate) enum Answer {
         added: bool,
     },
     PushedAll(Vec<String>),
+    /// With the end of the claim; never, if it has none.
     Claimed(Option<(String, Vec<u8>, u32, UnixMs)>),
     Completed(Completion),
     State(State),
@@ -226,7 +233,9 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         14 => push,
         2 => push_all,
-        14 => (0..3_u8, lease()).prop_map(|(worker, lease)| Step::Claim { worker, lease }),
+        14 => (0..3_u8, lease(), prop::bool::weighted(0.3))
+            .prop_map(|(worker, lease, session)| Step::Claim { worker, lease, session }),
+        2 => (0..3_u8).prop_map(Step::Close),
         5 => (target(), lease(), prop::option::of(bytes()))
             .prop_map(|(task, lease, checkpoint)| Step::Extend { task, lease, checkpoint }),
         5 => (target(), bytes(), prop::option::weighted(0.3, retention()))
@@ -276,7 +285,12 @@ impl Driver {
                 Command::Push { task, id: id.map(|id| self.client_id(id)), renew, floor: self.floor(floor) }
             }
             Step::PushAll { task, payloads, floor } => Command::PushAll { task, payloads, floor: self.floor(floor) },
-            Step::Claim { worker, lease } => Command::Claim { worker: format!("worker-{worker}"), lease: lease.map(Ms) },
+            Step::Claim { worker, lease, session } => Command::Claim {
+                worker: format!("worker-{worker}"),
+                lease: lease.map(Ms),
+                session: session.then(|| connection_of(worker)),
+            },
+            Step::Close(worker) => Command::Close(connection_of(worker)),
             Step::Extend { task, lease, checkpoint } => {
                 let (id, attempt) = self.resolve(task);
                 Command::Extend { id, attempt, lease: lease.map(Ms), checkpoint }
@@ -372,6 +386,9 @@ impl Driver {
 /// Says a command to a queue and drops what is not to be kept. The journal holds what it recorded.
 pub(crate) fn run(queue: &mut Queue, journal: &mut Journal, now: UnixMs, defaults: &Defaults, command: &Command) -> Answer {
     journal.clear();
+    if let Command::Close(connection) = command {
+        queue.close_session(Connection(*connection), usize::MAX);
+    }
     let mut txn = Txn::new(queue, journal, now);
     let answer = say(&mut txn, defaults, command);
     txn.drop_unkept();
@@ -387,13 +404,16 @@ pub(crate) fn say(txn: &mut Txn<'_>, defaults: &Defaults, command: &Command) -> 
             let pushed = op::push_all(txn, &as_push(task, None, false), &payloads, *floor);
             answer(pushed, |slots| Answer::PushedAll(slots.iter().map(|&slot| txn.queue().id(slot).to_string()).collect()))
         }
-        Command::Claim { worker, lease } => {
-            let slot = op::claim(txn, &Claim { worker, lease: *lease }, defaults);
+        Command::Claim { worker, lease, session } => {
+            let claim = Claim { worker, lease: *lease, session: session.map(Connection) };
+            let slot = op::claim(txn, &claim, defaults);
             Answer::Claimed(slot.map(|slot| {
                 let view = txn.queue().view(slot, defaults);
-                (view.id.to_string(), view.payload.unwrap().to_vec(), view.attempt, view.deadline.unwrap())
+                (view.id.to_string(), view.payload.unwrap().to_vec(), view.attempt, view.deadline.unwrap_or(UnixMs::NEVER))
             }))
         }
+        // Nothing that is recorded.
+        Command::Close(_) => Answer::Done,
         Command::Extend { id, attempt, lease, checkpoint } => {
             answer(op::extend(txn, task_id(id), *attempt, *lease, checkpoint.as_deref()), |()| Answer::Done)
         }
@@ -441,6 +461,11 @@ fn push(txn: &mut Txn<'_>, task: &PushSpec, id: Option<&str>, renew: bool, floor
 
 fn answer<T>(result: Result<T, Refusal>, said: impl FnOnce(T) -> Answer) -> Answer {
     result.map_or_else(Answer::Refused, said)
+}
+
+/// Each worker has one connection.
+pub(crate) fn connection_of(worker: u8) -> u64 {
+    u64::from(worker) + 1
 }
 
 pub(crate) fn task_id(id: &str) -> TaskId<'_> {
