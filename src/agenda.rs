@@ -97,6 +97,17 @@ pub(crate) fn monotonic_ms() -> u64 {
     u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Where what was in `db` is when `a` and `b` have changed places.
+pub(crate) const fn swapped(db: i32, a: i32, b: i32) -> i32 {
+    if db == a {
+        b
+    } else if db == b {
+        a
+    } else {
+        db
+    }
+}
+
 impl Agenda {
     fn insert(&mut self, db: i32, key: &[u8], at: UnixMs) {
         self.remove(db, key);
@@ -139,14 +150,9 @@ impl Agenda {
             }
         }
         // An AOF that begins with an RDB may go on with SWAPDB.
-        for (db, _) in &mut self.loaded {
-            *db = if *db == a {
-                b
-            } else if *db == b {
-                a
-            } else {
-                *db
-            };
+        let loaded = self.loaded.iter_mut().map(|(db, _)| db);
+        for db in loaded.chain(self.orphans.iter_mut().map(|orphan| &mut orphan.db)) {
+            *db = swapped(*db, a, b);
         }
     }
 

@@ -56,18 +56,7 @@ impl Sessions {
 
     /// Two databases changed places.
     pub(crate) fn swap(&mut self, a: i32, b: i32) {
-        self.keep(|(db, key)| {
-            Some((
-                if db == a {
-                    b
-                } else if db == b {
-                    a
-                } else {
-                    db
-                },
-                key,
-            ))
-        });
+        self.keep(|(db, key)| Some((agenda::swapped(db, a, b), key)));
     }
 
     /// Whether there is something to do at the next turn of the event loop.

@@ -1,7 +1,7 @@
 //! `TASK.CLAIM … BLOCK`: workers that wait for a task.
 
 use crate::support::{
-    Client, Server, bulk, eventually, eventually_eq, int, nil, nil_array, now_ms,
+    Client, Server, bulk, eventually, eventually_eq, int, nil, nil_array, now_ms, ok,
     task::{Claim, ids_of},
 };
 use std::time::Instant;
@@ -162,6 +162,26 @@ fn a_task_given_to_a_dying_waiter_is_not_lost() {
         let again = Claim::of(&server.run("TASK.CLAIM jobs BLOCK 0"));
         assert_eq!(again.id, "a");
         server.run("DEL jobs");
+    }
+}
+
+/// The same, and then the queue is in another database: where the server tells of the kill at once, the task is released there.
+#[test]
+fn a_task_given_to_a_dying_waiter_is_released_where_the_queue_is() {
+    let server = Server::start();
+    let mut worker = server.client();
+    let id = worker.id();
+    worker.send("TASK.CLAIM jobs BLOCK 0 LEASE 900000");
+    server.wait_for_blocked(1);
+    let mut client = server.client();
+    client.send_all(&["TASK.PUSH jobs x ID a", &format!("CLIENT KILL ID {id}"), "SWAPDB 0 1", "SELECT 1"]);
+    assert_eq!((client.read(), client.read()), (bulk("a"), int(1)));
+    assert_eq!((client.read(), client.read()), (ok(), ok()));
+    let state = |client: &mut Client| client.run("TASK.GET jobs a").field("state").text();
+    if server.info("redis_version").starts_with('8') {
+        eventually(|| state(&mut client) == "ready");
+    } else {
+        assert!(["ready", "claimed"].contains(&state(&mut client).as_str()));
     }
 }
 
