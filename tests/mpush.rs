@@ -50,9 +50,9 @@ fn refuses_bad_arguments() {
         ("TASK.MPUSH jobs 10001 x", "10000"),
         ("TASK.MPUSH jobs 3 x y", "numtasks"),
         ("TASK.MPUSH jobs 1 x y", "unknown option Y"),
-        ("TASK.MPUSH jobs 1 x ID a", "unknown option ID"),
-        ("TASK.MPUSH jobs 1 x NX", "unknown option NX"),
-        ("TASK.MPUSH jobs 1 x RENEW", "unknown option RENEW"),
+        ("TASK.MPUSH jobs 1 x ID a", "ID goes with a push of one task"),
+        ("TASK.MPUSH jobs 1 x NX", "NX goes with"),
+        ("TASK.MPUSH jobs 1 x RENEW", "RENEW goes with"),
         ("TASK.MPUSH jobs 1 x PRIORITY 256", "PRIORITY"),
         ("TASK.MPUSH jobs 1 x DELAY 5 TTL 5", "TTL"),
     ] {

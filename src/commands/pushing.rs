@@ -10,7 +10,7 @@ use taskqueue::{Ms, Options, TaskId};
 pub(super) const ID_OPTIONS: &[Arg] = &[
     Arg::string("id").token("ID").optional().summary("Your own id: pushed again, it answers the task that is there."),
     Arg::word("renew", "RENEW").optional().summary("With ID: a failed, canceled or expired task begins again."),
-    Arg::word("nx", "NX").optional().summary("With ID: answer nil if the task is there."),
+    Arg::word("nx", "NX").optional().summary("Answer nil if nothing was changed."),
 ];
 
 /// The options of any task, for COMMAND DOCS.
@@ -29,7 +29,10 @@ pub(super) const OPTIONS: &[Arg] = &[
     Arg::integer("backoff-ms").token("BACKOFF").optional().summary("Delay before the first retry, doubled for each next."),
     Arg::integer("lease-ms").token("LEASE").optional().summary("How long a claim holds without a heartbeat."),
     Arg::integer("timeout-ms").token("TIMEOUT").optional().summary("How long a claim holds with heartbeats."),
-    Arg::integer("retain-ms").token("RETAIN").optional().summary("How long it is kept when completed; -1: for ever."),
+    Arg::integer("retain-ms")
+        .token("RETAIN")
+        .optional()
+        .summary("How long it is kept when completed, canceled or expired; -1: for ever."),
     Arg::integer("retain-failed-ms").token("RETAINFAILED").optional().summary("How long it is kept when failed; -1: for ever."),
 ];
 
