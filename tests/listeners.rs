@@ -69,6 +69,33 @@ fn a_replica_comes_back() {
     eventually(|| replica.digest() == server.digest() && replica.dump("jobs") == server.dump("jobs"));
 }
 
+/// A replica asks to be synchronized, which makes a backlog, and waits, or is gone before anything was forked. A dump that is saved then
+/// is a base to go on from, and what is changed after it must come as it does to every replica.
+#[test]
+fn a_replica_goes_on_from_a_save() {
+    for stays in [false, true] {
+        let server = quiet();
+        server.run("CONFIG SET repl-diskless-sync-delay 60");
+        let mut asks = server.client();
+        assert_eq!(asks.run("REPLCONF capa eof capa psync2"), "OK");
+        asks.send("PSYNC ? -1");
+        eventually(|| server.info("repl_backlog_active") == "1");
+        let asks = stays.then_some(asks);
+        change(&mut server.client(), "a");
+        assert_eq!(server.run("SAVE"), "OK");
+        change(&mut server.client(), "b");
+        let dump = std::fs::read(server.directory().join("dump.rdb")).expect("a dump");
+        let replica = Server::builder().file("dump.rdb", dump).replica_of(&server).start();
+        server.run("CONFIG SET repl-diskless-sync-delay 0");
+        eventually_within(Duration::from_secs(15), || replica.info("master_link_status") == "up");
+        change(&mut server.client(), "c");
+        eventually_within(Duration::from_secs(5), || {
+            replica.digest() == server.digest() && replica.dump("jobs") == server.dump("jobs")
+        });
+        drop(asks);
+    }
+}
+
 /// A replica that is promoted, and then found to have no replicas of its own.
 #[test]
 fn a_promoted_replica_goes_on() {

@@ -12,7 +12,7 @@ use super::guard::guard;
 use super::{OK, api, listeners};
 
 /// What is subscribed to: the server's ids, and words for them.
-const KINDS: [(u64, &str); 7] = [
+const KINDS: [(u64, &str); 9] = [
     (raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED, "role"),
     (raw::REDISMODULE_EVENT_LOADING, "loading"),
     (raw::REDISMODULE_EVENT_FLUSHDB, "flush"),
@@ -20,6 +20,8 @@ const KINDS: [(u64, &str); 7] = [
     (raw::REDISMODULE_EVENT_CLIENT_CHANGE, "client"),
     (raw::REDISMODULE_EVENT_CRON_LOOP, "cron"),
     (raw::REDISMODULE_EVENT_FORK_CHILD, "fork"),
+    (raw::REDISMODULE_EVENT_PERSISTENCE, "persistence"),
+    (raw::REDISMODULE_EVENT_REPLICA_CHANGE, "replica"),
 ];
 
 /// One event. What was decided in it must not be replicated in it: writes may be paused. Start a timer instead.

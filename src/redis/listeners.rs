@@ -3,9 +3,10 @@
 //! `RM_Replicate` costs nearly as much as a whole GET even where its command then goes nowhere, so it is left out where nobody listens
 //! for certain: a master outside a cluster that has no AOF, no replica and no replication backlog.
 //!
-//! The AOF is asked for at each command. A replica begins with a fork, in which it is given all that was done before, so an event tells
-//! of it in time; a backlog is only ever made anew with a new replication id, which nobody can go on from. Whatever may lead to
-//! either (a fork, a change of role, loading) counts as a listener until a look at the server's figures shows none.
+//! The AOF is asked for at each command. A backlog is only ever made anew with a new replication id, so whoever goes on from it has data that
+//! was taken after that: by a fork, or by a SAVE. Both are told before the next command, and so is a replica that comes online. What
+//! was done before is then in that data, and what follows is replicated. Whatever may bring a listener (these, a change of role,
+//! loading) counts as one until a look at the server's figures shows none.
 
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -13,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use super::api;
 use super::context::{Context, now_ms};
 
-/// How often to look, while somebody may be listening.
+/// How often to look.
 const LOOK_MS: i64 = 1_000;
 
 /// Whether replicas may be listening. On the main thread alone, so relaxed loads and stores will do; so for all of these.
@@ -32,17 +33,15 @@ pub(super) fn may_have_come() {
     MAY_LISTEN.store(true, Ordering::Relaxed);
 }
 
-/// Looks whether anybody listens, if that is not known. To be called often, between commands.
+/// Looks whether anybody listens. To be called often, between commands.
 pub(super) fn look(context: &Context) {
     let now = now_ms();
     let is_time = now.abs_diff(LOOKED_MS.load(Ordering::Relaxed)) >= LOOK_MS.unsigned_abs();
-    if !is_time || !MAY_LISTEN.load(Ordering::Relaxed) || !IS_WATCHED.load(Ordering::Relaxed) {
-        return;
-    }
-    LOOKED_MS.store(now, Ordering::Relaxed);
-    let flags = context.flags();
-    if flags.is_master() && !flags.is_cluster() && !flags.is_loading() && has_no_replication(context) {
-        MAY_LISTEN.store(false, Ordering::Relaxed);
+    if is_time && IS_WATCHED.load(Ordering::Relaxed) {
+        LOOKED_MS.store(now, Ordering::Relaxed);
+        let flags = context.flags();
+        let is_alone = flags.is_master() && !flags.is_cluster() && !flags.is_loading() && has_no_replication(context);
+        MAY_LISTEN.store(!is_alone, Ordering::Relaxed);
     }
 }
 
@@ -75,7 +74,7 @@ impl Context {
 
     /// Counts a change that is not replicated, so that the server's `save` points see it.
     pub(crate) fn count_change(&self) {
-        // To replicate the command as it came is the cheapest way to count one. It goes nowhere.
+        // To replicate the command as it came is the cheapest way to count one. It goes nowhere, or into a backlog from where nobody goes on.
         self.replicate_verbatim();
     }
 }
