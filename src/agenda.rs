@@ -14,7 +14,7 @@ use crate::value::{QUEUE, QueueValue};
 use crate::waiters::{Client, Orphan};
 use crate::{state, waiters};
 use lazy_static::lazy_static;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::CStr;
 use std::mem;
 use std::rc::Rc;
@@ -74,7 +74,7 @@ pub(crate) struct Agenda {
     /// When clients give up waiting: monotonic milliseconds, and their ticket.
     clients: BTreeMap<(u64, u64), Client>,
     /// Keys whose waiters for results must be told what became of their tasks.
-    rechecks: Vec<(i32, Box<[u8]>)>,
+    rechecks: BTreeSet<(i32, Box<[u8]>)>,
     /// Where connections have claims that last as long as they do.
     pub(crate) sessions: Sessions,
     /// Claims that did not reach their clients.
@@ -260,7 +260,7 @@ pub(crate) fn forget(db: i32, key: &[u8]) {
     state::with(|state| {
         state.agenda.remove(db, key);
         if state.waiters.await_ends(db, key) {
-            state.agenda.rechecks.push((db, key.into()));
+            state.agenda.rechecks.insert((db, key.into()));
             state.agenda.arm();
         }
     });

@@ -225,7 +225,7 @@ fn too_few() -> Error {
     Error::new("ERR", "syntax error: too few arguments")
 }
 
-/// A worker's name: given, else the connection's, else `client-<id>`.
+/// A worker's name as it is given.
 pub(crate) fn worker_name(bytes: &[u8]) -> Result<&str, Error> {
     Ok(id::parse_name("WORKER", bytes)?)
 }

@@ -1,7 +1,6 @@
 //! Active defragmentation: blocks are moved to where memory is less scattered. Only servers with a jemalloc of their own do it.
 
 use std::marker::PhantomData;
-use std::mem;
 use std::os::raw::c_ulong;
 use std::ptr;
 
@@ -27,11 +26,8 @@ impl Defrag<'_> {
         let len = block.len();
         let moved = self.moved(block.as_mut_ptr(), len);
         if !moved.is_null() {
-            // SAFETY: the server copied the block to `moved` and freed the old one, which the old box must therefore not do.
-            unsafe {
-                let new = Box::from_raw(ptr::slice_from_raw_parts_mut(moved, len));
-                mem::forget(mem::replace(block, new));
-            }
+            // SAFETY: the server copied the block to `moved` and freed the old one, so the old box is neither read nor dropped.
+            unsafe { ptr::write(block, Box::from_raw(ptr::slice_from_raw_parts_mut(moved, len))) };
         }
     }
 
@@ -41,10 +37,7 @@ impl Defrag<'_> {
         let moved = self.moved(block.as_mut_ptr(), len);
         if !moved.is_null() {
             // SAFETY: as in `move_bytes`; and the bytes are those of the text, so they are UTF-8.
-            unsafe {
-                let new = Box::from_raw(ptr::slice_from_raw_parts_mut(moved, len) as *mut str);
-                mem::forget(mem::replace(block, new));
-            }
+            unsafe { ptr::write(block, Box::from_raw(ptr::slice_from_raw_parts_mut(moved, len) as *mut str)) };
         }
     }
 

@@ -7,6 +7,7 @@ use crate::redis::string::{KeyName, OwnedName};
 use crate::value::QUEUE;
 use crate::{reply, state};
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use taskqueue::{Event, OwnedId, Queue, State, TaskId};
 
@@ -65,10 +66,13 @@ impl EndsWish {
 
     /// Sees which tasks have ended or are gone.
     fn look(&self, queue: Option<&Queue>) {
-        let over: Vec<(usize, End)> =
-            self.pending().filter_map(|(place, id)| Some((place, end_of(queue, id.as_id())?))).collect();
-        for (place, end) in over {
-            self.tell(place, end);
+        // A task that is named more than once is copied once.
+        let mut ends: BTreeMap<&OwnedId, Option<End>> = BTreeMap::new();
+        let pending: Vec<(usize, &OwnedId)> = self.pending().collect();
+        for (place, id) in pending {
+            if let Some(end) = ends.entry(id).or_insert_with(|| end_of(queue, id.as_id())) {
+                self.tell(place, end.clone());
+            }
         }
     }
 

@@ -19,7 +19,8 @@ use std::ops::Bound;
 /// A stretch is 2 to this power milliseconds long.
 const STRETCH_BITS: u32 = 6;
 const STRETCH_MS: usize = 1 << STRETCH_BITS;
-/// A place is searched among so many tasks at most. More of them pay for a [`LastOf`] with 6 bytes each at most.
+/// A place is searched among so many tasks at most. More of them pay for a [`LastOf`] with
+/// 6 bytes each; it stays until the stretch is empty.
 const SEARCHED_MAX: u32 = 48;
 
 /// Tasks in order of their `at`, first come first within a millisecond.
