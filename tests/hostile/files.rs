@@ -5,7 +5,9 @@ use crate::support::{Builder, Dice, Server, eventually};
 use std::{fs, ops::Range, path::Path};
 
 /// What a server says before it ends, having met a file that it cannot load.
-const REFUSALS: [&str; 8] = [
+const REFUSALS: [&str; 10] = [
+    "FATAL: Data file was created with a",
+    "Can't handle RDB format version",
     "Internal error in RDB reading",
     "Unrecoverable error, aborting now",
     "Terminating server after rdb file reading failure",

@@ -218,7 +218,11 @@ impl Server {
                 // One that refuses its files may close the connection at any moment.
                 let reply = client.try_run("PING");
                 if matches!(reply, Ok(Value::Simple(pong)) if pong == "PONG") {
-                    return true;
+                    // Another process's server may have got the port first.
+                    let own = format!("process_id:{}\r\n", self.process.id());
+                    if client.try_run("INFO server").is_ok_and(|info| !info.is_error() && info.text().contains(&own)) {
+                        return true;
+                    }
                 }
             }
             // Having refused an RDB, a server reads it once more to say where it is bad. If a module's value ends between two of its
