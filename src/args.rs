@@ -119,6 +119,18 @@ impl Args<'_> {
         set(to, word, Ms(value.unsigned_abs()))
     }
 
+    /// All that is left, where BLOCK is the only option.
+    pub(crate) fn block(&mut self) -> Result<Option<Ms>, Error> {
+        let mut block = None;
+        while let Some(word) = self.option() {
+            if !word.is("BLOCK") {
+                return Err(word.unknown());
+            }
+            self.set_duration(&mut block, &word, &DURATION)?;
+        }
+        Ok(block)
+    }
+
     /// An instant in Unix milliseconds.
     pub(crate) fn set_instant(&mut self, to: &mut Option<UnixMs>, word: &Word<'_>) -> Result<(), Error> {
         let value = self.integer(word, &(0..=UnixMs::MAX.0.cast_signed()))?;

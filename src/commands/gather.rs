@@ -1,6 +1,6 @@
 //! `TASK.GATHER queue numids id [id …] [BLOCK ms]`
 
-use crate::args::{Args, DURATION};
+use crate::args::Args;
 use crate::redis::command::{Access, Arg, CommandSpec, handler};
 use crate::redis::context::Context;
 use crate::redis::error::Error;
@@ -8,7 +8,7 @@ use crate::redis::string::Argv;
 use crate::reply;
 use crate::value::QUEUE;
 use crate::waiters::{self, EndsWish, Form, Wish};
-use taskqueue::{Ms, TaskId};
+use taskqueue::TaskId;
 
 pub(crate) const SPEC: CommandSpec = CommandSpec {
     name: "task.gather",
@@ -34,13 +34,7 @@ fn gather(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     let name = args.key()?;
     let count = args.count_of("numids", 1)?;
     let ids = (0..count).map(|_| args.id()).collect::<Result<Vec<TaskId<'_>>, _>>()?;
-    let mut block: Option<Ms> = None;
-    while let Some(word) = args.option() {
-        if !word.is("BLOCK") {
-            return Err(word.unknown());
-        }
-        args.set_duration(&mut block, &word, &DURATION)?;
-    }
+    let block = args.block()?;
     let key = context.open_read(name, &QUEUE)?;
     let queue = key.value()?.map(|value| &value.queue);
     let result = |id| queue.and_then(|queue| Some(queue.result(queue.find(id)?)));

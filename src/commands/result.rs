@@ -1,6 +1,6 @@
 //! `TASK.RESULT queue id [BLOCK ms]`
 
-use crate::args::{Args, DURATION};
+use crate::args::Args;
 use crate::redis::command::{Access, Arg, CommandSpec, handler};
 use crate::redis::context::Context;
 use crate::redis::error::Error;
@@ -8,7 +8,6 @@ use crate::redis::string::Argv;
 use crate::reply;
 use crate::value::QUEUE;
 use crate::waiters::{self, EndsWish, Form, Wish};
-use taskqueue::Ms;
 
 pub(crate) const SPEC: CommandSpec = CommandSpec {
     name: "task.result",
@@ -31,13 +30,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
 fn result(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     let mut args = Args::new(args);
     let (name, id) = (args.key()?, args.id()?);
-    let mut block: Option<Ms> = None;
-    while let Some(word) = args.option() {
-        if !word.is("BLOCK") {
-            return Err(word.unknown());
-        }
-        args.set_duration(&mut block, &word, &DURATION)?;
-    }
+    let block = args.block()?;
     let key = context.open_read(name, &QUEUE)?;
     let queue = key.value()?.map(|value| &value.queue);
     let found = queue.and_then(|queue| Some(queue.result(queue.find(id)?)));
