@@ -11,15 +11,15 @@ use crate::redis::timer::{self, Timer};
 use crate::sessions::{self, Sessions};
 use crate::transact::{Missing, now, transact};
 use crate::value::{QUEUE, QueueValue};
-use crate::waiters::{Client, Orphan};
+use crate::waiters::{Client, Orphan, Waiters};
 use crate::{state, waiters};
 use lazy_static::lazy_static;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::CStr;
 use std::mem;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
-use taskqueue::{Ms, UnixMs, op};
+use taskqueue::{Ms, OwnedId, UnixMs, op};
 
 /// The longest that one tick works on queues. The rest follows after the clients had their turn.
 const TICK_BUDGET: Duration = Duration::from_millis(1);
@@ -74,7 +74,9 @@ pub(crate) struct Agenda {
     /// When clients give up waiting: monotonic milliseconds, and their ticket.
     clients: BTreeMap<(u64, u64), Client>,
     /// Keys whose waiters for results must be told what became of their tasks.
-    rechecks: BTreeSet<(i32, Box<[u8]>)>,
+    rechecks: BTreeMap<(i32, Box<[u8]>), Recheck>,
+    /// Clients to be unblocked at the next turns of the event loop: it has let go as many at this one as it may.
+    leaving: Vec<Client>,
     /// Where connections have claims that last as long as they do.
     pub(crate) sessions: Sessions,
     /// Claims that did not reach their clients.
@@ -90,6 +92,15 @@ pub(crate) struct Agenda {
     /// The wall clock less the monotonic one, when the timer was last set.
     clock_offset: u64,
     timer: Option<(u64, Timer)>,
+}
+
+/// How far a look at the tasks for whose ends clients wait has come.
+#[derive(Default)]
+struct Recheck {
+    /// The last one that was looked at.
+    after: Option<OwnedId>,
+    /// To be done again from the beginning when it has come to the end: the key has changed meanwhile.
+    again: bool,
 }
 
 /// Milliseconds that only grow, for how long clients wait.
@@ -184,6 +195,30 @@ impl Agenda {
         }
     }
 
+    /// To be unblocked at the next turn of the event loop.
+    pub(crate) fn let_go_later(&mut self, clients: impl Iterator<Item = Client>) {
+        self.leaving.extend(clients);
+        self.arm();
+    }
+
+    /// Who gives up waiting by now, or was to be let go, in that order.
+    fn take_leaving(&mut self) -> Vec<Client> {
+        let later = self.clients.split_off(&(monotonic_ms() + 1, 0));
+        let given_up = mem::replace(&mut self.clients, later);
+        self.leaving.extend(given_up.into_values());
+        mem::take(&mut self.leaving)
+    }
+
+    fn recheck_all(&mut self, waiters: &Waiters, db: Option<i32>) {
+        for (db, key) in waiters.keys_awaiting_ends(db) {
+            self.recheck(db, &key);
+        }
+    }
+
+    fn recheck(&mut self, db: i32, key: &[u8]) {
+        self.rechecks.entry((db, key.into())).and_modify(|recheck| recheck.again = recheck.after.is_some()).or_default();
+    }
+
     /// It waits no longer.
     pub(crate) fn client_left(&mut self, gives_up: Option<u64>, ticket: u64) {
         if let Some(gives_up) = gives_up {
@@ -193,12 +228,13 @@ impl Agenda {
 
     /// How much there is of each kind: for tests.
     #[cfg(feature = "fault-injection")]
-    pub(crate) fn counts(&self) -> [(&'static str, usize); 7] {
+    pub(crate) fn counts(&self) -> [(&'static str, usize); 8] {
         [
             ("queues", self.queues.values().map(HashMap::len).sum()),
             ("deadlines", self.order.len()),
             ("timeouts", self.clients.len()),
             ("rechecks", self.rechecks.len()),
+            ("leaving", self.leaving.len()),
             ("orphans", self.orphans.len()),
             ("loaded", self.loaded.len()),
             ("timers", usize::from(self.timer.is_some())),
@@ -207,7 +243,7 @@ impl Agenda {
 
     /// Milliseconds until there is something to do.
     fn wait_ms(&self, now: UnixMs, monotonic: u64) -> Option<u64> {
-        if self.sessions.is_due() || !self.rechecks.is_empty() {
+        if self.sessions.is_due() || !self.rechecks.is_empty() || !self.leaving.is_empty() {
             return Some(0);
         }
         let client = self.clients.first_key_value().map(|(&(at, _), _)| at.saturating_sub(monotonic));
@@ -260,9 +296,17 @@ pub(crate) fn forget(db: i32, key: &[u8]) {
     state::with(|state| {
         state.agenda.remove(db, key);
         if state.waiters.await_ends(db, key) {
-            state.agenda.rechecks.insert((db, key.into()));
+            state.agenda.recheck(db, key);
             state.agenda.arm();
         }
+    });
+}
+
+/// The queue of this key has changed in a way that may have ended or taken tasks for whose ends clients wait.
+pub(crate) fn recheck(db: i32, key: &[u8]) {
+    state::with(|state| {
+        state.agenda.recheck(db, key);
+        state.agenda.arm();
     });
 }
 
@@ -276,7 +320,7 @@ pub(crate) fn flush(db: Option<i32>) {
     state::with(|state| {
         state.agenda.clear(db);
         state.agenda.sessions.clear(db);
-        state.agenda.rechecks.extend(state.waiters.keys_awaiting_ends(db));
+        state.agenda.recheck_all(&state.waiters, db);
         state.agenda.arm();
     });
 }
@@ -287,7 +331,7 @@ pub(crate) fn swap(a: i32, b: i32) {
         state.agenda.swap(a, b);
         state.agenda.sessions.swap(a, b);
         for db in [a, b] {
-            state.agenda.rechecks.extend(state.waiters.keys_awaiting_ends(Some(db)));
+            state.agenda.recheck_all(&state.waiters, Some(db));
         }
         state.agenda.arm();
     });
@@ -356,28 +400,39 @@ pub(crate) fn watch_clock() {
 
 /// What the timer runs.
 fn tick(context: &Context) {
-    let (rechecks, clients) = state::with(|state| {
-        let agenda = &mut state.agenda;
-        agenda.timer = None;
-        let later = agenda.clients.split_off(&(monotonic_ms() + 1, 0));
-        let clients: Vec<Client> = mem::replace(&mut agenda.clients, later).into_values().collect();
-        (mem::take(&mut agenda.rechecks), clients)
-    });
-    for (db, key) in rechecks {
-        waiters::recheck(context, db, &key);
-    }
-    waiters::unblock(&clients);
-    let end = Instant::now() + TICK_BUDGET;
-    sessions::end_those_over(context, || Instant::now() < end);
+    state::with(|state| state.agenda.timer = None);
+    perform_rechecks(context, budget());
+    let leaving = state::with(|state| state.agenda.take_leaving());
+    waiters::unblock(leaving);
+    sessions::end_those_over(context, budget());
     if state::with(|state| state.agenda.is_master && !state.agenda.is_loading) {
         work(context);
     }
     arm();
 }
 
+/// Says whether one part of a tick may go on.
+fn budget() -> impl Fn() -> bool {
+    let end = Instant::now() + TICK_BUDGET;
+    move || Instant::now() < end
+}
+
+/// Tells those who wait for ends what became of their tasks, as far as the changes of whole keys decided that.
+fn perform_rechecks(context: &Context, may_go_on: impl Fn() -> bool) {
+    while may_go_on()
+        && let Some(((db, key), recheck)) = state::with(|state| state.agenda.rechecks.pop_first())
+    {
+        let after = waiters::recheck(context, db, &key, recheck.after.as_ref(), &may_go_on);
+        if after.is_some() || recheck.again {
+            let rest = Recheck { again: recheck.again && after.is_some(), after };
+            state::with(|state| state.agenda.rechecks.insert((db, key), rest));
+        }
+    }
+}
+
 /// Does what is due in queues, for as long as a tick may take.
 fn work(context: &Context) {
-    let end = Instant::now() + TICK_BUDGET;
+    let may_go_on = budget();
     let now = now();
     state::with(|state| state.agenda.ticked = now);
     let is_cluster = context.flags().is_cluster();
@@ -408,7 +463,7 @@ fn work(context: &Context) {
                 break;
             }
         }
-        if Instant::now() >= end {
+        if !may_go_on() {
             break;
         }
     }

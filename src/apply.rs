@@ -42,7 +42,7 @@ fn apply(context: &Context, args: Argv<'_>) -> Result<(), Error> {
         context.replicate_verbatim();
         apply_all(context, name, packed, &mut served)
     });
-    unblock(&served);
+    unblock(served);
     match outcome {
         Ok(()) => {
             context.ok();
@@ -78,7 +78,7 @@ fn apply_all(context: &Context, name: KeyName<'_>, packed: &[u8], served: &mut V
         };
         events.push(event);
         if has_waiters && may_end_a_wait(event) {
-            served.extend(ended(&effect).map_or_else(Vec::new, |id| tell_end(&value.queue, id, db, name.bytes())));
+            served.extend(ended(&effect).map_or_else(Vec::new, |id| tell_end(Some(&value.queue), id, db, name.bytes())));
         }
         Ok(())
     });

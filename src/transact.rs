@@ -78,7 +78,7 @@ pub(crate) fn transact_then<R, N>(
     journal.clear();
     state::with(|state| state.journal = journal);
     let (answer, served) = outcome?;
-    waiters::unblock(&served);
+    waiters::unblock(served);
     Ok(answer)
 }
 

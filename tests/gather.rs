@@ -1,6 +1,6 @@
 //! `TASK.GATHER`: the results of several tasks, together.
 
-use crate::support::{Server, Value, array, bulk, nil};
+use crate::support::{Server, Value, array, bulk, eventually, nil};
 
 /// `[id, state, data]`.
 fn end(id: &str, state: Value, data: Value) -> Value {
@@ -126,6 +126,36 @@ fn takes_ten_thousand() {
     let answers: Vec<_> = claims.items().iter().map(|claim| format!("{} 1 r", claim.at(0).text())).collect();
     server.run(&format!("TASK.MCOMPLETE jobs 10000 {}", answers.join(" ")));
     assert!(gatherer.read().items().iter().all(|end| end.at(2) == "r"));
+}
+
+/// However many wait for however much: others get their turn while those are told and answered.
+#[test]
+fn many_long_replies_stall_nobody() {
+    const GATHERERS: usize = 20;
+    let server = Server::start();
+    let ids: Vec<_> = (0..10_000).map(|n| format!("t{n}")).collect();
+    let asked = format!("TASK.GATHER jobs 10000 {}", ids.join(" "));
+    for provoke in ["UNLINK jobs", "TASK.COMPLETE jobs t0 r", "RENAME other jobs"] {
+        server.run_all(&["UNLINK jobs", "TASK.PUSH jobs x ID t0", "TASK.CLAIM jobs", "TASK.PUSH other x"]);
+        if provoke != "TASK.COMPLETE jobs t0 r" {
+            server.run_all(&["TASK.PUSH jobs x ID t1", "TASK.PUSH jobs x ID t9999"]);
+        }
+        let mut gatherers: Vec<_> = (0..GATHERERS).map(|_| server.client()).collect();
+        for gatherer in &mut gatherers {
+            gatherer.send(&format!("{asked} BLOCK 0"));
+        }
+        server.wait_for_blocked(GATHERERS);
+        server.run(provoke);
+        eventually(|| {
+            let blocked: usize = server.info("blocked_clients").parse().expect("a count");
+            assert!(blocked > 0, "{provoke}: all were answered in one turn");
+            blocked < GATHERERS
+        });
+        for gatherer in &mut gatherers {
+            let reply = gatherer.read();
+            assert_eq!((reply.items().len(), reply.at(9_999).at(0)), (10_000, &bulk("t9999")), "{provoke}");
+        }
+    }
 }
 
 /// Bad arguments.

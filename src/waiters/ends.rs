@@ -44,6 +44,11 @@ impl EndsWish {
         wish
     }
 
+    /// How many tasks it asked for.
+    pub(super) const fn len(&self) -> usize {
+        self.ids.len()
+    }
+
     /// Whether there is nothing left to wait for.
     pub(crate) fn is_over(&self) -> bool {
         self.pending.get() == 0
@@ -74,19 +79,6 @@ impl EndsWish {
                 self.tell(place, end.clone());
             }
         }
-    }
-
-    /// The key has come to be: replies if there is nothing left to wait for.
-    pub(super) fn look_and_reply(&self, context: &Context, key: KeyName<'_>) -> bool {
-        let Ok(opened) = context.open_read(key, &QUEUE) else {
-            return false;
-        };
-        let queue = opened.value().ok().flatten().map(|value| &value.queue);
-        self.look(queue);
-        if self.is_over() {
-            self.reply(context, queue);
-        }
-        self.is_over()
     }
 
     /// The wait is over, maybe by time: replies with the ends that came, and for the others with the states as they are.
@@ -131,13 +123,13 @@ fn end_of(queue: Option<&Queue>, id: TaskId<'_>) -> Option<End> {
 }
 
 /// Tells those who wait for this task how it stands, if it has ended or is gone. Answers those who wait for nothing else.
-pub(crate) fn tell_end(queue: &Queue, id: TaskId<'_>, db: i32, key: &[u8]) -> Vec<Client> {
-    if queue.find(id).is_some_and(|slot| !queue.result(slot).0.is_terminal()) {
+pub(crate) fn tell_end(queue: Option<&Queue>, id: TaskId<'_>, db: i32, key: &[u8]) -> Vec<Client> {
+    if queue.and_then(|queue| Some(queue.result(queue.find(id)?))).is_some_and(|(state, _)| !state.is_terminal()) {
         return Vec::new();
     }
     let waiting = state::with(|state| state.waiters.take_awaiting(db, key, &id.into()));
     // One copy for all of them, and none for none.
-    let Some(end) = (!waiting.is_empty()).then(|| end_of(Some(queue), id)).flatten() else {
+    let Some(end) = (!waiting.is_empty()).then(|| end_of(queue, id)).flatten() else {
         return Vec::new();
     };
     let is_served = |(client, place): &(Client, usize)| match &client.wish {
@@ -147,33 +139,39 @@ pub(crate) fn tell_end(queue: &Queue, id: TaskId<'_>, db: i32, key: &[u8]) -> Ve
     waiting.into_iter().filter(is_served).map(|(client, _)| client).collect()
 }
 
-/// Tells those who wait for tasks of this key which have ended or are gone, as a look at the key shows.
-pub(crate) fn recheck(context: &Context, db: i32, key: &[u8]) {
-    let clients = state::with(|state| state.waiters.awaiting_any(db, key));
-    if clients.is_empty() || !context.select_db(db) {
-        return;
+/// Tells those who wait for tasks of this key which have ended or are gone, as a look at the key shows, from the task after `after`
+/// on. Answers the last one that it looked at, if it had to stop before the end.
+pub(crate) fn recheck(
+    context: &Context,
+    db: i32,
+    key: &[u8],
+    after: Option<&OwnedId>,
+    may_go_on: impl Fn() -> bool,
+) -> Option<OwnedId> {
+    if !context.select_db(db) {
+        return None;
     }
     let name = OwnedName::new(key);
-    let mut served = Vec::new();
+    let (mut served, mut rest) = (Vec::new(), None);
     if let Ok(opened) = context.open_read(name.as_name(), &QUEUE) {
         let queue = opened.value().ok().flatten().map(|value| &value.queue);
         // The server sends those who wait after it, when the slot has moved.
         if queue.is_none() && is_elsewhere(context, name.as_name()) {
-            return;
+            return None;
         }
-        for client in clients {
-            if let Wish::Ends(wish) = &client.wish {
-                state::with(|state| state.waiters.leave(&client));
-                wish.look(queue);
-                if wish.is_over() {
-                    served.push(client);
-                } else {
-                    state::with(|state| state.waiters.stand(&client));
-                }
+        let next_after = |id: Option<&OwnedId>| state::with(|state| state.waiters.next_awaited(db, key, id));
+        let mut next = next_after(after);
+        while let Some(id) = next {
+            served.extend(tell_end(queue, id.as_id(), db, key));
+            next = next_after(Some(&id));
+            if next.is_some() && !may_go_on() {
+                rest = Some(id);
+                break;
             }
         }
     }
-    unblock(&served);
+    unblock(served);
+    rest
 }
 
 /// Whether a queue that is not here may be on another node of the cluster: its slot is moving, or has moved. Never on a replica,

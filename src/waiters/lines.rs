@@ -3,6 +3,7 @@
 use super::{Client, Wait, Wish};
 use crate::redis::string::OwnedName;
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use taskqueue::OwnedId;
 
 /// Everyone who waits.
@@ -129,10 +130,10 @@ impl Waiters {
         taken
     }
 
-    /// Everyone who waits for an end of a task of this key, first come first.
-    pub(super) fn awaiting_any(&self, db: i32, key: &[u8]) -> Vec<Client> {
-        let Some(line) = self.line(db, key) else { return Vec::new() };
-        let clients: BTreeMap<u64, Client> = line.ends.iter().map(|((_, ticket, _), client)| (*ticket, client.clone())).collect();
-        clients.into_values().collect()
+    /// The first task after `after`, of all in the order of their ids, for whose end anyone waits.
+    pub(super) fn next_awaited(&self, db: i32, key: &[u8], after: Option<&OwnedId>) -> Option<OwnedId> {
+        let ends = &self.line(db, key)?.ends;
+        let start = after.map_or(Bound::Unbounded, |id| Bound::Excluded((id.clone(), u64::MAX, usize::MAX)));
+        ends.range((start, Bound::Unbounded)).next().map(|((id, _, _), _)| id.clone())
     }
 }

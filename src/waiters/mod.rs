@@ -43,6 +43,9 @@ pub(crate) enum Wish {
     Ends(EndsWish),
 }
 
+/// What is said to clients in one turn of the event loop, in [words](Wish::words): a millisecond or two.
+const TURN_WORDS: usize = 16_000;
+
 /// Makes the caller wait; zero: for ever. It must be one that [can](Context::can_wait).
 pub(crate) fn wait(context: &Context, keys: &[KeyName<'_>], wish: Wish, block: Ms) -> Result<(), Error> {
     let wait = Wait {
@@ -88,16 +91,38 @@ pub(crate) fn tell_ends(txn: &Txn<'_>, db: i32, key: &[u8]) -> Vec<Client> {
     }
     for &(event, slot) in &txn.journal().events {
         if event.is_end() && txn.queue().contains(slot) {
-            served.extend(tell_end(txn.queue(), txn.queue().id(slot), db, key));
+            served.extend(tell_end(Some(txn.queue()), txn.queue().id(slot), db, key));
         }
     }
     served
 }
 
-/// Lets clients go who were given something. No key may be open, no state lent.
-pub(crate) fn unblock(clients: &[Client]) {
-    for client in clients {
+/// Lets clients go, who then reply with what they were given. When many have much to say, the rest do so at the next turns of the event
+/// loop. No key may be open, no state lent.
+pub(crate) fn unblock(clients: Vec<Client>) {
+    let mut words_left = TURN_WORDS;
+    let mut clients = clients.into_iter();
+    while words_left > 0
+        && let Some(client) = clients.next()
+    {
+        words_left = words_left.saturating_sub(client.wish.words());
         client.unblock();
+    }
+    if clients.len() > 0 {
+        state::with(|state| state.agenda.let_go_later(clients));
+    }
+}
+
+impl Wish {
+    /// About how long it takes to let the client go and to reply, as tasks in the reply.
+    fn words(&self) -> usize {
+        /// Without a task.
+        const LEAST: usize = 16;
+        let tasks = match self {
+            Self::Tasks(wish) => wish.len(),
+            Self::Ends(wish) => wish.len(),
+        };
+        LEAST + tasks
     }
 }
 
@@ -119,14 +144,16 @@ impl Wait {
 impl Waiter for Wait {
     /// A key came to be by RENAME, RESTORE, COPY, MOVE, SWAPDB or a first push.
     fn ready(&self, context: &Context, key: KeyName<'_>) -> bool {
+        let Wish::Tasks(wish) = &self.wish else {
+            // One look for all who wait, in slices.
+            agenda::recheck(self.db, key.bytes());
+            return false;
+        };
         // Out of line meanwhile, so that what is claimed for this client is not claimed for it twice.
         let Some(client) = state::with(|state| state.waiters.leave(self)) else {
             return false;
         };
-        let answered = match &self.wish {
-            Wish::Tasks(wish) => wish.claim_and_reply(context, key),
-            Wish::Ends(wish) => wish.look_and_reply(context, key),
-        };
+        let answered = wish.claim_and_reply(context, key);
         if answered {
             self.leave();
         } else {

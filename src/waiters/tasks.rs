@@ -84,6 +84,11 @@ impl TasksWish {
         true
     }
 
+    /// How many tasks it was given.
+    pub(super) fn len(&self) -> usize {
+        self.given.borrow().tasks.len()
+    }
+
     /// Replies with what it was given, nothing included.
     pub(super) fn reply(&self, context: &Context) {
         let Given { queue, tasks } = &*self.given.borrow();
