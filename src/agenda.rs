@@ -179,6 +179,7 @@ impl Agenda {
                 }
             }
         }
+        self.orphans.retain(|orphan| db.is_some_and(|db| db != orphan.db));
     }
 
     /// An RDB held this queue. Where it will be is certain only when loading has ended.
@@ -291,10 +292,22 @@ pub(crate) fn schedule(value: &QueueValue, db: i32, key: &[u8]) {
     });
 }
 
+/// Notes to look at a queue in a while: a bug has ended a transaction on it, so nothing may be noted for what falls due.
+pub(crate) fn look_again(db: i32, key: &[u8]) {
+    /// A bug that strikes at every look is not to fill the log.
+    const SOON: Ms = Ms(1_000);
+    state::with(|state| {
+        state.agenda.insert(db, key, now().after(SOON));
+        state.agenda.arm();
+    });
+}
+
 /// This place no longer holds its queue.
 pub(crate) fn forget(db: i32, key: &[u8]) {
     state::with(|state| {
         state.agenda.remove(db, key);
+        // What comes to this place may have a claim of the same name.
+        state.agenda.orphans.retain(|orphan| orphan.db != db || orphan.key.bytes() != key);
         if state.waiters.await_ends(db, key) {
             state.agenda.recheck(db, key);
             state.agenda.arm();

@@ -62,10 +62,13 @@ fn decodable(packed: &[u8]) -> Result<(), Mismatch> {
 
 fn apply_all(context: &Context, name: KeyName<'_>, packed: &[u8], served: &mut Vec<Client>) -> Result<(), Mismatch> {
     let mut key = context.open_write(name, &QUEUE).map_err(|_| Mismatch::Invalid)?;
-    let mut new = None;
+    let (mut new, mut is_new) = (None, false);
     let value = match key.value() {
         Ok(Some(value)) => value,
-        Ok(None) => new.insert(QueueValue::new(Queue::default())).as_mut(),
+        Ok(None) => {
+            is_new = true;
+            new.insert(QueueValue::new(Queue::default())).as_mut()
+        }
         Err(_) => return Err(Mismatch::Invalid),
     };
     let db = context.selected_db();
@@ -82,12 +85,14 @@ fn apply_all(context: &Context, name: KeyName<'_>, packed: &[u8], served: &mut V
         }
         Ok(())
     });
+    if is_new && outcome.is_err() {
+        return outcome;
+    }
     remember_ids_of(&value.queue, now());
     sessions::follow(&mut value.queue, db, name.bytes());
     // Also after a mismatch: what came before it is in the queue, and falls due.
     agenda::schedule(value, db, name.bytes());
     match new {
-        Some(_) if outcome.is_err() => {}
         Some(value) => key.set(value).map(drop).map_err(|_| Mismatch::Invalid)?,
         None => key.modified(),
     }

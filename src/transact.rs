@@ -8,6 +8,7 @@ use crate::waiters::Client;
 use crate::{agenda, apply, config, sessions, state, waiters};
 use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use taskqueue::{Defaults, Event, Journal, MadeId, Ms, Queue, Refusal, Txn, UnixMs};
 
 /// What an operation needs to know of the server.
@@ -61,77 +62,99 @@ pub(crate) fn transact<R>(
     missing: Missing,
     operation: impl FnOnce(&mut Txn<'_>, &Env) -> Result<R, Error>,
 ) -> Result<Option<R>, Error> {
-    Ok(transact_then(context, name, missing, operation, |_, _, _| ())?.map(|(answer, ())| answer))
+    Ok(transact_then(context, name, missing, operation, |_, _, _| (), |_, (), _| ())?.map(|(answer, ())| answer))
 }
 
 /// As [`transact`]; `then` goes on in the same transaction, once those who wait for tasks have been served. A refused operation
-/// is the end of it.
+/// is the end of it. `reply` may reply with what it finds in the queue: it runs when all is done that a bug could end early,
+/// so that no client is sent an error behind its reply.
 pub(crate) fn transact_then<R, N>(
     context: &Context,
     name: KeyName<'_>,
     missing: Missing,
     operation: impl FnOnce(&mut Txn<'_>, &Env) -> Result<R, Error>,
     then: impl FnOnce(&R, &mut Txn<'_>, &Env) -> N,
+    reply: impl FnOnce(&R, &N, &Queue),
 ) -> Result<Option<(R, N)>, Error> {
-    let mut journal = state::with(|state| mem::take(&mut state.journal));
-    let outcome = run(context, name, missing, operation, then, &mut journal);
-    journal.clear();
-    state::with(|state| state.journal = journal);
-    let (answer, served) = outcome?;
-    waiters::unblock(served);
-    Ok(answer)
-}
-
-/// What a transaction answers, if there is a queue, and whom to unblock.
-type Outcome<R, N> = (Option<(R, N)>, Vec<Client>);
-
-fn run<R, N>(
-    context: &Context,
-    name: KeyName<'_>,
-    missing: Missing,
-    operation: impl FnOnce(&mut Txn<'_>, &Env) -> Result<R, Error>,
-    then: impl FnOnce(&R, &mut Txn<'_>, &Env) -> N,
-    journal: &mut Journal,
-) -> Result<Outcome<R, N>, Error> {
     let env = Env { defaults: config::defaults() };
+    // Before the key, so that it is closed first.
+    let mut done = Publication::new(context, name);
     let mut key = context.open_write(name, &QUEUE)?;
     let mut new = None;
     let value = match key.value()? {
-        Some(value) => value,
+        Some(value) => {
+            done.stands = true;
+            value
+        }
         None if missing == Missing::Create => new.insert(QueueValue::new(Queue::default())).as_mut(),
-        None => return Ok((None, Vec::new())),
+        None => return Ok(None),
     };
     let now = now();
-    journal.is_silent = !context.is_listened_to();
-    let mut txn = Txn::new(&mut value.queue, journal, now);
+    let mut txn = Txn::new(&mut value.queue, &mut done.journal, now);
     let answer = operation(&mut txn, &env)?;
-    let db = context.selected_db();
-    let mut served = waiters::serve(&mut txn, &env, db, name.bytes());
+    waiters::serve(&mut txn, &env, done.db, name.bytes(), &mut done.served);
+    #[cfg(feature = "fault-injection")]
+    crate::redis::fault::point();
     let next = then(&answer, &mut txn, &env);
-    let answer = Some((answer, next));
-    if txn.journal().events.is_empty() {
-        agenda::schedule(value, db, name.bytes());
-        return Ok((answer, served));
+    if !txn.journal().events.is_empty() {
+        // Last, as whatever claims may find tasks whose TTL is over.
+        waiters::tell_ends(&txn, done.db, name.bytes(), &mut done.served);
+        txn.drop_unkept();
+        remember_ids_of(&value.queue, now);
+        sessions::follow(&mut value.queue, done.db, name.bytes());
     }
-    // Last, as whatever claims may find tasks whose TTL is over.
-    served.extend(waiters::tell_ends(&txn, db, name.bytes()));
-    txn.drop_unkept();
-    remember_ids_of(&value.queue, now);
-    sessions::follow(&mut value.queue, db, name.bytes());
-    agenda::schedule(value, db, name.bytes());
-    match new {
-        Some(value) => key.set(value).map(drop)?,
-        None => key.modified(),
+    agenda::schedule(value, done.db, name.bytes());
+    reply(&answer, &next, &value.queue);
+    if !done.journal.events.is_empty() {
+        match new {
+            Some(value) => {
+                key.set(value)?;
+                done.stands = true;
+            }
+            None => key.modified(),
+        }
     }
-    if journal.is_silent {
-        context.count_change();
-    } else {
-        context.replicate(apply::NAME, name, journal.packed.bytes());
+    Ok(Some((answer, next)))
+}
+
+/// What a transaction has done and is to be made known when it is over. Also when a bug ends it early: what a queue has done its
+/// replicas must do, and who was served is no longer in line.
+struct Publication<'c> {
+    context: &'c Context,
+    name: KeyName<'c>,
+    db: i32,
+    journal: Journal,
+    /// Whom to unblock.
+    served: Vec<Client>,
+    /// The queue is in its key.
+    stands: bool,
+}
+
+impl<'c> Publication<'c> {
+    fn new(context: &'c Context, name: KeyName<'c>) -> Self {
+        let mut journal = state::with(|state| mem::take(&mut state.journal));
+        journal.is_silent = !context.is_listened_to();
+        Self { context, name, db: context.selected_db(), journal, served: Vec::new(), stands: false }
     }
-    // Closed first: who listens may use the key.
-    drop(key);
-    notify(context, name, journal.events.iter().map(|&(event, _)| event));
-    Ok((answer, served))
+}
+
+impl Drop for Publication<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            agenda::look_again(self.db, self.name.bytes());
+        }
+        if self.stands && !self.journal.events.is_empty() {
+            if self.journal.is_silent {
+                self.context.count_change();
+            } else {
+                self.context.replicate(apply::NAME, self.name, self.journal.packed.bytes());
+            }
+            notify(self.context, self.name, self.journal.events.iter().map(|&(event, _)| event));
+        }
+        self.journal.clear();
+        state::with(|state| state.journal = mem::take(&mut self.journal));
+        waiters::unblock(mem::take(&mut self.served));
+    }
 }
 
 /// Tells the keyspace what happened.

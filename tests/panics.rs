@@ -42,6 +42,39 @@ fn in_the_timer() {
     server.wait_for_state("a", "ready");
 }
 
+/// In the middle of a transaction: what was done stands, here and on replicas, and whoever was given a task by it gets it. In one that
+/// makes a queue, nothing was done.
+#[test]
+fn in_a_transaction() {
+    let server = faulty();
+    let replica = Server::builder().module(&faulty_module("dev")).replica_of(&server).start();
+    server.wait_for_replica(&replica);
+    panics(&server, "transact.rs", |server| {
+        server.run("TASK.PUSH jobs x ID a").assert_refused("ERR", &["bug", "log"]);
+    });
+    assert_eq!(server.run("EXISTS jobs"), 0);
+    server.run_all(&["TASK.PUSH jobs x ID a", "TASK.CLAIM jobs"]);
+    let mut worker = server.block("TASK.CLAIM jobs LEASE 20 BLOCK 0");
+    panics(&server, "transact.rs", |server| {
+        server.run("TASK.PUSH jobs x ID b").assert_refused("ERR", &["bug", "log"]);
+    });
+    assert_eq!(worker.read().at(0), "b");
+    server.wait_for_replica(&replica);
+    // Its lease falls due all the same.
+    server.wait_for_state("b", "ready");
+    server.wait_for_replica(&replica);
+    assert_eq!(replica.digest(), server.digest());
+}
+
+/// In a tick: what was due happens later.
+#[test]
+fn in_a_tick() {
+    let server = faulty();
+    server.run("TASK.PUSH jobs x ID a DELAY 100");
+    panics(&server, "transact.rs", |_| ());
+    server.wait_for_state("a", "ready");
+}
+
 /// In a waiting client's reply: it gets an error.
 #[test]
 fn in_a_waiting_client() {

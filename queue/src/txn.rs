@@ -19,10 +19,12 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Makes it empty, for the next transaction.
+    /// Makes it empty for the next transaction, keeping its memory unless that is much.
     pub fn clear(&mut self) {
+        const KEEP: usize = 4_096;
         self.packed.clear();
         self.events.clear();
+        self.events.shrink_to(KEEP);
     }
 }
 

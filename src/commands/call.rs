@@ -6,11 +6,9 @@ use crate::redis::command::{Access, Arg, CommandSpec, handler, join};
 use crate::redis::context::Context;
 use crate::redis::error::Error;
 use crate::redis::string::Argv;
-use crate::transact::{Missing, id_floor, transact};
 use crate::value::QUEUE;
 use crate::waiters::{self, EndsWish, Form, Wish};
-use taskqueue::op::{self, PushOutcome};
-use taskqueue::{Ms, OwnedId};
+use taskqueue::Ms;
 
 pub(crate) const SPEC: CommandSpec = CommandSpec {
     name: "task.call",
@@ -42,14 +40,7 @@ fn call(context: &Context, args: Argv<'_>) -> Result<(), Error> {
             return Err(word.unknown());
         }
     }
-    let push = pushing.push(payload)?;
-    let pushed = transact(context, name, Missing::Create, |txn, _| {
-        Ok(match op::push(txn, &push, id_floor())? {
-            PushOutcome::Existing(_) if pushing.nx => None,
-            PushOutcome::Existing(slot) | PushOutcome::Added(slot) => Some(OwnedId::from(txn.queue().id(slot))),
-        })
-    })?;
-    let Some(id) = pushed.flatten() else {
+    let Some(id) = pushing.run(context, name, payload)? else {
         context.null_array();
         return Ok(());
     };

@@ -11,7 +11,7 @@ use crate::waiters::{self, TasksForm, TasksWish, Wish};
 use std::borrow::Cow;
 use std::iter;
 use taskqueue::op::{self, Claim};
-use taskqueue::{Connection, Ms, Refusal, Slot, Txn, id};
+use taskqueue::{Connection, Ms, Queue, Refusal, Slot, Txn, id};
 
 /// The options, for COMMAND DOCS.
 pub(super) const OPTIONS: &[Arg] = &[
@@ -35,6 +35,12 @@ pub(super) struct Claiming<'a> {
     lease: Option<Ms>,
     session: Option<Connection>,
     block: Option<Ms>,
+}
+
+/// The tasks that were claimed, of which most often there is one.
+struct Claims {
+    first: Option<Slot>,
+    more: Vec<Slot>,
 }
 
 impl<'a> Claiming<'a> {
@@ -68,29 +74,49 @@ impl<'a> Claiming<'a> {
 
     /// Claims, waits or answers nil.
     pub(super) fn run(&self, context: &Context, queue: KeyName<'_>) -> Result<(), Error> {
-        let claimed = transact(context, queue, Missing::Leave, |txn, env| Ok(self.claim(context, txn, env, Frame::Bare)))?;
-        if claimed == Some(true) { Ok(()) } else { self.wait_or_nil(context, &[queue], TasksForm::Bare) }
+        let is_claimed = self.claim_and_reply(context, queue, Frame::Bare)?;
+        if is_claimed { Ok(()) } else { self.wait_or_nil(context, &[queue], TasksForm::Bare) }
     }
 
-    /// Claims and replies. False, and no reply, if there is no task.
-    pub(super) fn claim(&self, context: &Context, txn: &mut Txn<'_>, env: &Env, frame: Frame<'_>) -> bool {
-        let Some(first) = op::claim(txn, &self.as_claim(), &env.defaults) else {
-            return false;
-        };
-        let reply_task = |txn: &Txn<'_>, slot| reply::claimed_task(context, &txn.queue().claim_view(slot));
-        let Some(count) = self.count else {
-            frame.open(context);
-            reply_task(txn, first);
-            return true;
-        };
-        let more = (1..count).map_while(|_| op::claim(txn, &self.as_claim(), &env.defaults));
-        let slots: Vec<Slot> = iter::once(first).chain(more).collect();
+    /// False, and no reply, if there is no task.
+    pub(super) fn claim_and_reply(&self, context: &Context, queue: KeyName<'_>, frame: Frame<'_>) -> Result<bool, Error> {
+        let claim = |txn: &mut Txn<'_>, env: &Env| Ok(self.claim(txn, env));
+        let reply = |claims: &Claims, (): &(), queue: &Queue| self.reply(context, claims, queue, frame);
+        let claims = transact_then(context, queue, Missing::Leave, claim, |_, _, _| (), reply)?;
+        Ok(claims.is_some_and(|(claims, ())| claims.first.is_some()))
+    }
+
+    /// What the operation does, and then a claim, which is the reply, in this frame. With the answer of the operation: whether there was a
+    /// task; if not, there is no reply.
+    pub(super) fn claim_after<R>(
+        &self,
+        context: &Context,
+        queue: KeyName<'_>,
+        operation: impl FnOnce(&mut Txn<'_>, &Env) -> Result<R, Error>,
+        frame: impl for<'r> FnOnce(&'r R) -> Frame<'r>,
+    ) -> Result<Option<(R, bool)>, Error> {
+        let then = |_: &R, txn: &mut Txn<'_>, env: &Env| self.claim(txn, env);
+        let reply = |answer: &R, claims: &Claims, queue: &Queue| self.reply(context, claims, queue, frame(answer));
+        let done = transact_then(context, queue, Missing::Leave, operation, then, reply)?;
+        Ok(done.map(|(answer, claims)| (answer, claims.first.is_some())))
+    }
+
+    fn claim(&self, txn: &mut Txn<'_>, env: &Env) -> Claims {
+        let mut claim = || op::claim(txn, &self.as_claim(), &env.defaults);
+        let first = claim();
+        let count = if first.is_some() { self.count.unwrap_or(1) } else { 0 };
+        Claims { first, more: (1..count).map_while(|_| claim()).collect() }
+    }
+
+    fn reply(&self, context: &Context, claims: &Claims, queue: &Queue, frame: Frame<'_>) {
+        let Some(first) = claims.first else { return };
         frame.open(context);
-        context.array(slots.len());
-        for slot in slots {
-            reply_task(txn, slot);
+        if self.count.is_some() {
+            context.array(1 + claims.more.len());
         }
-        true
+        for &slot in iter::once(&first).chain(&claims.more) {
+            reply::claimed_task(context, &queue.claim_view(slot));
+        }
     }
 
     /// There is no task: waits for one, if asked to and able to, else answers nil.
@@ -123,9 +149,8 @@ pub(super) fn answer<R>(
         reply(transact(context, queue, Missing::Leave, operation)?.ok_or(Refusal::NoTask)?);
         return Ok(());
     };
-    let then = |_: &R, txn: &mut Txn<'_>, env: &Env| next.claim(context, txn, env, Frame::Bare);
-    let (_, claimed) = transact_then(context, queue, Missing::Leave, operation, then)?.ok_or(Refusal::NoTask)?;
-    if claimed { Ok(()) } else { next.wait_or_nil(context, &[queue], TasksForm::Bare) }
+    let (_, is_claimed) = next.claim_after(context, queue, operation, |_| Frame::Bare)?.ok_or(Refusal::NoTask)?;
+    if is_claimed { Ok(()) } else { next.wait_or_nil(context, &[queue], TasksForm::Bare) }
 }
 
 /// The connection that a claim is to last as long as.

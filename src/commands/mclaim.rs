@@ -7,7 +7,6 @@ use crate::redis::context::Context;
 use crate::redis::error::Error;
 use crate::redis::string::{Argv, KeyName};
 use crate::reply::Frame;
-use crate::transact::{Missing, transact};
 use crate::value::QUEUE;
 use crate::waiters::TasksForm;
 
@@ -50,9 +49,7 @@ fn mclaim(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     }
     for queue in with_tasks {
         // It may have none all the same, if their TTLs are over.
-        let frame = Frame::Of(queue.bytes());
-        let claimed = transact(context, queue, Missing::Leave, |txn, env| Ok(claiming.claim(context, txn, env, frame)))?;
-        if claimed == Some(true) {
+        if claiming.claim_and_reply(context, queue, Frame::Of(queue.bytes()))? {
             return Ok(());
         }
     }

@@ -8,7 +8,7 @@ use crate::redis::context::Context;
 use crate::redis::error::Error;
 use crate::redis::string::Argv;
 use crate::reply::{self, Frame};
-use crate::transact::{Env, Missing, transact, transact_then};
+use crate::transact::{Env, Missing, transact};
 use crate::waiters::TasksForm;
 use taskqueue::{Refusal, TaskId, Txn, op};
 
@@ -60,8 +60,7 @@ fn mcomplete(context: &Context, args: Argv<'_>) -> Result<(), Error> {
         reply::outcomes(context, &outcomes.unwrap_or_else(|| no_tasks(count)));
         return Ok(());
     };
-    let then = |outcomes: &Vec<_>, txn: &mut Txn<'_>, env: &Env| next.claim(context, txn, env, Frame::After(outcomes));
-    match transact_then(context, queue, Missing::Leave, complete_all, then)? {
+    match next.claim_after(context, queue, complete_all, |outcomes| Frame::After(outcomes))? {
         Some((_, true)) => Ok(()),
         Some((outcomes, false)) => next.wait_or_nil(context, &[queue], TasksForm::After(outcomes)),
         None => next.wait_or_nil(context, &[queue], TasksForm::After(no_tasks(count))),

@@ -6,8 +6,8 @@ use crate::redis::command::{Access, Arg, CommandSpec, handler, join};
 use crate::redis::context::Context;
 use crate::redis::error::Error;
 use crate::redis::string::Argv;
-use crate::transact::{Missing, id_floor, transact};
-use taskqueue::op;
+use crate::transact::{Env, Missing, id_floor, transact};
+use taskqueue::{OwnedId, Txn, op};
 
 pub(crate) const SPEC: CommandSpec = CommandSpec {
     name: "task.mpush",
@@ -40,13 +40,14 @@ fn mpush(context: &Context, args: Argv<'_>) -> Result<(), Error> {
         }
     }
     let push = pushing.push(&[])?;
-    transact(context, name, Missing::Create, |txn, _| {
+    let push_all = |txn: &mut Txn<'_>, _: &Env| {
         let slots = op::push_all(txn, &push, &payloads, id_floor())?;
-        context.array(slots.len());
-        for slot in slots {
-            context.id(txn.queue().id(slot));
-        }
-        Ok(())
-    })?;
+        Ok(slots.into_iter().map(|slot| txn.queue().id(slot).into()).collect())
+    };
+    let ids: Vec<OwnedId> = transact(context, name, Missing::Create, push_all)?.unwrap_or_default();
+    context.array(ids.len());
+    for id in ids {
+        context.id(id.as_id());
+    }
     Ok(())
 }

@@ -6,8 +6,6 @@ use crate::redis::command::{Access, Arg, CommandSpec, handler, join};
 use crate::redis::context::Context;
 use crate::redis::error::Error;
 use crate::redis::string::Argv;
-use crate::transact::{Missing, id_floor, transact};
-use taskqueue::op::{self, PushOutcome};
 
 pub(crate) const SPEC: CommandSpec = CommandSpec {
     name: "task.push",
@@ -36,13 +34,9 @@ fn push(context: &Context, args: Argv<'_>) -> Result<(), Error> {
             return Err(word.unknown());
         }
     }
-    let push = pushing.push(payload)?;
-    transact(context, queue, Missing::Create, |txn, _| {
-        match op::push(txn, &push, id_floor())? {
-            PushOutcome::Existing(_) if pushing.nx => context.null(),
-            PushOutcome::Existing(slot) | PushOutcome::Added(slot) => context.id(txn.queue().id(slot)),
-        }
-        Ok(())
-    })?;
+    match pushing.run(context, queue, payload)? {
+        Some(id) => context.id(id.as_id()),
+        None => context.null(),
+    }
     Ok(())
 }

@@ -2,9 +2,12 @@
 
 use crate::args::{Args, DURATION, POSITIVE_DURATION, Word, set, switch};
 use crate::redis::command::Arg;
+use crate::redis::context::Context;
 use crate::redis::error::Error;
-use taskqueue::op::{Delay, Push};
-use taskqueue::{Ms, Options, TaskId};
+use crate::redis::string::KeyName;
+use crate::transact::{Missing, id_floor, transact};
+use taskqueue::op::{self, Delay, Push, PushOutcome};
+use taskqueue::{Ms, Options, OwnedId, TaskId};
 
 /// The options of one task with an id of its own, for COMMAND DOCS.
 pub(super) const ID_OPTIONS: &[Arg] = &[
@@ -86,6 +89,18 @@ impl<'a> Pushing<'a> {
             return args.set_task_option(&mut self.options, word);
         }
         Ok(true)
+    }
+
+    /// Pushes this payload. The task's id; None if there was one of it, and NX.
+    pub(super) fn run(&self, context: &Context, queue: KeyName<'_>, payload: &[u8]) -> Result<Option<OwnedId>, Error> {
+        let push = self.push(payload)?;
+        let pushed = transact(context, queue, Missing::Create, |txn, _| {
+            Ok(match op::push(txn, &push, id_floor())? {
+                PushOutcome::Existing(_) if self.nx => None,
+                PushOutcome::Existing(slot) | PushOutcome::Added(slot) => Some(txn.queue().id(slot).into()),
+            })
+        });
+        Ok(pushed?.flatten())
     }
 
     /// All of it, for this payload.

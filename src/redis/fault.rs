@@ -10,7 +10,7 @@ thread_local! {
     static NEXT: RefCell<Option<(String, u32)>> = RefCell::default();
 }
 
-/// `TASK.FAULT key file`: the next callback guarded in `src/redis/<file>` panics. The key only makes it routable.
+/// `TASK.FAULT key file`: the next callback guarded in this file panics, or the next [`point`] in it. The key only makes it routable.
 pub(crate) const SPEC: CommandSpec = CommandSpec {
     name: "task.fault",
     handler: handler(|context, args| {
@@ -48,6 +48,12 @@ pub(super) fn injected<R>(body: impl FnOnce() -> R) -> impl FnOnce() -> R {
         }
     });
     move || if strikes { strike(file) } else { body() }
+}
+
+/// A place in the middle of something, which may panic like a callback.
+#[track_caller]
+pub(crate) fn point() {
+    injected(|| ())();
 }
 
 #[allow(clippy::panic, reason = "it is what this is for")]

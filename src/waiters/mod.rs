@@ -64,12 +64,11 @@ pub(crate) fn wait(context: &Context, keys: &[KeyName<'_>], wish: Wish, block: M
     Ok(())
 }
 
-/// Gives what the transaction made ready to those who wait for it, in line. What is claimed is recorded in the transaction. Answers whom to
-/// [unblock] when the key is closed.
-pub(crate) fn serve(txn: &mut Txn<'_>, env: &Env, db: i32, key: &[u8]) -> Vec<Client> {
-    let mut served = Vec::new();
+/// Gives what the transaction made ready to those who wait for it, in line. What is claimed is recorded in the transaction. Whoever is
+/// `served` is to be [unblocked](unblock) when the key is closed.
+pub(crate) fn serve(txn: &mut Txn<'_>, env: &Env, db: i32, key: &[u8], served: &mut Vec<Client>) {
     if state::with(|state| state.waiters.is_empty()) {
-        return served;
+        return;
     }
     while txn.queue().has_ready()
         && let Some(client) = state::with(|state| state.waiters.first_for_tasks(db, key))
@@ -80,21 +79,19 @@ pub(crate) fn serve(txn: &mut Txn<'_>, env: &Env, db: i32, key: &[u8]) -> Vec<Cl
         state::with(|state| state.waiters.leave(&client));
         served.push(client);
     }
-    served
 }
 
-/// Tells those who wait for tasks that have ended in this transaction. Answers whom to [unblock] when the key is closed.
-pub(crate) fn tell_ends(txn: &Txn<'_>, db: i32, key: &[u8]) -> Vec<Client> {
-    let mut served = Vec::new();
+/// Tells those who wait for tasks that have ended in this transaction. Whoever is `served` is to be [unblocked](unblock) when the key is
+/// closed.
+pub(crate) fn tell_ends(txn: &Txn<'_>, db: i32, key: &[u8], served: &mut Vec<Client>) {
     if state::with(|state| state.waiters.is_empty() || !state.waiters.await_ends(db, key)) {
-        return served;
+        return;
     }
     for &(event, slot) in &txn.journal().events {
         if event.is_end() && txn.queue().contains(slot) {
             served.extend(tell_end(Some(txn.queue()), txn.queue().id(slot), db, key));
         }
     }
-    served
 }
 
 /// Lets clients go, who then reply with what they were given. When many have much to say, the rest do so at the next turns of the event
