@@ -11,12 +11,13 @@ use crate::redis::timer::{self, Timer};
 use crate::sessions::{self, Sessions};
 use crate::transact::{Missing, now, transact};
 use crate::value::{QUEUE, QueueValue};
-use crate::waiters::{Client, Orphan, Waiters};
+use crate::waiters::{Client, Looked, Orphan, Telling, Untold, Waiters};
 use crate::{state, waiters};
 use lazy_static::lazy_static;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ffi::CStr;
 use std::mem;
+use std::ops::Bound;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use taskqueue::{Ms, OwnedId, UnixMs, op};
@@ -62,6 +63,9 @@ pub(crate) const PROBE: CommandSpec = CommandSpec {
 
 type Key = Rc<[u8]>;
 
+/// Where a queue is, or was: a database and a key.
+type Place = (i32, Box<[u8]>);
+
 /// What it takes to note a queue: a place in each of two maps, which are filled to two thirds or half, and its key.
 pub(crate) const NOTE_BYTES: usize = 160;
 
@@ -74,7 +78,13 @@ pub(crate) struct Agenda {
     /// When clients give up waiting: monotonic milliseconds, and their ticket.
     clients: BTreeMap<(u64, u64), Client>,
     /// Keys whose waiters for results must be told what became of their tasks.
-    rechecks: BTreeMap<(i32, Box<[u8]>), Recheck>,
+    rechecks: BTreeMap<Place, Recheck>,
+    /// The last one of them that was taken up: they take turns.
+    last_recheck: Option<Place>,
+    /// Such keys in a slot that is moving: it may come back.
+    elsewhere: BTreeSet<Place>,
+    /// Ends of which not all who wait for them have been told.
+    untold: VecDeque<Untold>,
     /// Clients to be unblocked at the next turns of the event loop: it has let go as many at this one as it may.
     leaving: Vec<Client>,
     /// Where connections have claims that last as long as they do.
@@ -82,7 +92,7 @@ pub(crate) struct Agenda {
     /// Claims that did not reach their clients.
     pub(crate) orphans: Vec<Orphan>,
     /// Queues loaded from an RDB, to be looked at when loading has ended.
-    loaded: Vec<(i32, Box<[u8]>)>,
+    loaded: Vec<Place>,
     is_loading: bool,
     is_master: bool,
     /// The wall clock at the last tick: what is overdue then takes its turn behind what was before.
@@ -210,9 +220,46 @@ impl Agenda {
         mem::take(&mut self.leaving)
     }
 
+    /// To be told at the next turn of the event loop.
+    pub(crate) fn tell_later(&mut self, untold: Untold) {
+        self.untold.push_back(untold);
+        self.arm();
+    }
+
+    /// Notes to look at a queue at the next turn of the event loop.
+    pub(crate) fn look_now(&mut self, db: i32, key: &[u8]) {
+        // As in `schedule`.
+        let at = self.ticked.min(now());
+        let is_noted = self.queues.get(&db).and_then(|queues| queues.get(key)).is_some_and(|&(noted, _)| noted <= at);
+        if !is_noted {
+            self.insert(db, key, at);
+            self.arm();
+        }
+    }
+
     fn recheck_all(&mut self, waiters: &Waiters, db: Option<i32>) {
         for (db, key) in waiters.keys_awaiting_ends(db) {
             self.recheck(db, &key);
+        }
+    }
+
+    /// Takes up the look whose turn it is.
+    fn next_recheck(&mut self) -> Option<(Place, Recheck)> {
+        let last = self.last_recheck.take();
+        let after = last.and_then(|last| self.rechecks.range((Bound::Excluded(last), Bound::Unbounded)).next());
+        let place = after.or_else(|| self.rechecks.first_key_value()).map(|(place, _)| place.clone())?;
+        self.last_recheck = Some(place.clone());
+        self.rechecks.remove_entry(&place)
+    }
+
+    /// A look has come so far. What came up meanwhile is to be looked at from the beginning, when this one has come to the end.
+    fn looked(&mut self, place: Place, looked: Looked, mut again: bool) {
+        again |= self.rechecks.remove(&place).is_some();
+        match looked {
+            Looked::Until(id) => _ = self.rechecks.insert(place, Recheck { after: Some(id), again }),
+            Looked::All if again => _ = self.rechecks.insert(place, Recheck::default()),
+            Looked::All => {}
+            Looked::Elsewhere => _ = self.elsewhere.insert(place),
         }
     }
 
@@ -229,12 +276,14 @@ impl Agenda {
 
     /// How much there is of each kind: for tests.
     #[cfg(feature = "fault-injection")]
-    pub(crate) fn counts(&self) -> [(&'static str, usize); 8] {
+    pub(crate) fn counts(&self) -> [(&'static str, usize); 10] {
         [
             ("queues", self.queues.values().map(HashMap::len).sum()),
             ("deadlines", self.order.len()),
             ("timeouts", self.clients.len()),
             ("rechecks", self.rechecks.len()),
+            ("elsewhere", self.elsewhere.len()),
+            ("untold", self.untold.len()),
             ("leaving", self.leaving.len()),
             ("orphans", self.orphans.len()),
             ("loaded", self.loaded.len()),
@@ -244,7 +293,7 @@ impl Agenda {
 
     /// Milliseconds until there is something to do.
     fn wait_ms(&self, now: UnixMs, monotonic: u64) -> Option<u64> {
-        if self.sessions.is_due() || !self.rechecks.is_empty() || !self.leaving.is_empty() {
+        if self.sessions.is_due() || !(self.rechecks.is_empty() && self.leaving.is_empty() && self.untold.is_empty()) {
             return Some(0);
         }
         let client = self.clients.first_key_value().map(|(&(at, _), _)| at.saturating_sub(monotonic));
@@ -321,6 +370,11 @@ pub(crate) fn recheck(db: i32, key: &[u8]) {
         state.agenda.recheck(db, key);
         state.agenda.arm();
     });
+}
+
+/// A queue has come to this place, and clients wait for its tasks.
+pub(crate) fn look_now(db: i32, key: &[u8]) {
+    state::with(|state| state.agenda.look_now(db, key));
 }
 
 /// Sets the timer anew if something is to be done sooner.
@@ -406,6 +460,11 @@ pub(crate) fn watch_clock() {
             }
             agenda.ticked = UnixMs::default();
         }
+        for (db, key) in mem::take(&mut agenda.elsewhere) {
+            if state.waiters.await_ends(db, &key) {
+                agenda.recheck(db, &key);
+            }
+        }
         // Also if it was not: a bug that ended a tick early must not end time.
         agenda.arm();
     });
@@ -414,6 +473,7 @@ pub(crate) fn watch_clock() {
 /// What the timer runs.
 fn tick(context: &Context) {
     state::with(|state| state.agenda.timer = None);
+    tell_more();
     perform_rechecks(context, budget());
     let leaving = state::with(|state| state.agenda.take_leaving());
     waiters::unblock(leaving);
@@ -433,14 +493,20 @@ fn budget() -> impl Fn() -> bool {
 /// Tells those who wait for ends what became of their tasks, as far as the changes of whole keys decided that.
 fn perform_rechecks(context: &Context, may_go_on: impl Fn() -> bool) {
     while may_go_on()
-        && let Some(((db, key), recheck)) = state::with(|state| state.agenda.rechecks.pop_first())
+        && let Some((place, recheck)) = state::with(|state| state.agenda.next_recheck())
     {
-        let after = waiters::recheck(context, db, &key, recheck.after.as_ref(), &may_go_on);
-        if after.is_some() || recheck.again {
-            let rest = Recheck { again: recheck.again && after.is_some(), after };
-            state::with(|state| state.agenda.rechecks.insert((db, key), rest));
-        }
+        let (db, key) = &place;
+        let looked = waiters::recheck(context, *db, key, recheck.after.as_ref(), &may_go_on);
+        state::with(|state| state.agenda.looked(place, looked, recheck.again));
     }
+}
+
+/// Tells more of those who wait for ends that were too many for the command that brought them.
+fn tell_more() {
+    let mut telling = Telling::new();
+    while let Some(untold) = state::with(|state| state.agenda.untold.pop_front())
+        && telling.go_on(untold)
+    {}
 }
 
 /// Does what is due in queues, for as long as a tick may take.

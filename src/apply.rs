@@ -7,7 +7,7 @@ use crate::redis::error::Error;
 use crate::redis::string::{Argv, KeyName};
 use crate::transact::{notify, now, remember_ids_of};
 use crate::value::{QUEUE, QueueValue};
-use crate::waiters::{Client, may_end_a_wait, tell_end, unblock};
+use crate::waiters::{Telling, may_end_a_wait};
 use crate::{agenda, config, sessions, state};
 use std::ffi::CStr;
 use taskqueue::{Effect, Event, Mismatch, Queue, effect};
@@ -36,13 +36,12 @@ fn apply(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     }
     let mut args = Args::new(args);
     let (name, packed) = (args.key()?, args.bytes()?);
-    let mut served = Vec::new();
+    let mut telling = Telling::new();
     let outcome = decodable(packed).and_then(|()| {
         // Also if an effect will not fit: those before it are applied, here and by whoever follows us.
         context.replicate_verbatim();
-        apply_all(context, name, packed, &mut served)
+        apply_all(context, name, packed, &mut telling)
     });
-    unblock(served);
     match outcome {
         Ok(()) => {
             context.ok();
@@ -50,7 +49,12 @@ fn apply(context: &Context, args: Argv<'_>) -> Result<(), Error> {
         }
         Err(mismatch) => {
             let queue = name.bytes().escape_ascii();
-            context.warn(&format!("effects on queue '{queue}' could not be applied: {mismatch}"));
+            let what = format!("effects on queue '{queue}' could not be applied: {mismatch}");
+            if context.is_from_aof() {
+                // Or else the queue would be one that never was, and tasks would run again whose results are lost.
+                context.refuse_to_start(&format!("{what}. The append-only file is damaged, the server ends"));
+            }
+            context.warn(&what);
             Err(Error::new("ERR", format!("the effects could not be applied: {mismatch}")))
         }
     }
@@ -60,7 +64,7 @@ fn decodable(packed: &[u8]) -> Result<(), Mismatch> {
     effect::unpack(packed).try_for_each(|effect| effect.map(drop))
 }
 
-fn apply_all(context: &Context, name: KeyName<'_>, packed: &[u8], served: &mut Vec<Client>) -> Result<(), Mismatch> {
+fn apply_all(context: &Context, name: KeyName<'_>, packed: &[u8], telling: &mut Telling) -> Result<(), Mismatch> {
     let mut key = context.open_write(name, &QUEUE).map_err(|_| Mismatch::Invalid)?;
     let (mut new, mut is_new) = (None, false);
     let value = match key.value() {
@@ -80,8 +84,11 @@ fn apply_all(context: &Context, name: KeyName<'_>, packed: &[u8], served: &mut V
             return Ok(());
         };
         events.push(event);
-        if has_waiters && may_end_a_wait(event) {
-            served.extend(ended(&effect).map_or_else(Vec::new, |id| tell_end(Some(&value.queue), id, db, name.bytes())));
+        if has_waiters
+            && may_end_a_wait(event)
+            && let Some(id) = ended(&effect)
+        {
+            telling.tell(Some(&value.queue), id, db, name.bytes());
         }
         Ok(())
     });

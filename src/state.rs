@@ -14,6 +14,10 @@ pub(crate) struct State {
     pub(crate) agenda: Agenda,
     /// Kept for its memory.
     pub(crate) journal: Journal,
+    /// Transactions that are open: more than one, if who hears of a change makes another.
+    pub(crate) depth: u32,
+    /// Such a change was made.
+    pub(crate) was_nested: bool,
 }
 
 /// `TASK.STATE key`: for tests, how much of each kind it holds, as names and counts: all 0 when nobody waits and nothing is due. The

@@ -4,7 +4,7 @@ use crate::redis::context::{Context, now_ms};
 use crate::redis::error::Error;
 use crate::redis::string::KeyName;
 use crate::value::{QUEUE, QueueValue};
-use crate::waiters::Client;
+use crate::waiters::Telling;
 use crate::{agenda, apply, config, sessions, state, waiters};
 use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -92,13 +92,13 @@ pub(crate) fn transact_then<R, N>(
     let now = now();
     let mut txn = Txn::new(&mut value.queue, &mut done.journal, now);
     let answer = operation(&mut txn, &env)?;
-    waiters::serve(&mut txn, &env, done.db, name.bytes(), &mut done.served);
+    waiters::serve(&mut txn, &env, done.db, name.bytes(), &mut done.telling.served);
     #[cfg(feature = "fault-injection")]
     crate::redis::fault::point();
     let next = then(&answer, &mut txn, &env);
     if !txn.journal().events.is_empty() {
         // Last, as whatever claims may find tasks whose TTL is over.
-        waiters::tell_ends(&txn, done.db, name.bytes(), &mut done.served);
+        waiters::tell_ends(&txn, done.db, name.bytes(), &mut done.telling);
         txn.drop_unkept();
         remember_ids_of(&value.queue, now);
         sessions::follow(&mut value.queue, done.db, name.bytes());
@@ -124,17 +124,20 @@ struct Publication<'c> {
     name: KeyName<'c>,
     db: i32,
     journal: Journal,
-    /// Whom to unblock.
-    served: Vec<Client>,
+    /// Last: who was served is unblocked when all is published.
+    telling: Telling,
     /// The queue is in its key.
     stands: bool,
 }
 
 impl<'c> Publication<'c> {
     fn new(context: &'c Context, name: KeyName<'c>) -> Self {
-        let mut journal = state::with(|state| mem::take(&mut state.journal));
+        let mut journal = state::with(|state| {
+            state.depth += 1;
+            mem::take(&mut state.journal)
+        });
         journal.is_silent = !context.is_listened_to();
-        Self { context, name, db: context.selected_db(), journal, served: Vec::new(), stands: false }
+        Self { context, name, db: context.selected_db(), journal, telling: Telling::new(), stands: false }
     }
 }
 
@@ -143,7 +146,10 @@ impl Drop for Publication<'_> {
         if thread::panicking() {
             agenda::look_again(self.db, self.name.bytes());
         }
-        if self.stands && !self.journal.events.is_empty() {
+        if !self.stands {
+            // The queue that they were given tasks of has not come to be.
+            self.telling.served.iter().for_each(|client| client.take_back());
+        } else if !self.journal.events.is_empty() {
             if self.journal.is_silent {
                 self.context.count_change();
             } else {
@@ -151,9 +157,13 @@ impl Drop for Publication<'_> {
             }
             notify(self.context, self.name, self.journal.events.iter().map(|&(event, _)| event));
         }
+        let has_changed = !self.journal.events.is_empty();
         self.journal.clear();
-        state::with(|state| state.journal = mem::take(&mut self.journal));
-        waiters::unblock(mem::take(&mut self.served));
+        state::with(|state| {
+            state.journal = mem::take(&mut self.journal);
+            state.depth -= 1;
+            state.was_nested |= has_changed && state.depth > 0;
+        });
     }
 }
 

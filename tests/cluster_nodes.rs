@@ -215,6 +215,19 @@ fn queues_of_two_slots_do_not_mix() {
     assert_eq!((owner.count("jobs:0", "ready"), owner.run("DBSIZE")), (1, int(1)));
 }
 
+/// A migration that is given up: who waits for the end of a task that is gone, is told so.
+#[test]
+fn a_migration_is_given_up() {
+    let cluster = Cluster::start(3, false);
+    let (slot, source, target) = cluster.place("queue");
+    source.run_all(&["TASK.PUSH queue x ID a"]);
+    let mut reader = source.block("TASK.RESULT queue a BLOCK 0");
+    source.run_all(&[&format!("CLUSTER SETSLOT {slot} MIGRATING {}", id(target)), "DEL queue"]);
+    assert_eq!(reader.read_within(150), None);
+    source.run_all(&[&format!("CLUSTER SETSLOT {slot} STABLE")]);
+    assert!(reader.read().is_nil());
+}
+
 /// A slot is moved key by key with MIGRATE, while claims are in hand, a worker waits and deadlines pass.
 #[test]
 fn a_slot_is_migrated() {

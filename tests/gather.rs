@@ -128,32 +128,95 @@ fn takes_ten_thousand() {
     assert!(gatherer.read().items().iter().all(|end| end.at(2) == "r"));
 }
 
+fn blocked(server: &Server) -> usize {
+    server.info("blocked_clients").parse().expect("a count")
+}
+
 /// However many wait for however much: others get their turn while those are told and answered.
 #[test]
 fn many_long_replies_stall_nobody() {
     const GATHERERS: usize = 20;
     let server = Server::start();
     let ids: Vec<_> = (0..10_000).map(|n| format!("t{n}")).collect();
-    let asked = format!("TASK.GATHER jobs 10000 {}", ids.join(" "));
-    for provoke in ["UNLINK jobs", "TASK.COMPLETE jobs t0 r", "RENAME other jobs"] {
+    let asked = format!("TASK.GATHER jobs 10000 {} BLOCK 0", ids.join(" "));
+    let one = "TASK.RESULT jobs t0 BLOCK 0".to_owned();
+    let result = format!("TASK.COMPLETE jobs t0 {}", "r".repeat(1_000_000));
+    for (asked, provoke) in
+        [(&asked, "UNLINK jobs"), (&asked, "TASK.COMPLETE jobs t0 r"), (&asked, "RENAME other jobs"), (&one, &*result)]
+    {
         server.run_all(&["UNLINK jobs", "TASK.PUSH jobs x ID t0", "TASK.CLAIM jobs", "TASK.PUSH other x"]);
-        if provoke != "TASK.COMPLETE jobs t0 r" {
+        if !provoke.starts_with("TASK") {
             server.run_all(&["TASK.PUSH jobs x ID t1", "TASK.PUSH jobs x ID t9999"]);
         }
-        let mut gatherers: Vec<_> = (0..GATHERERS).map(|_| server.client()).collect();
-        for gatherer in &mut gatherers {
-            gatherer.send(&format!("{asked} BLOCK 0"));
+        let mut waiters: Vec<_> = (0..GATHERERS).map(|_| server.client()).collect();
+        for waiter in &mut waiters {
+            waiter.send(asked);
         }
         server.wait_for_blocked(GATHERERS);
         server.run(provoke);
         eventually(|| {
-            let blocked: usize = server.info("blocked_clients").parse().expect("a count");
-            assert!(blocked > 0, "{provoke}: all were answered in one turn");
-            blocked < GATHERERS
+            assert!(blocked(&server) > 0, "{}: all were answered in one turn", &provoke[..20.min(provoke.len())]);
+            blocked(&server) < GATHERERS
         });
+        for waiter in &mut waiters {
+            let reply = waiter.read();
+            if reply.items().len() == 2 {
+                assert_eq!((reply.at(0), reply.at(1).text().len()), (&bulk("completed"), 1_000_000));
+            } else {
+                assert_eq!((reply.items().len(), reply.at(9_999).at(0)), (10_000, &bulk("t9999")));
+            }
+        }
+    }
+}
+
+/// One command ends so much for so many that not all are told by it: each still hears of the end as it was, also of tasks that are gone by
+/// then or have begun again; who asks later hears of what there is.
+#[test]
+fn who_is_told_later_hears_of_the_same_end() {
+    const TASKS: usize = 400;
+    let server = Server::start();
+    let ids: Vec<_> = (0..TASKS).map(|n| format!("t{n}")).collect();
+    server.client().run_each(&ids.iter().map(|id| format!("TASK.PUSH jobs x ID {id} RETAIN 0")).collect::<Vec<_>>());
+    server.run("TASK.CLAIM jobs COUNT 10000");
+    let asked = format!("TASK.GATHER jobs {TASKS} {} BLOCK 0", ids.join(" "));
+    let mut gatherers: Vec<_> = (0..30).map(|_| server.block(&asked)).collect();
+    let answers: Vec<_> = ids.iter().map(|id| format!("{id} 1 r-{id}")).collect();
+    let mut client = server.client();
+    client.send_all(&[
+        "MULTI",
+        &format!("TASK.MCOMPLETE jobs {TASKS} {}", answers.join(" ")),
+        "TASK.PUSH jobs x ID t399",
+        "EXEC",
+    ]);
+    let mut late = server.block("TASK.RESULT jobs t399 BLOCK 0");
+    for gatherer in &mut gatherers {
+        let reply = gatherer.read();
+        for (n, id) in ids.iter().enumerate() {
+            assert_eq!(reply.at(n), &end(id, bulk("completed"), bulk(format!("r-{id}"))));
+        }
+    }
+    server.run_all(&["TASK.CLAIM jobs", "TASK.COMPLETE jobs t399 second"]);
+    assert_eq!(late.read().at(1), "second");
+}
+
+/// A task that is named twice is answered twice, and a queue that expires while those who wait are being told tells them all.
+#[test]
+fn a_queue_that_expires_meanwhile() {
+    let server = Server::start();
+    let ids: Vec<_> = (0..10_000).map(|n| format!("t{n}")).collect();
+    for _ in 0..5 {
+        let mut client = server.client();
+        client.run_each(&ids.iter().step_by(100).map(|id| format!("TASK.PUSH jobs x ID {id}")).collect::<Vec<_>>());
+        let asked = format!("TASK.GATHER jobs 10000 {} BLOCK 0", [&ids[..9_999], &["t0".to_owned()]].concat().join(" "));
+        let mut gatherers: Vec<_> = (0..10).map(|_| server.block(&asked)).collect();
+        // The looks begin while the key is there, and find it gone.
+        client.run_each(&["PEXPIRE jobs 15", "MULTI", "SWAPDB 0 1", "SWAPDB 0 1", "EXEC"]);
         for gatherer in &mut gatherers {
             let reply = gatherer.read();
-            assert_eq!((reply.items().len(), reply.at(9_999).at(0)), (10_000, &bulk("t9999")), "{provoke}");
+            assert_eq!(
+                (reply.items().len(), reply.at(0), reply.at(9_999)),
+                (10_000, &end("t0", nil(), nil()), &end("t0", nil(), nil()))
+            );
         }
     }
 }

@@ -3,7 +3,7 @@
 //! These tests run a build of the module of their own, with `--features fault-injection`, in which `TASK.FAULT key file` makes the next
 //! callback of that file panic.
 
-use crate::support::{Server, eventually, faulty_module};
+use crate::support::{Server, eventually, faulty_module, int};
 
 fn faulty() -> Server {
     Server::builder().module(&faulty_module("dev")).start()
@@ -49,10 +49,11 @@ fn in_a_transaction() {
     let server = faulty();
     let replica = Server::builder().module(&faulty_module("dev")).replica_of(&server).start();
     server.wait_for_replica(&replica);
+    let mut worker = server.block("TASK.CLAIM jobs BLOCK 0");
     panics(&server, "transact.rs", |server| {
         server.run("TASK.PUSH jobs x ID a").assert_refused("ERR", &["bug", "log"]);
     });
-    assert_eq!(server.run("EXISTS jobs"), 0);
+    assert_eq!((server.run("EXISTS jobs"), worker.read().is_nil()), (int(0), true));
     server.run_all(&["TASK.PUSH jobs x ID a", "TASK.CLAIM jobs"]);
     let mut worker = server.block("TASK.CLAIM jobs LEASE 20 BLOCK 0");
     panics(&server, "transact.rs", |server| {

@@ -56,6 +56,22 @@ fn deadlines_in_a_failover() {
     eventually(|| master.info("master_link_status") == "up" && master.digest() == replica.digest());
 }
 
+/// A transaction brings a queue for which workers wait, and pauses writes: they are given its tasks when writes go on.
+#[test]
+fn a_queue_that_comes_with_a_pause() {
+    for line in ["RENAME other jobs", "COPY other jobs", "MOVE jobs 0", "SWAPDB 0 1"] {
+        let (mut master, replica) = pair();
+        let mut client = master.client();
+        let is_elsewhere = line.starts_with("MOVE") || line.starts_with("SWAPDB");
+        let queue = if is_elsewhere { "jobs" } else { "other" };
+        let mut worker = master.block("TASK.CLAIM jobs LEASE 600000 BLOCK 0");
+        client.run_each(&[if is_elsewhere { "SELECT 1" } else { "SELECT 0" }, &format!("TASK.PUSH {queue} x ID a")]);
+        client.run_each(&["MULTI", line, "CLIENT PAUSE 100 WRITE", "EXEC"]);
+        assert_eq!(worker.read().at(0), "a", "{line}");
+        all_agree(&mut master, &replica);
+    }
+}
+
 /// Timers during CLIENT PAUSE ALL, and a worker that is killed meanwhile: its claim is given back when writes go on.
 #[test]
 fn a_worker_dies_in_a_pause() {

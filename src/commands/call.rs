@@ -46,7 +46,7 @@ fn call(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     };
     let key = context.open_read(name, &QUEUE)?;
     let queue = key.value()?.map(|value| &value.queue);
-    let wish = EndsWish::new(Form::Call, vec![id], queue);
+    let wish = EndsWish::new(Form::Call, &[id], queue);
     if wish.is_over() || !context.can_wait() {
         wish.reply(context, queue);
         return Ok(());

@@ -42,7 +42,7 @@ fn gather(context: &Context, args: Argv<'_>) -> Result<(), Error> {
         && ids.iter().any(|&id| result(id).is_some_and(|(state, _)| !state.is_terminal()))
         && context.can_wait()
     {
-        let wish = EndsWish::new(Form::Gather, ids.iter().map(|&id| id.into()).collect(), queue);
+        let wish = EndsWish::new(Form::Gather, &ids.iter().map(|&id| id.into()).collect::<Vec<_>>(), queue);
         drop(key);
         return waiters::wait(context, &[name], Wish::Ends(wish), block);
     }

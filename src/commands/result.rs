@@ -38,7 +38,7 @@ fn result(context: &Context, args: Argv<'_>) -> Result<(), Error> {
         && found.is_some_and(|(state, _)| !state.is_terminal())
         && context.can_wait()
     {
-        let wish = EndsWish::new(Form::Result, vec![id.into()], queue);
+        let wish = EndsWish::new(Form::Result, &[id.into()], queue);
         drop(key);
         return waiters::wait(context, &[name], Wish::Ends(wish), block);
     }

@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, CString};
 use std::os::raw::c_int;
+use std::process;
 use std::ptr;
 
 use redis_module::raw::{self, RedisModuleCtx};
@@ -10,6 +11,9 @@ use super::blocking::is_connected;
 use super::command_spec::Access;
 use super::string::{KeyName, OwnedName};
 use super::{OK, api, key, signed, unsigned};
+
+/// The id of the client as which the server reads its append-only file: see `CLIENT_ID_AOF` in the server's source.
+const AOF_CLIENT: u64 = u64::MAX;
 
 /// What the server hands to every callback. It is only ever lent (`&Context`), as it is gone when the callback returns.
 #[derive(Debug)]
@@ -85,6 +89,17 @@ impl Context {
         let (flags, id) = (self.flags(), self.client_id());
         let is_real = flags.is_master() && !flags.in_script() && !flags.is_replicated() && is_connected(id);
         is_real.then_some(id)
+    }
+
+    /// Whether this command comes from the server's own append-only file.
+    pub(crate) fn is_from_aof(&self) -> bool {
+        self.client_id() == AOF_CLIENT && self.flags().is_loading()
+    }
+
+    /// Ends the server, as it ends itself when it cannot read a file that it starts with.
+    pub(crate) fn refuse_to_start(&self, line: &str) -> ! {
+        self.warn(line);
+        process::exit(1)
     }
 
     /// What the client called itself with CLIENT SETNAME or HELLO.

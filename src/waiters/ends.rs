@@ -1,13 +1,13 @@
 //! Who waits for tasks to end: TASK.RESULT, TASK.CALL and TASK.GATHER.
 
-use super::{Client, Wish, unblock};
+use super::{Client, TASK_BYTES, Wish, unblock};
 use crate::redis::context::Context;
 use crate::redis::error::Error;
 use crate::redis::string::{KeyName, OwnedName};
 use crate::value::QUEUE;
 use crate::{reply, state};
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::mem;
 use std::rc::Rc;
 use taskqueue::{Event, OwnedId, Queue, State, TaskId};
 
@@ -16,7 +16,10 @@ use taskqueue::{Event, OwnedId, Queue, State, TaskId};
 /// An end is kept as it was when it came: a task that is not retained is gone before the last of them ends.
 pub(crate) struct EndsWish {
     form: Form,
+    /// Each task once.
     ids: Vec<OwnedId>,
+    /// Which of them were asked for, in order.
+    asked: Vec<usize>,
     ends: RefCell<Vec<Option<End>>>,
     pending: Cell<usize>,
 }
@@ -37,16 +40,21 @@ pub(crate) enum Form {
 
 impl EndsWish {
     /// Waits for these tasks, as far as they have not ended in `queue` already.
-    pub(crate) fn new(form: Form, ids: Vec<OwnedId>, queue: Option<&Queue>) -> Self {
-        let (ends, pending) = (RefCell::new(vec![None; ids.len()]), Cell::new(ids.len()));
-        let wish = Self { form, ids, ends, pending };
-        wish.look(queue);
-        wish
+    pub(crate) fn new(form: Form, asked: &[OwnedId], queue: Option<&Queue>) -> Self {
+        let mut ids = asked.to_vec();
+        ids.sort_unstable();
+        ids.dedup();
+        let asked = asked.iter().map(|id| ids.binary_search(id).unwrap_or_default()).collect();
+        let ends: Vec<_> = ids.iter().map(|id| end_of(queue, id.as_id())).collect();
+        let pending = Cell::new(ends.iter().filter(|end| end.is_none()).count());
+        Self { form, ids, asked, ends: RefCell::new(ends), pending }
     }
 
-    /// How many tasks it asked for.
-    pub(super) const fn len(&self) -> usize {
-        self.ids.len()
+    /// About how many bytes it takes to reply.
+    pub(super) fn reply_bytes(&self) -> usize {
+        let ends = self.ends.borrow();
+        let data = |&place: &usize| ends.get(place)?.as_ref()?.as_ref()?.1.as_ref().map(|data| data.len());
+        self.asked.iter().map(|place| TASK_BYTES + data(place).unwrap_or_default()).sum()
     }
 
     /// Whether there is nothing left to wait for.
@@ -54,31 +62,21 @@ impl EndsWish {
         self.pending.get() == 0
     }
 
-    /// The tasks whose ends have not come, each with its place among all.
-    pub(super) fn pending(&self) -> impl Iterator<Item = (usize, &OwnedId)> {
-        let is_pending = |&(place, _): &(usize, &OwnedId)| self.ends.borrow().get(place).is_some_and(Option::is_none);
-        self.ids.iter().enumerate().filter(is_pending)
+    /// The tasks whose ends have not come.
+    pub(super) fn pending(&self) -> impl Iterator<Item = &OwnedId> {
+        let is_pending = |(place, _): &(usize, &OwnedId)| self.ends.borrow().get(*place).is_some_and(Option::is_none);
+        self.ids.iter().enumerate().filter(is_pending).map(|(_, id)| id)
     }
 
-    /// The end of the task at `place` has come. Whether it was the last.
-    fn tell(&self, place: usize, end: End) -> bool {
-        if let Some(place @ None) = self.ends.borrow_mut().get_mut(place) {
+    /// The end of a task has come. Whether it was the last.
+    fn tell(&self, id: &OwnedId, end: End) -> bool {
+        if let Ok(place) = self.ids.binary_search(id)
+            && let Some(place @ None) = self.ends.borrow_mut().get_mut(place)
+        {
             *place = Some(end);
             self.pending.set(self.pending.get() - 1);
         }
         self.is_over()
-    }
-
-    /// Sees which tasks have ended or are gone.
-    fn look(&self, queue: Option<&Queue>) {
-        // A task that is named more than once is copied once.
-        let mut ends: BTreeMap<&OwnedId, Option<End>> = BTreeMap::new();
-        let pending: Vec<(usize, &OwnedId)> = self.pending().collect();
-        for (place, id) in pending {
-            if let Some(end) = ends.entry(id).or_insert_with(|| end_of(queue, id.as_id())) {
-                self.tell(place, end.clone());
-            }
-        }
     }
 
     /// The wait is over, maybe by time: replies with the ends that came, and for the others with the states as they are.
@@ -97,9 +95,10 @@ impl EndsWish {
     /// Replies with the ends that came, and for the others with the states in `queue`.
     pub(crate) fn reply(&self, context: &Context, queue: Option<&Queue>) {
         if self.form == Form::Gather {
-            context.array(self.ids.len());
+            context.array(self.asked.len());
         }
-        for (id, end) in self.ids.iter().zip(&*self.ends.borrow()) {
+        let ends = self.ends.borrow();
+        for (id, end) in self.asked.iter().filter_map(|&place| self.ids.get(place).zip(ends.get(place))) {
             let id = id.as_id();
             let end = match end {
                 Some(end) => end.as_ref().map(|(state, data)| (*state, data.as_deref())),
@@ -122,56 +121,105 @@ fn end_of(queue: Option<&Queue>, id: TaskId<'_>) -> Option<End> {
     }
 }
 
-/// Tells those who wait for this task how it stands, if it has ended or is gone. Answers those who wait for nothing else.
-pub(crate) fn tell_end(queue: Option<&Queue>, id: TaskId<'_>, db: i32, key: &[u8]) -> Vec<Client> {
-    if queue.and_then(|queue| Some(queue.result(queue.find(id)?))).is_some_and(|(state, _)| !state.is_terminal()) {
-        return Vec::new();
+/// Tells clients of ends, not too many in one go. Who was served is [unblocked](unblock) when this is dropped, also by a bug that was
+/// caught: so it must outlive the open key.
+pub(crate) struct Telling {
+    pub(crate) served: Vec<Client>,
+    left: usize,
+}
+
+/// An end of which not all who wait for it have been told.
+pub(crate) struct Untold {
+    db: i32,
+    key: Box<[u8]>,
+    id: OwnedId,
+    end: End,
+    /// Who came later does not wait for this end.
+    last_ticket: u64,
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        unblock(mem::take(&mut self.served));
     }
-    let waiting = state::with(|state| state.waiters.take_awaiting(db, key, &id.into()));
-    // One copy for all of them, and none for none.
-    let Some(end) = (!waiting.is_empty()).then(|| end_of(queue, id)).flatten() else {
-        return Vec::new();
-    };
-    let is_served = |(client, place): &(Client, usize)| match &client.wish {
-        Wish::Ends(wish) => wish.tell(*place, end.clone()),
-        Wish::Tasks(_) => false,
-    };
-    waiting.into_iter().filter(is_served).map(|(client, _)| client).collect()
+}
+
+impl Telling {
+    /// Clients that are told of an end in one go: half a millisecond or so.
+    const TURN: usize = 2_000;
+
+    pub(crate) const fn new() -> Self {
+        Self { served: Vec::new(), left: Self::TURN }
+    }
+
+    /// Tells those who wait for this task how it stands, if it has ended or is gone; the rest of very many at the next turns of the event
+    /// loop.
+    pub(crate) fn tell(&mut self, queue: Option<&Queue>, id: TaskId<'_>, db: i32, key: &[u8]) {
+        if queue.and_then(|queue| Some(queue.result(queue.find(id)?))).is_some_and(|(state, _)| !state.is_terminal()) {
+            return;
+        }
+        let id = OwnedId::from(id);
+        let Some(last_ticket) = state::with(|state| state.waiters.awaits(db, key, &id).then(|| state.waiters.last_ticket()))
+        else {
+            return;
+        };
+        // One copy for all of them.
+        if let Some(end) = end_of(queue, id.as_id()) {
+            self.go_on(Untold { db, key: key.into(), id, end, last_ticket });
+        }
+    }
+
+    /// Tells more of those who wait for this end. Whether it may tell of another.
+    pub(crate) fn go_on(&mut self, untold: Untold) -> bool {
+        let Untold { db, key, id, end, last_ticket } = &untold;
+        let waiting = state::with(|state| state.waiters.take_awaiting(*db, key, id, *last_ticket, self.left));
+        self.left -= waiting.len();
+        let is_served = |client: &Client| matches!(&client.wish, Wish::Ends(wish) if wish.tell(id, end.clone()));
+        self.served.extend(waiting.into_iter().filter(is_served));
+        if self.left == 0 {
+            state::with(|state| state.agenda.tell_later(untold));
+        }
+        self.left > 0
+    }
+}
+
+/// How far a look at the tasks of a key for whose ends clients wait has come.
+pub(crate) enum Looked {
+    /// To the end.
+    All,
+    /// To this one.
+    Until(OwnedId),
+    /// The queue may be on another node: the server sends those who wait after it once its slot has moved.
+    Elsewhere,
 }
 
 /// Tells those who wait for tasks of this key which have ended or are gone, as a look at the key shows, from the task after `after`
-/// on. Answers the last one that it looked at, if it had to stop before the end.
-pub(crate) fn recheck(
-    context: &Context,
-    db: i32,
-    key: &[u8],
-    after: Option<&OwnedId>,
-    may_go_on: impl Fn() -> bool,
-) -> Option<OwnedId> {
+/// on.
+pub(crate) fn recheck(context: &Context, db: i32, key: &[u8], after: Option<&OwnedId>, may_go_on: impl Fn() -> bool) -> Looked {
     if !context.select_db(db) {
-        return None;
+        return Looked::All;
     }
     let name = OwnedName::new(key);
-    let (mut served, mut rest) = (Vec::new(), None);
+    // In this order: the key is closed before clients are unblocked.
+    let mut telling = Telling::new();
+    let mut looked = Looked::All;
     if let Ok(opened) = context.open_read(name.as_name(), &QUEUE) {
         let queue = opened.value().ok().flatten().map(|value| &value.queue);
-        // The server sends those who wait after it, when the slot has moved.
         if queue.is_none() && is_elsewhere(context, name.as_name()) {
-            return None;
+            return Looked::Elsewhere;
         }
         let next_after = |id: Option<&OwnedId>| state::with(|state| state.waiters.next_awaited(db, key, id));
         let mut next = next_after(after);
         while let Some(id) = next {
-            served.extend(tell_end(queue, id.as_id(), db, key));
+            telling.tell(queue, id.as_id(), db, key);
             next = next_after(Some(&id));
-            if next.is_some() && !may_go_on() {
-                rest = Some(id);
+            if next.is_some() && !(telling.left > 0 && may_go_on()) {
+                looked = Looked::Until(id);
                 break;
             }
         }
     }
-    unblock(served);
-    rest
+    looked
 }
 
 /// Whether a queue that is not here may be on another node of the cluster: its slot is moving, or has moved. Never on a replica,

@@ -18,8 +18,8 @@ pub(crate) struct Waiters {
 struct Line {
     /// For tasks, by ticket: first come, first served.
     tasks: BTreeMap<u64, Client>,
-    /// For the end of a task: by its id, the ticket, and the id's place among those that this client asked for.
-    ends: BTreeMap<(OwnedId, u64, usize), Client>,
+    /// For the end of a task: by its id and the ticket.
+    ends: BTreeMap<(OwnedId, u64), Client>,
 }
 
 impl Waiters {
@@ -39,8 +39,7 @@ impl Waiters {
                     line.tasks.insert(client.ticket(), client.clone());
                 }
                 Wish::Ends(wish) => {
-                    let places = wish.pending().map(|(place, id)| ((id.clone(), client.ticket(), place), client.clone()));
-                    line.ends.extend(places);
+                    line.ends.extend(wish.pending().map(|id| ((id.clone(), client.ticket()), client.clone())));
                 }
             }
         }
@@ -55,8 +54,8 @@ impl Waiters {
             match &wait.wish {
                 Wish::Tasks(_) => client = client.or(line.tasks.remove(&wait.ticket())),
                 Wish::Ends(wish) => {
-                    for (place, id) in wish.pending() {
-                        client = client.or(line.ends.remove(&(id.clone(), wait.ticket(), place)));
+                    for id in wish.pending() {
+                        client = client.or(line.ends.remove(&(id.clone(), wait.ticket())));
                     }
                 }
             }
@@ -114,17 +113,28 @@ impl Waiters {
         self.line(db, key)?.tasks.values().next().cloned()
     }
 
-    /// Takes those who wait for the end of this task out of its line, each with the task's place among those it asked for.
-    pub(super) fn take_awaiting(&mut self, db: i32, key: &[u8], id: &OwnedId) -> Vec<(Client, usize)> {
+    /// Whether anyone waits for the end of this task.
+    pub(super) fn awaits(&self, db: i32, key: &[u8], id: &OwnedId) -> bool {
+        self.line(db, key).is_some_and(|line| line.ends.range((id.clone(), 0)..).next().is_some_and(|((of, _), _)| of == id))
+    }
+
+    /// The ticket of who came last.
+    pub(super) const fn last_ticket(&self) -> u64 {
+        self.last_ticket
+    }
+
+    /// Takes those who wait for the end of this task out of its line, the first `count` of them that came with this ticket or before.
+    pub(super) fn take_awaiting(&mut self, db: i32, key: &[u8], id: &OwnedId, last: u64, count: usize) -> Vec<Client> {
         let mut taken = Vec::new();
         let Some(line) = self.keys.get_mut(&db).and_then(|keys| keys.get_mut(key)) else {
             return taken;
         };
-        let first = (id.clone(), 0, 0);
-        while let Some(place) = line.ends.range(&first..).next().map(|(place, _)| place.clone()).filter(|(of, _, _)| of == id)
+        let range = (id.clone(), 0)..=(id.clone(), last);
+        while taken.len() < count
+            && let Some(place) = line.ends.range(range.clone()).next().map(|(place, _)| place.clone())
             && let Some(client) = line.ends.remove(&place)
         {
-            taken.push((client, place.2));
+            taken.push(client);
         }
         self.tidy(db, std::iter::once(key));
         taken
@@ -133,7 +143,7 @@ impl Waiters {
     /// The first task after `after`, of all in the order of their ids, for whose end anyone waits.
     pub(super) fn next_awaited(&self, db: i32, key: &[u8], after: Option<&OwnedId>) -> Option<OwnedId> {
         let ends = &self.line(db, key)?.ends;
-        let start = after.map_or(Bound::Unbounded, |id| Bound::Excluded((id.clone(), u64::MAX, usize::MAX)));
-        ends.range((start, Bound::Unbounded)).next().map(|((id, _, _), _)| id.clone())
+        let start = after.map_or(Bound::Unbounded, |id| Bound::Excluded((id.clone(), u64::MAX)));
+        ends.range((start, Bound::Unbounded)).next().map(|((id, _), _)| id.clone())
     }
 }

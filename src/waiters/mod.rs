@@ -8,7 +8,7 @@ mod ends;
 mod lines;
 mod tasks;
 
-pub(crate) use ends::{EndsWish, Form, may_end_a_wait, recheck, tell_end};
+pub(crate) use ends::{EndsWish, Form, Looked, Telling, Untold, may_end_a_wait, recheck};
 pub(crate) use lines::Waiters;
 pub(crate) use tasks::{Orphan, TasksForm, TasksWish};
 
@@ -19,6 +19,7 @@ use crate::redis::string::{KeyName, OwnedName};
 use crate::transact::Env;
 use crate::{agenda, state};
 use std::cell::Cell;
+use std::mem;
 use taskqueue::{Ms, Txn};
 
 /// A client that waits.
@@ -43,8 +44,10 @@ pub(crate) enum Wish {
     Ends(EndsWish),
 }
 
-/// What is said to clients in one turn of the event loop, in [words](Wish::words): a millisecond or two.
-const TURN_WORDS: usize = 16_000;
+/// What is said to clients in one turn of the event loop, in [bytes](Wish::reply_bytes): a millisecond or two.
+const TURN_BYTES: usize = 1 << 20;
+/// What a task in a reply counts beside its data, by the time it takes.
+const TASK_BYTES: usize = 64;
 
 /// Makes the caller wait; zero: for ever. It must be one that [can](Context::can_wait).
 pub(crate) fn wait(context: &Context, keys: &[KeyName<'_>], wish: Wish, block: Ms) -> Result<(), Error> {
@@ -59,6 +62,10 @@ pub(crate) fn wait(context: &Context, keys: &[KeyName<'_>], wish: Wish, block: M
     state::with(|state| {
         state.waiters.enter(&client);
         state.agenda.client_waits(&client);
+        // Who heard of this command's own change may have pushed, when the client was not in line.
+        if mem::take(&mut state.was_nested) && matches!(client.wish, Wish::Tasks(_)) {
+            client.keys.iter().for_each(|key| state.agenda.look_now(client.db, key.bytes()));
+        }
     });
     agenda::arm();
     Ok(())
@@ -81,15 +88,14 @@ pub(crate) fn serve(txn: &mut Txn<'_>, env: &Env, db: i32, key: &[u8], served: &
     }
 }
 
-/// Tells those who wait for tasks that have ended in this transaction. Whoever is `served` is to be [unblocked](unblock) when the key is
-/// closed.
-pub(crate) fn tell_ends(txn: &Txn<'_>, db: i32, key: &[u8], served: &mut Vec<Client>) {
+/// Tells those who wait for tasks that have ended in this transaction.
+pub(crate) fn tell_ends(txn: &Txn<'_>, db: i32, key: &[u8], telling: &mut Telling) {
     if state::with(|state| state.waiters.is_empty() || !state.waiters.await_ends(db, key)) {
         return;
     }
     for &(event, slot) in &txn.journal().events {
         if event.is_end() && txn.queue().contains(slot) {
-            served.extend(tell_end(Some(txn.queue()), txn.queue().id(slot), db, key));
+            telling.tell(Some(txn.queue()), txn.queue().id(slot), db, key);
         }
     }
 }
@@ -97,12 +103,12 @@ pub(crate) fn tell_ends(txn: &Txn<'_>, db: i32, key: &[u8], served: &mut Vec<Cli
 /// Lets clients go, who then reply with what they were given. When many have much to say, the rest do so at the next turns of the event
 /// loop. No key may be open, no state lent.
 pub(crate) fn unblock(clients: Vec<Client>) {
-    let mut words_left = TURN_WORDS;
+    let mut bytes_left = TURN_BYTES;
     let mut clients = clients.into_iter();
-    while words_left > 0
+    while bytes_left > 0
         && let Some(client) = clients.next()
     {
-        words_left = words_left.saturating_sub(client.wish.words());
+        bytes_left = bytes_left.saturating_sub(client.wish.reply_bytes());
         client.unblock();
     }
     if clients.len() > 0 {
@@ -111,13 +117,13 @@ pub(crate) fn unblock(clients: Vec<Client>) {
 }
 
 impl Wish {
-    /// About how long it takes to let the client go and to reply, as tasks in the reply.
-    fn words(&self) -> usize {
+    /// About how long it takes to let the client go and to reply, as bytes.
+    fn reply_bytes(&self) -> usize {
         /// Without a task.
-        const LEAST: usize = 16;
+        const LEAST: usize = 1_024;
         let tasks = match self {
-            Self::Tasks(wish) => wish.len(),
-            Self::Ends(wish) => wish.len(),
+            Self::Tasks(wish) => wish.reply_bytes(),
+            Self::Ends(wish) => wish.reply_bytes(),
         };
         LEAST + tasks
     }
@@ -127,6 +133,13 @@ impl Wait {
     /// Its place among all that wait.
     pub(crate) fn ticket(&self) -> u64 {
         self.ticket.get()
+    }
+
+    /// What it was given is not to be had.
+    pub(crate) fn take_back(&self) {
+        if let Wish::Tasks(wish) = &self.wish {
+            wish.take_back();
+        }
     }
 
     /// The wait is over: out of every line, and off the agenda.
@@ -140,23 +153,13 @@ impl Wait {
 
 impl Waiter for Wait {
     /// A key came to be by RENAME, RESTORE, COPY, MOVE, SWAPDB or a first push.
-    fn ready(&self, context: &Context, key: KeyName<'_>) -> bool {
-        let Wish::Tasks(wish) = &self.wish else {
-            // One look for all who wait, in slices.
-            agenda::recheck(self.db, key.bytes());
-            return false;
-        };
-        // Out of line meanwhile, so that what is claimed for this client is not claimed for it twice.
-        let Some(client) = state::with(|state| state.waiters.leave(self)) else {
-            return false;
-        };
-        let answered = wish.claim_and_reply(context, key);
-        if answered {
-            self.leave();
-        } else {
-            state::with(|state| state.waiters.stand(&client));
+    fn ready(&self, _: &Context, key: KeyName<'_>) -> bool {
+        // One look for all who wait, when the server takes writes: it does not if this came of a transaction that paused them.
+        match self.wish {
+            Wish::Tasks(_) => agenda::look_now(self.db, key.bytes()),
+            Wish::Ends(_) => agenda::recheck(self.db, key.bytes()),
         }
-        answered
+        false
     }
 
     fn timeout(&self, context: &Context) {

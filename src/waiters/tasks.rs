@@ -1,9 +1,10 @@
 //! Who waits for tasks to work on.
 
+use super::TASK_BYTES;
 use crate::redis::context::Context;
-use crate::redis::string::{KeyName, OwnedName};
+use crate::redis::string::OwnedName;
 use crate::reply::{Frame, Outcomes};
-use crate::transact::{Env, Missing, transact};
+use crate::transact::Env;
 use std::cell::RefCell;
 use taskqueue::op::{self, Claim};
 use taskqueue::{Connection, Ms, OwnedId, Txn};
@@ -69,24 +70,14 @@ impl TasksWish {
         is_served
     }
 
-    /// The key has come to be: claims and replies. False if there is nothing to claim, or this is a replica.
-    pub(super) fn claim_and_reply(&self, context: &Context, key: KeyName<'_>) -> bool {
-        if !context.flags().is_master() {
-            return false;
-        }
-        let queue = key.hold();
-        let claimed = transact(context, key, Missing::Leave, |txn, env| Ok(self.claim(txn, env, &queue)));
-        if !claimed.is_ok_and(|claimed| claimed == Some(true)) {
-            return false;
-        }
-        // What was given is kept: should the client turn out to be gone, its claims are released.
-        self.reply(context);
-        true
+    /// What it was given is not to be had.
+    pub(super) fn take_back(&self) {
+        self.given.take();
     }
 
-    /// How many tasks it was given.
-    pub(super) fn len(&self) -> usize {
-        self.given.borrow().tasks.len()
+    /// About how many bytes it takes to reply.
+    pub(super) fn reply_bytes(&self) -> usize {
+        self.given.borrow().tasks.iter().map(|task| TASK_BYTES + task.payload.len()).sum()
     }
 
     /// Replies with what it was given, nothing included.

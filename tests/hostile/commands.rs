@@ -423,6 +423,10 @@ impl Run {
         self.plain.run("MULTI");
         for command in &commands {
             self.plain.cmd(&slices(command));
+            if self.grammar.dice.roll(4) == 0 {
+                let line = self.grammar.other();
+                self.plain.run(line);
+            }
         }
         let end = self.grammar.dice.pick(&["EXEC", "EXEC", "EXEC", "DISCARD"]);
         self.plain.run(end);

@@ -5,7 +5,7 @@ use crate::support::{Builder, Dice, Server, eventually};
 use std::{fs, ops::Range, path::Path};
 
 /// What a server says before it ends, having met a file that it cannot load.
-const REFUSALS: [&str; 10] = [
+const REFUSALS: [&str; 11] = [
     "FATAL: Data file was created with a",
     "Can't handle RDB format version",
     "Internal error in RDB reading",
@@ -16,6 +16,7 @@ const REFUSALS: [&str; 10] = [
     "Bad file format reading the append only file",
     "Unexpected end of file reading the append only file",
     "the truncated file is not the last file",
+    "The append-only file is damaged, the server ends",
 ];
 
 fn plain() -> Builder {
@@ -221,6 +222,32 @@ fn load_bad_aofs(mut dice: Dice, preamble: bool, count: Option<usize>) {
             lives(&server, &mut dice);
         }
     }
+}
+
+/// An effect that cannot have been recorded is refused: what followed from it would be lost, and the rest taken for the whole.
+#[test]
+fn an_aof_with_an_effect_that_does_not_fit_is_refused() {
+    let server = Server::builder().aof().start();
+    server.run_all(&[
+        "TASK.PUSH jobs x ID first",
+        "TASK.CLAIM jobs",
+        "TASK.COMPLETE jobs first result",
+        "TASK.PUSH jobs x ID second",
+    ]);
+    let folder = server.directory().join("appendonlydir");
+    let mut is_flipped = false;
+    let files = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let builder = files.fold(Server::builder().aof(), |builder, name| {
+        let mut content = fs::read(folder.join(&name)).unwrap();
+        if name.ends_with(".incr.aof") {
+            // The completion names the task last.
+            let last = content.windows(5).rposition(|bytes| bytes == b"first").expect("the completion");
+            content[last] ^= 8;
+            is_flipped = true;
+        }
+        builder.file(format!("appendonlydir/{name}"), content)
+    });
+    assert!(is_flipped && started(builder).is_none());
 }
 
 /// A torn tail gives the state before the command that it tore; a cut base is refused; flipped bytes crash nothing.
