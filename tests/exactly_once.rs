@@ -39,6 +39,21 @@ fn a_repeat_raises_done() {
     assert_eq!(server.run("TASK.RESULT jobs a"), array([bulk("completed"), bulk("result")]));
 }
 
+/// So does the repeat of a failure, or of a release.
+#[test]
+fn a_repeated_failure_raises_done() {
+    let server = Server::start();
+    for (answer, id) in [("'TASK.FAIL', KEYS[1], ARGV[1], 'no', 'DEAD'", "a"), ("'TASK.RELEASE', KEYS[1], ARGV[1]", "b")] {
+        server.run_all(&[&format!("TASK.PUSH jobs x ID {id}"), "TASK.CLAIM jobs"]);
+        let script = format!("redis.call({answer}, 'ATTEMPT', 1) return redis.call('INCR', KEYS[2])");
+        let line = ["EVAL", &script, "2", "jobs", id, id].map(|word| word.as_bytes().to_vec());
+        assert_eq!(run(&server, &line), int(1));
+        run(&server, &line).assert_refused("DONE", &[]);
+        assert_eq!(server.run(&format!("GET {id}")), "1");
+    }
+    assert_eq!(server.run("TASK.FAIL jobs a no DEAD ATTEMPT 1"), "failed");
+}
+
 /// Elsewhere the same repeat answers OK.
 #[test]
 fn elsewhere_a_repeat_is_ok() {

@@ -153,6 +153,12 @@ pub(super) fn answer<R>(
     if is_claimed { Ok(()) } else { next.wait_or_nil(context, &[queue], TasksForm::Bare) }
 }
 
+/// A script that answers first and then writes must not write twice: it is stopped by an error.
+pub(super) fn refuse_repeat(context: &Context, is_repeat: bool) -> Result<(), Error> {
+    let error = || Error::new("DONE", "this claim has been answered so already");
+    if is_repeat && context.flags().in_script() { Err(error()) } else { Ok(()) }
+}
+
 /// The connection that a claim is to last as long as.
 fn session_of(context: &Context) -> Result<Connection, Error> {
     let no_connection =

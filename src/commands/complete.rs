@@ -1,7 +1,7 @@
 //! `TASK.COMPLETE queue id result [ATTEMPT n] [RETAIN ms] [NEXT [options of CLAIM]]`
 
 use crate::args::Args;
-use crate::commands::claiming::{self, Claiming};
+use crate::commands::claiming::{self, Claiming, refuse_repeat};
 use crate::redis::command::{Access, Arg, CommandSpec, handler};
 use crate::redis::context::Context;
 use crate::redis::error::Error;
@@ -48,15 +48,7 @@ fn complete(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     }
     let operation = |txn: &mut Txn<'_>, env: &Env| {
         let completion = op::complete(txn, id, attempt, result, retain, &env.defaults)?;
-        refuse_repeat(context, completion)
+        refuse_repeat(context, completion == Completion::Repeated)
     };
     claiming::answer(context, queue, next.as_ref(), operation, |()| context.ok())
-}
-
-/// A script that completes first and then writes must not write twice: it is stopped by an error.
-pub(super) fn refuse_repeat(context: &Context, completion: Completion) -> Result<(), Error> {
-    if completion == Completion::Repeated && context.flags().in_script() {
-        return Err(Error::new("DONE", "this claim has completed the task already"));
-    }
-    Ok(())
 }

@@ -1,7 +1,7 @@
 //! `TASK.FAIL queue id error [ATTEMPT n] [DELAY ms | DEAD] [NEXT [options of CLAIM]]`
 
 use crate::args::{Args, DURATION, switch};
-use crate::commands::claiming::{self, Claiming};
+use crate::commands::claiming::{self, Claiming, refuse_repeat};
 use crate::redis::command::{Access, Arg, CommandSpec, handler};
 use crate::redis::context::Context;
 use crate::redis::error::Error;
@@ -62,7 +62,11 @@ fn fail(context: &Context, args: Argv<'_>) -> Result<(), Error> {
         (None, true) => Next::Dead,
         (None, false) => Next::Retry,
     };
-    let operation = |txn: &mut Txn<'_>, env: &Env| Ok(op::fail(txn, id, attempt, error, next, dice(), &env.defaults)?);
+    let operation = |txn: &mut Txn<'_>, env: &Env| {
+        let state = op::fail(txn, id, attempt, error, next, dice(), &env.defaults)?;
+        refuse_repeat(context, txn.journal().events.is_empty())?;
+        Ok(state)
+    };
     claiming::answer(context, queue, next_claim.as_ref(), operation, |state| {
         context.simple(match state {
             State::Ready => c"ready",

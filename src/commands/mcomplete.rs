@@ -1,8 +1,7 @@
 //! `TASK.MCOMPLETE queue numtasks id attempt result [id attempt result …] [RETAIN ms] [NEXT [options of CLAIM]]`
 
 use crate::args::Args;
-use crate::commands::claiming::{self, Claiming};
-use crate::commands::complete::refuse_repeat;
+use crate::commands::claiming::{self, Claiming, refuse_repeat};
 use crate::redis::command::{Access, Arg, CommandSpec, handler};
 use crate::redis::context::Context;
 use crate::redis::error::Error;
@@ -10,7 +9,8 @@ use crate::redis::string::Argv;
 use crate::reply::{self, Frame};
 use crate::transact::{Env, Missing, transact};
 use crate::waiters::TasksForm;
-use taskqueue::{Refusal, TaskId, Txn, op};
+use taskqueue::op::{self, Completion};
+use taskqueue::{Refusal, TaskId, Txn};
 
 pub(crate) const SPEC: CommandSpec = CommandSpec {
     name: "task.mcomplete",
@@ -51,7 +51,7 @@ fn mcomplete(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     let complete_all = |txn: &mut Txn<'_>, env: &Env| {
         let complete = |&(id, attempt, result): &(TaskId<'_>, u32, &[u8])| {
             let completion = op::complete(txn, id, Some(attempt), result, retain, &env.defaults)?;
-            refuse_repeat(context, completion)
+            refuse_repeat(context, completion == Completion::Repeated)
         };
         Ok(answers.iter().map(complete).collect::<Vec<_>>())
     };

@@ -1,7 +1,7 @@
 //! `TASK.RELEASE queue id [ATTEMPT n] [DELAY ms] [NEXT [options of CLAIM]]`
 
 use crate::args::{Args, DURATION};
-use crate::commands::claiming::{self, Claiming};
+use crate::commands::claiming::{self, Claiming, refuse_repeat};
 use crate::redis::command::{Access, Arg, CommandSpec, handler};
 use crate::redis::context::Context;
 use crate::redis::error::Error;
@@ -47,6 +47,9 @@ fn release(context: &Context, args: Argv<'_>) -> Result<(), Error> {
             return Err(word.unknown());
         }
     }
-    let operation = |txn: &mut Txn<'_>, _: &Env| Ok(op::release(txn, id, attempt, delay.unwrap_or_default())?);
+    let operation = |txn: &mut Txn<'_>, _: &Env| {
+        op::release(txn, id, attempt, delay.unwrap_or_default())?;
+        refuse_repeat(context, txn.journal().events.is_empty())
+    };
     claiming::answer(context, queue, next.as_ref(), operation, |()| context.ok())
 }
