@@ -76,12 +76,11 @@ fn apply_all(context: &Context, name: KeyName<'_>, packed: &[u8], served: &mut V
     let mut events = Vec::new();
     let outcome = effect::unpack(packed).try_for_each(|effect| {
         let effect = effect?;
-        let Some((event, _)) = value.queue.apply(&effect)? else {
-            return Ok(());
-        };
-        events.push(event);
-        if has_waiters && may_end_a_wait(event) {
-            served.extend(ended(&effect).map_or_else(Vec::new, |id| tell_end(Some(&value.queue), id, db, name.bytes())));
+        for (event, _) in value.queue.apply(&effect)?.into_iter().flatten() {
+            events.push(event);
+            if has_waiters && may_end_a_wait(event) {
+                served.extend(ended(&effect).map_or_else(Vec::new, |id| tell_end(Some(&value.queue), id, db, name.bytes())));
+            }
         }
         Ok(())
     });

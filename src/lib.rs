@@ -35,6 +35,8 @@ const COMMANDS: &[CommandSpec] = &[
     commands::release::SPEC,
     commands::result::SPEC,
     commands::gather::SPEC,
+    commands::seal::SPEC,
+    commands::batch::SPEC,
     commands::cancel::SPEC,
     commands::forget::SPEC,
     commands::retry::SPEC,

@@ -4,6 +4,7 @@
 
 mod support;
 
+mod batches;
 mod call;
 mod cancel;
 mod claim;

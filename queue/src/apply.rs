@@ -3,8 +3,9 @@
 //! [`Queue::apply`] takes an effect wherever it comes from: an operation on the master, the replication stream, the AOF, a snapshot.
 //! It needs no clock and no settings. It refuses only what cannot be of this queue's history.
 
+use crate::batch::KEPT;
 use crate::blocks::Blocks;
-use crate::effect::{Change, Effect, Event, ExtraImage, Image, Order, Pushed};
+use crate::effect::{Change, Effect, Event, ExtraImage, Heard, Image, Order, Pushed};
 use crate::error::Mismatch;
 use crate::id::TaskId;
 use crate::index::counted::Number;
@@ -21,51 +22,82 @@ use crate::times::Times;
 use std::mem;
 
 impl Queue {
-    /// Applies one effect. Answers what the outside hears of it and the task, unless it concerned no task.
+    /// Applies one effect. Answers what the outside hears of it.
     ///
     /// # Errors
     /// A [`Mismatch`], and nothing changed, if the effect is of another history.
-    pub fn apply(&mut self, effect: &Effect<'_>) -> Result<Option<(Event, Slot)>, Mismatch> {
+    pub fn apply(&mut self, effect: &Effect<'_>) -> Result<Heard, Mismatch> {
         match effect {
             Effect::Pushed(pushed) => {
                 self.admit_pushed(pushed)?;
-                Ok(Some((Event::Push, self.apply_pushed(pushed))))
+                Ok([Some((Event::Push, self.apply_pushed(pushed, None))), None])
             }
             Effect::Changed(id, change) => {
                 let slot = self.find(*id).ok_or(Mismatch::UnknownTask)?;
                 self.admit_change(slot, change)?;
-                self.apply_change(slot, change);
-                Ok(Some((change.event(), slot)))
+                let done = self.apply_change(slot, change);
+                Ok([Some((change.event(), slot)), done.map(|batch| (Event::Batch, batch))])
             }
             Effect::Restarted(head) => {
                 self.admit_head(head)?;
                 self.head = *head;
-                Ok(None)
+                Ok([None; 2])
             }
             Effect::Measured { waits, runs } => {
                 let (waits, runs) = (Times::decode(waits)?, Times::decode(runs)?);
                 (self.waits, self.runs) = (waits, runs);
-                Ok(None)
+                Ok([None; 2])
             }
             Effect::Restored(image) => {
                 self.admit_image(image)?;
-                Ok(Some((Event::Restore, self.apply_restored(image))))
+                Ok([Some((Event::Restore, self.apply_restored(image, None))), None])
+            }
+            Effect::PushedInto { batch, pushed } => {
+                self.admit_pushed_into(batch, pushed)?;
+                Ok([Some((Event::Push, self.apply_pushed(pushed, Some(batch)))), None])
+            }
+            Effect::Sealed { batch, .. } => {
+                self.admit_sealed(batch)?;
+                Ok(self.apply_batch(effect))
+            }
+            Effect::BatchDropped { batch } => {
+                self.admit_batch_dropped(batch)?;
+                Ok(self.apply_batch(effect))
+            }
+            Effect::BatchesNumbered { last } => {
+                self.admit_batches_numbered(*last)?;
+                self.batches.last = *last;
+                Ok([None; 2])
+            }
+            Effect::BatchRestored(image) => {
+                self.admit_batch_image(image)?;
+                self.apply_batch_restored(image);
+                Ok([None; 2])
+            }
+            Effect::MemberRestored { batch, number, image } => {
+                self.admit_member_image(*batch, *number, image)?;
+                Ok([Some((Event::Restore, self.apply_restored(image, Some((*batch, *number))))), None])
             }
         }
     }
 
-    pub(crate) fn apply_pushed(&mut self, pushed: &Pushed<'_>) -> Slot {
+    pub(crate) fn apply_pushed(&mut self, pushed: &Pushed<'_>, batch: Option<&str>) -> Slot {
         if let (true, TaskId::Made(id)) = (pushed.made, pushed.id) {
             self.head.last_id = self.head.last_id.max(id);
         }
         count(&mut self.head.totals.pushed);
         let slot = self.add(pushed.id, State::Waiting, LastClaim::Open);
+        if let Some(batch) = batch {
+            self.join(slot, batch, pushed.at);
+        }
         self.begin(slot, &pushed.order, pushed.at);
         slot
     }
 
     #[allow(clippy::too_many_lines, reason = "one arm a change: the whole life of a task on one page")]
-    pub(crate) fn apply_change(&mut self, slot: Slot, change: &Change<'_>) {
+    /// Answers the batch that is done by it, if one is.
+    pub(crate) fn apply_change(&mut self, slot: Slot, change: &Change<'_>) -> Option<Slot> {
+        let mut done = None;
         match *change {
             Change::Ripened { order, at } => {
                 self.leave(slot);
@@ -98,7 +130,7 @@ impl Queue {
                 self.set_error(slot, None);
                 self.set_checkpoint(slot, None);
                 self.tasks.at_mut(slot).set_last_claim(LastClaim::Completed);
-                self.finish(slot, State::Completed, at, drop_at);
+                done = self.finish(slot, State::Completed, at, drop_at);
                 count(&mut self.head.totals.completed);
             }
             Change::BackedOff { error, at, due } => {
@@ -127,7 +159,7 @@ impl Queue {
                 if !lapsed {
                     self.measure_run(slot, at);
                 }
-                self.finish(slot, State::Failed, at, drop_at);
+                done = self.finish(slot, State::Failed, at, drop_at);
             }
             Change::Released { at } => {
                 self.end_claim(slot, LastClaim::Released);
@@ -149,38 +181,49 @@ impl Queue {
             }
             Change::Canceled { at, drop_at } => {
                 self.void_claims(slot);
-                self.finish(slot, State::Canceled, at, drop_at);
+                done = self.finish(slot, State::Canceled, at, drop_at);
                 count(&mut self.head.totals.canceled);
             }
             Change::Expired { at, drop_at } => {
-                self.finish(slot, State::Expired, at, drop_at);
+                done = self.finish(slot, State::Expired, at, drop_at);
                 count(&mut self.head.totals.expired);
             }
             Change::Revived { order, at } => {
+                self.outlive_batch(slot);
                 self.leave(slot);
                 self.set_error(slot, None);
                 self.begin_tries_anew(slot);
                 self.enter_ready(slot, order, at);
+                self.touch_batch(slot, at);
             }
             Change::Renewed { at, order } => {
+                self.outlive_batch(slot);
                 self.leave(slot);
                 self.set_error(slot, None);
                 self.set_checkpoint(slot, None);
                 self.begin_tries_anew(slot);
                 self.begin(slot, &order, at);
+                self.touch_batch(slot, at);
                 count(&mut self.head.totals.pushed);
             }
-            Change::Dropped => return self.drop_task(slot),
+            Change::Dropped => {
+                self.drop_task(slot);
+                return None;
+            }
             Change::Bounded { deadline } => {
                 self.set_session(slot, None);
                 self.extend(slot, deadline);
             }
         }
         self.tidy_extra(slot);
+        done
     }
 
-    fn apply_restored(&mut self, image: &Image<'_>) -> Slot {
+    fn apply_restored(&mut self, image: &Image<'_>, member: Option<(u64, u32)>) -> Slot {
         let slot = self.add(image.id, image.state, image.last_claim);
+        if let Some((batch, number)) = member {
+            self.rejoin(slot, batch, number, image);
+        }
         self.set_data(slot, image.data);
         let task = self.tasks.at_mut(slot);
         task.priority = image.priority;
@@ -294,11 +337,13 @@ impl Queue {
         count(&mut self.head.totals.released);
     }
 
-    fn finish(&mut self, slot: Slot, state: State, at: UnixMs, drop_at: UnixMs) {
+    /// Answers the batch that is done by it, if one is.
+    fn finish(&mut self, slot: Slot, state: State, at: UnixMs, drop_at: UnixMs) -> Option<Slot> {
         self.leave(slot);
         self.end_ttl(slot);
         self.tasks.at_mut(slot).order = at.0;
-        self.enter(slot, state, drop_at);
+        self.enter(slot, state, self.place_of_end(slot, at, drop_at));
+        self.end_member(slot, at, drop_at)
     }
 
     /// A claim that is extended to its own deadline, as one that has met its timeout is, keeps its place in the index: see
@@ -331,6 +376,7 @@ impl Queue {
     }
 
     fn enter_ready(&mut self, slot: Slot, order: u64, at: UnixMs) {
+        self.move_member(slot, State::Ready);
         self.head.last_order = self.head.last_order.max(order);
         let task = self.tasks.at_mut(slot);
         task.set_state(State::Ready);
@@ -340,13 +386,14 @@ impl Queue {
     }
 
     fn enter(&mut self, slot: Slot, state: State, at: UnixMs) {
+        self.move_member(slot, state);
         let task = self.tasks.at_mut(slot);
         task.set_state(state);
         task.at = at;
         if state == State::Scheduled {
             task.order = 0;
         }
-        if !sabotaged!(SoonestLate) {
+        if at < KEPT && !sabotaged!(SoonestLate) {
             self.soonest = self.soonest.min(at);
         }
         if state == State::Scheduled && sabotaged!(DeadlineDropped) {
@@ -373,6 +420,7 @@ impl Queue {
     fn drop_task(&mut self, slot: Slot) {
         self.leave(slot);
         self.end_ttl(slot);
+        self.leave_batch(slot);
         self.clear_worker(slot);
         self.ids.remove(&mut self.tasks, slot);
         let task = self.tasks.remove(slot);
@@ -403,7 +451,7 @@ impl Queue {
 
     fn set_options(&mut self, slot: Slot, options: Option<Options>) {
         let options = options.filter(|options| *options != Options::default());
-        if options.is_none() && self.tasks.at(slot).extra.is_nil() {
+        if options.is_none() && !self.has_extra(slot) {
             return;
         }
         let number = options.map_or(Number::NONE, |options| self.option_sets.acquire(&options));
@@ -450,7 +498,7 @@ impl Queue {
     }
 
     fn set_claim_times(&mut self, slot: Slot, claimed_at: Option<UnixMs>, timeout_at: Option<UnixMs>) {
-        if claimed_at.is_some() || !self.tasks.at(slot).extra.is_nil() {
+        if claimed_at.is_some() || self.has_extra(slot) {
             self.extra_mut(slot).claimed_at = claimed_at.into();
         }
         self.change_rare(slot, timeout_at.is_some(), |rare| rare.timeout_at = timeout_at);
@@ -469,24 +517,37 @@ impl Queue {
         self.change_rare(slot, false, |rare| rare.worker = None);
     }
 
+    fn has_extra(&self, slot: Slot) -> bool {
+        !self.extra_slot(self.tasks.at(slot)).is_nil()
+    }
+
     fn extra_opt(&mut self, slot: Slot) -> Option<&mut Extra> {
-        self.tasks.at(slot).extra.get().map(|extra| self.extras.at_mut(extra))
+        self.extra_slot(self.tasks.at(slot)).get().map(|extra| self.extras.at_mut(extra))
     }
 
     pub(crate) fn extra_mut(&mut self, slot: Slot) -> &mut Extra {
-        if self.tasks.at(slot).extra.is_nil() {
-            self.tasks.at_mut(slot).extra = self.extras.insert(NO_EXTRA.clone());
+        if !self.has_extra(slot) {
+            let extra = self.extras.insert(NO_EXTRA.clone());
+            self.set_extra_slot(slot, extra);
         }
-        self.extras.at_mut(self.tasks.at(slot).extra)
+        self.extras.at_mut(self.extra_slot(self.tasks.at(slot)))
+    }
+
+    fn set_extra_slot(&mut self, slot: Slot, extra: Slot) {
+        let task = self.tasks.at_mut(slot);
+        match task.member() {
+            Some(member) => self.batches.members.at_mut(member).extra = extra,
+            None => task.extra = extra,
+        }
     }
 
     /// Drops an [`Extra`] that says nothing, so that equal tasks are equal whatever they went through.
     fn tidy_extra(&mut self, slot: Slot) {
-        if let Some(extra) = self.tasks.at(slot).extra.get()
+        if let Some(extra) = self.extra_slot(self.tasks.at(slot)).get()
             && self.extras.at(extra).is_empty()
         {
             self.extras.remove(extra);
-            self.tasks.at_mut(slot).extra = Slot::NIL;
+            self.set_extra_slot(slot, Slot::NIL);
         }
     }
 }

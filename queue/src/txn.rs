@@ -12,7 +12,7 @@ use crate::time::UnixMs;
 pub struct Journal {
     /// The effects, in order.
     pub packed: Packed,
-    /// What the outside hears of them, in order. The slot of a dropped task is no longer its own.
+    /// What the outside hears of them, in order, with the slot of the task, or of the batch. That of a dropped one is no longer its own.
     pub events: Vec<(Event, Slot)>,
     /// Nobody is to be sent the effects, so they need not be packed.
     pub is_silent: bool,
@@ -78,15 +78,28 @@ impl<'q> Txn<'q> {
         if !(self.journal.is_silent || is_lost) {
             self.journal.packed.push(&Effect::Changed(self.queue.id_of(slot), *change));
         }
-        self.queue.apply_change(slot, change);
+        let done = self.queue.apply_change(slot, change);
         self.journal.events.push((change.event(), slot));
+        self.journal.events.extend(done.map(|batch| (Event::Batch, batch)));
     }
 
-    pub(crate) fn record_push(&mut self, pushed: &Pushed<'_>) -> Slot {
-        debug_assert_eq!(self.queue.admit_pushed(pushed), Ok(()), "{pushed:?}");
-        let slot = self.queue.apply_pushed(pushed);
+    /// Records what happens to a batch as a whole.
+    pub(crate) fn record_batch(&mut self, effect: &Effect<'_>) {
         if !self.journal.is_silent {
-            self.journal.packed.push(&Effect::Pushed(*pushed));
+            self.journal.packed.push(effect);
+        }
+        self.journal.events.extend(self.queue.apply_batch(effect).into_iter().flatten());
+    }
+
+    pub(crate) fn record_push(&mut self, pushed: &Pushed<'_>, batch: Option<&str>) -> Slot {
+        debug_assert_eq!(batch.map_or(Ok(()), |batch| self.queue.admit_pushed_into(batch, pushed)), Ok(()), "{pushed:?}");
+        debug_assert_eq!(self.queue.admit_pushed(pushed), Ok(()), "{pushed:?}");
+        let slot = self.queue.apply_pushed(pushed, batch);
+        if !self.journal.is_silent {
+            self.journal.packed.push(&match batch {
+                Some(batch) => Effect::PushedInto { batch, pushed: *pushed },
+                None => Effect::Pushed(*pushed),
+            });
         }
         self.journal.events.push((Event::Push, slot));
         slot

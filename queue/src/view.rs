@@ -1,5 +1,6 @@
 //! What can be seen of a task.
 
+use crate::batch::Stage;
 use crate::id::{MadeId, TaskId};
 use crate::index::segments::Slot;
 use crate::options::{Defaults, Options};
@@ -30,6 +31,7 @@ pub struct TaskView<'a> {
     pub finished: Option<UnixMs>,
     pub drop_at: Option<UnixMs>,
     pub expire_at: Option<UnixMs>,
+    pub batch: Option<&'a str>,
     pub settings: Defaults,
 }
 
@@ -78,8 +80,9 @@ impl Queue {
             deadline: at_if(state == State::Claimed).filter(|&at| at != UnixMs::NEVER),
             session: extra.rare().session.is_some(),
             finished: state.is_terminal().then_some(UnixMs(task.order)),
-            drop_at: at_if(state.is_terminal()).filter(|&at| at != UnixMs::NEVER),
+            drop_at: self.drop_at(slot),
             expire_at: extra.ttl_at.get(),
+            batch: self.batch_of(slot).map(|batch| &*batch.name),
             settings: self.options(slot, defaults),
         }
     }
@@ -113,6 +116,17 @@ impl Queue {
     #[must_use]
     pub fn id(&self, slot: Slot) -> TaskId<'_> {
         self.id_of(slot)
+    }
+
+    /// When the task is dropped, if it is certain. One of a batch goes with the batch.
+    fn drop_at(&self, slot: Slot) -> Option<UnixMs> {
+        let task = self.tasks.at(slot);
+        let at = match self.batch_of(slot).map(|batch| batch.stage) {
+            None => Some(task.at),
+            Some(Stage::Done(at)) => Some(at),
+            Some(_) => None,
+        };
+        at.filter(|&at| task.state().is_terminal() && at != UnixMs::NEVER)
     }
 
     /// When the task was pushed.

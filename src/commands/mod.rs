@@ -1,5 +1,6 @@
 //! The commands, a file each: how it is described, how its arguments read, what it does, what it answers.
 
+pub(crate) mod batch;
 pub(crate) mod call;
 pub(crate) mod cancel;
 pub(crate) mod claim;
@@ -19,6 +20,7 @@ pub(crate) mod push;
 pub(crate) mod release;
 pub(crate) mod result;
 pub(crate) mod retry;
+pub(crate) mod seal;
 
 mod claiming;
 mod fields;

@@ -5,6 +5,7 @@ use crate::effect::{Change, Order, Pushed};
 use crate::error::Refusal;
 use crate::id::{MadeId, TaskId};
 use crate::index::segments::Slot;
+use crate::op::batch::seal;
 use crate::options::{Options, Start};
 use crate::queue::{Queue, TASKS_MAX};
 use crate::state::State;
@@ -37,6 +38,17 @@ pub struct Push<'a> {
     pub ttl: Option<Ms>,
     /// What it sets for itself.
     pub options: Options,
+    /// The batch that it is to be of.
+    pub batch: Option<IntoBatch<'a>>,
+}
+
+/// The batch of a push.
+#[derive(Clone, Copy, Debug)]
+pub struct IntoBatch<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// No more tasks will come.
+    pub seal: bool,
 }
 
 /// What became of a push.
@@ -51,18 +63,13 @@ pub enum PushOutcome {
 /// Adds a task. An id is made larger than `floor` and than any the queue made before, whatever the clock says.
 ///
 /// # Errors
-/// [`Refusal::DelayPastTtl`], [`Refusal::QueueFull`].
+/// [`Refusal::DelayPastTtl`], [`Refusal::QueueFull`], [`Refusal::Sealed`], [`Refusal::OtherBatch`].
 pub fn push(txn: &mut Txn<'_>, push: &Push<'_>, floor: MadeId) -> Result<PushOutcome, Refusal> {
     let terms = Terms::of(push, txn.now())?;
-    let known = push.id.and_then(|id| txn.queue().find(id));
+    let found = push.id.and_then(|id| txn.queue().find(id));
+    let known = found.filter(|&slot| !txn.queue().is_leaving(slot));
     if let Some(slot) = known {
-        let ended_badly = matches!(txn.state(slot), State::Failed | State::Canceled | State::Expired);
-        if !(push.renew && ended_badly) {
-            return Ok(PushOutcome::Existing(slot));
-        }
-        let order = terms.order(push.payload, txn.next_order());
-        txn.record(slot, &Change::Renewed { at: txn.now(), order });
-        return Ok(PushOutcome::Added(slot));
+        return push_known(txn, push, &terms, slot);
     }
     let id = match push.id {
         Some(id) => {
@@ -71,7 +78,34 @@ pub fn push(txn: &mut Txn<'_>, push: &Push<'_>, floor: MadeId) -> Result<PushOut
         }
         None => TaskId::Made(next_ids(txn, floor, 1)?),
     };
-    Ok(PushOutcome::Added(add(txn, id, push.id.is_none(), push.payload, &terms)))
+    room_in_batch(txn.queue(), push.batch, 1)?;
+    // Its batch is gone, and so is it.
+    if let Some(slot) = found {
+        txn.record(slot, &Change::Dropped);
+    }
+    let slot = add(txn, id, push.id.is_none(), push.payload, &terms);
+    seal_if_asked(txn, push.batch);
+    Ok(PushOutcome::Added(slot))
+}
+
+/// A task of this id is there.
+fn push_known(txn: &mut Txn<'_>, push: &Push<'_>, terms: &Terms<'_>, slot: Slot) -> Result<PushOutcome, Refusal> {
+    let ended_badly = matches!(txn.state(slot), State::Failed | State::Canceled | State::Expired);
+    if !(push.renew && ended_badly) {
+        seal_if_asked(txn, push.batch);
+        return Ok(PushOutcome::Existing(slot));
+    }
+    let own = txn.queue().batch_of(slot).map(|batch| &*batch.name);
+    if push.batch.is_some_and(|batch| own != Some(batch.name)) {
+        return Err(Refusal::OtherBatch);
+    }
+    if !txn.queue().can_begin_again(slot) {
+        return Err(Refusal::QueueFull);
+    }
+    let order = terms.order(push.payload, txn.next_order());
+    txn.record(slot, &Change::Renewed { at: txn.now(), order });
+    seal_if_asked(txn, push.batch);
+    Ok(PushOutcome::Added(slot))
 }
 
 /// Adds a task of each payload, all that `push` says being the same for them, with an id made. All or none.
@@ -81,26 +115,29 @@ pub fn push(txn: &mut Txn<'_>, push: &Push<'_>, floor: MadeId) -> Result<PushOut
 pub fn push_all(txn: &mut Txn<'_>, push: &Push<'_>, payloads: &[&[u8]], floor: MadeId) -> Result<Vec<Slot>, Refusal> {
     let terms = Terms::of(push, txn.now())?;
     let mut id = next_ids(txn, floor, payloads.len())?;
+    room_in_batch(txn.queue(), push.batch, payloads.len())?;
     let mut slots = Vec::with_capacity(payloads.len());
     for payload in payloads {
         id = free_from(txn.queue(), id);
         slots.push(add(txn, TaskId::Made(id), true, payload, &terms));
         id = id.next();
     }
+    seal_if_asked(txn, push.batch);
     Ok(slots)
 }
 
 /// What a push says beside id and payload, as instants.
-struct Terms {
+struct Terms<'a> {
     priority: u8,
     /// When it becomes ready, if not at once.
     due: Option<UnixMs>,
     ttl_at: Option<UnixMs>,
     options: Option<Options>,
+    batch: Option<&'a str>,
 }
 
-impl Terms {
-    fn of(push: &Push<'_>, now: UnixMs) -> Result<Self, Refusal> {
+impl<'t> Terms<'t> {
+    fn of(push: &Push<'t>, now: UnixMs) -> Result<Self, Refusal> {
         let due = match push.delay {
             Delay::For(wait) => now.after(wait),
             Delay::Until(instant) => instant,
@@ -110,7 +147,8 @@ impl Terms {
             return Err(Refusal::DelayPastTtl);
         }
         let options = (push.options != Options::default()).then_some(push.options);
-        Ok(Self { priority: push.priority, due: (due > now).then_some(due), ttl_at, options })
+        let batch = push.batch.map(|batch| batch.name);
+        Ok(Self { priority: push.priority, due: (due > now).then_some(due), ttl_at, options, batch })
     }
 
     fn order<'a>(&self, payload: &'a [u8], place: u64) -> Order<'a> {
@@ -119,9 +157,24 @@ impl Terms {
     }
 }
 
-fn add(txn: &mut Txn<'_>, id: TaskId<'_>, made: bool, payload: &[u8], terms: &Terms) -> Slot {
+fn add(txn: &mut Txn<'_>, id: TaskId<'_>, made: bool, payload: &[u8], terms: &Terms<'_>) -> Slot {
     let order = terms.order(payload, txn.next_order());
-    txn.record_push(&Pushed { id, made, at: txn.now(), order })
+    txn.record_push(&Pushed { id, made, at: txn.now(), order }, terms.batch)
+}
+
+fn room_in_batch(queue: &Queue, batch: Option<IntoBatch<'_>>, count: usize) -> Result<(), Refusal> {
+    let known = batch.and_then(|batch| queue.find_batch(batch.name)).map(|batch| queue.batches.slots.at(batch));
+    match known {
+        Some(batch) if batch.is_sealed => Err(Refusal::Sealed),
+        Some(batch) if !batch.has_room_for(count) => Err(Refusal::QueueFull),
+        _ => Ok(()),
+    }
+}
+
+fn seal_if_asked(txn: &mut Txn<'_>, batch: Option<IntoBatch<'_>>) {
+    if let Some(batch) = batch.filter(|batch| batch.seal) {
+        seal(txn, batch.name);
+    }
 }
 
 fn room_for(queue: &Queue, count: usize) -> Result<(), Refusal> {

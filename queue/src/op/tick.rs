@@ -1,6 +1,7 @@
 //! What time does by itself: delays end, TTLs end, claims lapse, finished tasks go.
 
-use crate::effect::Change;
+use crate::batch::KEPT;
+use crate::effect::{Change, Effect};
 use crate::index::segments::Slot;
 use crate::options::Defaults;
 use crate::queue::Queue;
@@ -14,33 +15,41 @@ pub const LEASE_EXPIRED: &[u8] = b"lease expired";
 pub const TIMEOUT: &[u8] = b"timeout";
 
 /// What falls due first of a kind, and what then happens to it.
-type Kind = (fn(&Queue) -> Option<(UnixMs, Slot)>, fn(&mut Txn<'_>, Slot, &Defaults));
+type Kind = (fn(&Queue, &Defaults) -> Option<(UnixMs, Slot)>, fn(&mut Txn<'_>, Slot, &Defaults));
 
 /// Does what has fallen due, at most `count` of each kind, so that no kind starves another. Answers whether something is left;
 /// if not, [`Queue::soonest`] is exact.
 ///
 /// What ended earlier is dropped first: what ends in this very tick still has its waiters to tell.
 pub fn tick(txn: &mut Txn<'_>, count: usize, defaults: &Defaults) -> bool {
-    let kinds: [Kind; 6] = [
-        (Queue::next_drop, |txn, slot, _| txn.record(slot, &Change::Dropped)),
-        (|queue| queue.due.first(&queue.tasks), |txn, slot, _| ripen(txn, slot)),
-        (|queue| queue.ttls.first().copied(), expire),
-        (Queue::next_closed, lapse),
-        (Queue::next_unknown, |txn, slot, _| bound(txn, slot)),
-        (|queue| queue.leases.first(&queue.tasks), lapse),
+    let kinds: [Kind; 9] = [
+        (|queue, _| queue.next_drop(), |txn, slot, _| txn.record(slot, &Change::Dropped)),
+        (|queue, _| queue.batches.first(&queue.batches.done), |txn, batch, _| drop_batch(txn, batch)),
+        (Queue::next_abandoned, |txn, batch, _| drop_batch(txn, batch)),
+        (|queue, _| Some((UnixMs(0), queue.batches.next_leaving()?)), |txn, slot, _| txn.record(slot, &Change::Dropped)),
+        (|queue, _| queue.due.first(&queue.tasks), |txn, slot, _| ripen(txn, slot)),
+        (|queue, _| queue.ttls.first().copied(), expire),
+        (|queue, _| queue.next_closed(), lapse),
+        (|queue, _| queue.next_unknown(), |txn, slot, _| bound(txn, slot)),
+        (|queue, _| queue.leases.first(&queue.tasks), lapse),
     ];
     let now = txn.now();
     let is_due = |(at, _): &(UnixMs, Slot)| *at <= now;
     for (next, happen) in kinds {
         for _ in 0..count {
-            let Some((_, slot)) = next(txn.queue()).filter(is_due) else { break };
+            let Some((_, slot)) = next(txn.queue(), defaults).filter(is_due) else { break };
             happen(txn, slot, defaults);
         }
     }
-    let soonest = kinds.iter().filter_map(|(next, _)| next(txn.queue())).map(|(at, _)| at).min();
+    let soonest = kinds.iter().filter_map(|(next, _)| next(txn.queue(), defaults)).map(|(at, _)| at).min();
     let soonest = soonest.unwrap_or(UnixMs::NEVER);
     txn.set_soonest(soonest);
     soonest <= now
+}
+
+fn drop_batch(txn: &mut Txn<'_>, batch: Slot) {
+    let name = txn.queue().batches.slots.at(batch).name.clone();
+    txn.record_batch(&Effect::BatchDropped { batch: &name });
 }
 
 fn ripen(txn: &mut Txn<'_>, slot: Slot) {
@@ -89,6 +98,12 @@ impl Queue {
 
     /// The finished task that goes next.
     fn next_drop(&self) -> Option<(UnixMs, Slot)> {
-        self.finished.iter().filter_map(|deadlines| deadlines.first(&self.tasks)).min()
+        self.finished.iter().filter_map(|deadlines| deadlines.first(&self.tasks)).min().filter(|&(at, _)| at < KEPT)
+    }
+
+    /// The batch that goes next because it has been left alone for as long as failed tasks are kept.
+    fn next_abandoned(&self, defaults: &Defaults) -> Option<(UnixMs, Slot)> {
+        let (since, batch) = self.batches.first(&self.batches.idle)?;
+        Some((defaults.retain_failed.drop_at(since), batch))
     }
 }
