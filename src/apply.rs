@@ -7,7 +7,7 @@ use crate::redis::error::Error;
 use crate::redis::string::{Argv, KeyName};
 use crate::transact::{notify, now, remember_ids_of};
 use crate::value::{QUEUE, QueueValue};
-use crate::waiters::{Client, may_end_a_wait, tell_end, unblock};
+use crate::waiters::{Client, may_end_a_wait, tell_batches, tell_end, unblock};
 use crate::{agenda, config, sessions, state};
 use std::ffi::CStr;
 use taskqueue::{Effect, Event, Mismatch, Queue, effect};
@@ -76,8 +76,8 @@ fn apply_all(context: &Context, name: KeyName<'_>, packed: &[u8], served: &mut V
     let mut events = Vec::new();
     let outcome = effect::unpack(packed).try_for_each(|effect| {
         let effect = effect?;
-        for (event, _) in value.queue.apply(&effect)?.into_iter().flatten() {
-            events.push(event);
+        for (event, slot) in value.queue.apply(&effect)?.into_iter().flatten() {
+            events.push((event, slot));
             if has_waiters && may_end_a_wait(event) {
                 served.extend(ended(&effect).map_or_else(Vec::new, |id| tell_end(Some(&value.queue), id, db, name.bytes())));
             }
@@ -87,6 +87,7 @@ fn apply_all(context: &Context, name: KeyName<'_>, packed: &[u8], served: &mut V
     if is_new && outcome.is_err() {
         return outcome;
     }
+    served.extend(tell_batches(&value.queue, &events, db, name.bytes()));
     remember_ids_of(&value.queue, now());
     sessions::follow(&mut value.queue, db, name.bytes());
     // Also after a mismatch: what came before it is in the queue, and falls due.
@@ -97,7 +98,7 @@ fn apply_all(context: &Context, name: KeyName<'_>, packed: &[u8], served: &mut V
     }
     // Closed first: who listens may use the key.
     drop(key);
-    notify(context, name, events.into_iter().filter(|&event| event != Event::Restore));
+    notify(context, name, events.into_iter().map(|(event, _)| event).filter(|&event| event != Event::Restore));
     outcome
 }
 

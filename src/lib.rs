@@ -37,6 +37,7 @@ const COMMANDS: &[CommandSpec] = &[
     commands::gather::SPEC,
     commands::seal::SPEC,
     commands::batch::SPEC,
+    commands::collect::SPEC,
     commands::cancel::SPEC,
     commands::forget::SPEC,
     commands::retry::SPEC,

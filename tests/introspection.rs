@@ -2,7 +2,7 @@
 
 use crate::support::{Server, Value, array, bulk, int, simple};
 
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 22] = [
     "push",
     "mpush",
     "call",
@@ -18,6 +18,7 @@ const COMMANDS: [&str; 21] = [
     "gather",
     "seal",
     "batch",
+    "collect",
     "cancel",
     "forget",
     "retry",
@@ -27,7 +28,7 @@ const COMMANDS: [&str; 21] = [
 ];
 
 /// Commands that only look.
-const READERS: [&str; 6] = ["result", "gather", "batch", "get", "info", "list"];
+const READERS: [&str; 7] = ["result", "gather", "batch", "collect", "get", "info", "list"];
 
 /// COMMAND DOCS has a summary, since, complexity and arguments of each command.
 #[test]
@@ -148,6 +149,7 @@ fn access() {
         ("CALL jobs x BLOCK 1", false, false),
         ("SEAL jobs b", true, false),
         ("BATCH jobs b", false, true),
+        ("COLLECT jobs b 0", false, true),
         ("GATHER jobs 1 a", false, true),
         ("GET jobs a", false, true),
         ("RESULT jobs a", false, true),

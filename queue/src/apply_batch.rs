@@ -198,7 +198,8 @@ impl Queue {
         if let Some(batch) = self.find_batch(name) {
             return batch;
         }
-        self.batches.last = self.batches.last.saturating_add(1);
+        // By the clock, so that it tells the batch from one of a queue that was deleted before.
+        self.batches.last = self.batches.last.saturating_add(1).max(at.min(UnixMs::MAX).0);
         self.add_batch(Batch {
             name: name.into(),
             incarnation: self.batches.last,

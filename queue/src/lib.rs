@@ -44,6 +44,7 @@ mod batch;
 mod blocks;
 #[cfg(debug_assertions)]
 mod check;
+mod collect;
 mod defrag;
 mod index;
 mod list;
@@ -60,6 +61,7 @@ mod view;
 
 pub use batch::BatchView;
 pub use blocks::Rounding;
+pub use collect::{Ends, EndsCursor};
 pub use defrag::Block;
 pub use effect::{Effect, Event, Packed};
 pub use error::{Mismatch, Refusal};

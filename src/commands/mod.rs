@@ -4,6 +4,7 @@ pub(crate) mod batch;
 pub(crate) mod call;
 pub(crate) mod cancel;
 pub(crate) mod claim;
+pub(crate) mod collect;
 pub(crate) mod complete;
 pub(crate) mod extend;
 pub(crate) mod fail;

@@ -1,6 +1,7 @@
 //! Who waits for tasks to end: TASK.RESULT, TASK.CALL and TASK.GATHER.
 
-use super::{Client, Wish, unblock};
+use super::collectors::tell_collector;
+use super::{Awaited, Client, Wish, unblock};
 use crate::redis::context::Context;
 use crate::redis::error::Error;
 use crate::redis::string::{KeyName, OwnedName};
@@ -134,20 +135,20 @@ pub(crate) fn tell_end(queue: Option<&Queue>, id: TaskId<'_>, db: i32, key: &[u8
     };
     let is_served = |(client, place): &(Client, usize)| match &client.wish {
         Wish::Ends(wish) => wish.tell(*place, end.clone()),
-        Wish::Tasks(_) => false,
+        Wish::Tasks(_) | Wish::Collect(_) => false,
     };
     waiting.into_iter().filter(is_served).map(|(client, _)| client).collect()
 }
 
-/// Tells those who wait for tasks of this key which have ended or are gone, as a look at the key shows, from the task after `after`
-/// on. Answers the last one that it looked at, if it had to stop before the end.
+/// Tells those who wait for ends of this key's tasks and batches which have ended or are gone, as a look at the key shows, from what
+/// comes after `after` on. Answers what it looked at last, if it had to stop before the end.
 pub(crate) fn recheck(
     context: &Context,
     db: i32,
     key: &[u8],
-    after: Option<&OwnedId>,
+    after: Option<&Awaited>,
     may_go_on: impl Fn() -> bool,
-) -> Option<OwnedId> {
+) -> Option<Awaited> {
     if !context.select_db(db) {
         return None;
     }
@@ -159,13 +160,16 @@ pub(crate) fn recheck(
         if queue.is_none() && is_elsewhere(context, name.as_name()) {
             return None;
         }
-        let next_after = |id: Option<&OwnedId>| state::with(|state| state.waiters.next_awaited(db, key, id));
+        let next_after = |awaited: Option<&Awaited>| state::with(|state| state.waiters.next_awaited(db, key, awaited));
         let mut next = next_after(after);
-        while let Some(id) = next {
-            served.extend(tell_end(queue, id.as_id(), db, key));
-            next = next_after(Some(&id));
+        while let Some(awaited) = next {
+            match &awaited {
+                Awaited::Task(id) => served.extend(tell_end(queue, id.as_id(), db, key)),
+                Awaited::Batch(batch, ticket) => served.extend(tell_collector(queue, batch, *ticket, db, key)),
+            }
+            next = next_after(Some(&awaited));
             if next.is_some() && !may_go_on() {
-                rest = Some(id);
+                rest = Some(awaited);
                 break;
             }
         }
@@ -176,7 +180,7 @@ pub(crate) fn recheck(
 
 /// Whether a queue that is not here may be on another node of the cluster: its slot is moving, or has moved. Never on a replica,
 /// which is not told of slots that move.
-fn is_elsewhere(context: &Context, name: KeyName<'_>) -> bool {
+pub(super) fn is_elsewhere(context: &Context, name: KeyName<'_>) -> bool {
     context.flags().is_master() && !context.owns_key(name)
 }
 

@@ -4,12 +4,14 @@
 //! for the end of a task is found by its id. A client that waits is in the [`lines`] of each of its keys until it is given its reply
 //! or is gone; who was given one is out of every line.
 
+mod collectors;
 mod ends;
 mod lines;
 mod tasks;
 
+pub(crate) use collectors::{CollectWish, Page, tell_batches};
 pub(crate) use ends::{EndsWish, Form, may_end_a_wait, recheck, tell_end};
-pub(crate) use lines::Waiters;
+pub(crate) use lines::{Awaited, Waiters};
 pub(crate) use tasks::{Orphan, TasksForm, TasksWish};
 
 use crate::redis::blocking::{Blocked, Waiter};
@@ -41,6 +43,8 @@ pub(crate) enum Wish {
     Tasks(TasksWish),
     /// The ends of tasks.
     Ends(EndsWish),
+    /// The ends of a batch.
+    Collect(CollectWish),
 }
 
 /// What is said to clients in one turn of the event loop, in [words](Wish::words): a millisecond or two.
@@ -81,8 +85,8 @@ pub(crate) fn serve(txn: &mut Txn<'_>, env: &Env, db: i32, key: &[u8], served: &
     }
 }
 
-/// Tells those who wait for tasks that have ended in this transaction. Whoever is `served` is to be [unblocked](unblock) when the key is
-/// closed.
+/// Tells those who wait for tasks that have ended in this transaction, or for what ends in a batch. Whoever is `served` is to be
+/// [unblocked](unblock) when the key is closed.
 pub(crate) fn tell_ends(txn: &Txn<'_>, db: i32, key: &[u8], served: &mut Vec<Client>) {
     if state::with(|state| state.waiters.is_empty() || !state.waiters.await_ends(db, key)) {
         return;
@@ -92,6 +96,7 @@ pub(crate) fn tell_ends(txn: &Txn<'_>, db: i32, key: &[u8], served: &mut Vec<Cli
             served.extend(tell_end(Some(txn.queue()), txn.queue().id(slot), db, key));
         }
     }
+    served.extend(tell_batches(txn.queue(), &txn.journal().events, db, key));
 }
 
 /// Lets clients go, who then reply with what they were given. When many have much to say, the rest do so at the next turns of the event
@@ -118,6 +123,7 @@ impl Wish {
         let tasks = match self {
             Self::Tasks(wish) => wish.len(),
             Self::Ends(wish) => wish.len(),
+            Self::Collect(wish) => wish.len(),
         };
         LEAST + tasks
     }
@@ -164,6 +170,7 @@ impl Waiter for Wait {
         match &self.wish {
             Wish::Tasks(wish) => wish.reply(context),
             Wish::Ends(wish) => wish.reply_from(context, self.db, self.keys.first()),
+            Wish::Collect(wish) => wish.reply_from(context, self.db, self.keys.first()),
         }
     }
 

@@ -137,7 +137,6 @@ impl Log {
     }
 
     /// The slots from a number on, each with its number.
-    #[allow(dead_code, reason = "TASK.COLLECT will read it; tests and checks do")]
     pub(crate) fn from(&self, number: u32) -> impl Iterator<Item = (u32, Slot)> + '_ {
         self.chunks.range(number / CHUNK_LEN..).flat_map(move |(&of, chunk)| {
             let start = of * CHUNK_LEN + chunk.base;
@@ -148,7 +147,6 @@ impl Log {
     }
 
     /// How many slots have a number below this one. It counts from the end that is nearer.
-    #[allow(dead_code, reason = "TASK.COLLECT will read it; tests do")]
     pub(crate) fn live_before(&self, number: u32) -> u32 {
         let of = number / CHUNK_LEN;
         let within = self.chunks.get(&of).map_or(0, |chunk| chunk.live_before(number));
