@@ -30,7 +30,7 @@ impl Queue {
         match effect {
             Effect::Pushed(pushed) => {
                 self.admit_pushed(pushed)?;
-                Ok([Some((Event::Push, self.apply_pushed(pushed, None))), None])
+                Ok([Some((Event::Push, self.apply_pushed_apart(pushed))), None])
             }
             Effect::Changed(id, change) => {
                 let slot = self.find(*id).ok_or(Mismatch::UnknownTask)?;
@@ -54,7 +54,7 @@ impl Queue {
             }
             Effect::PushedInto { batch, pushed } => {
                 self.admit_pushed_into(batch, pushed)?;
-                Ok([Some((Event::Push, self.apply_pushed(pushed, Some(batch)))), None])
+                Ok([Some((Event::Push, self.apply_pushed_into(batch, pushed))), None])
             }
             Effect::Sealed { batch, .. } => {
                 self.admit_sealed(batch)?;
@@ -81,23 +81,27 @@ impl Queue {
         }
     }
 
-    pub(crate) fn apply_pushed(&mut self, pushed: &Pushed<'_>, batch: Option<&str>) -> Slot {
+    /// As [`Self::apply_pushed`], which the compiler makes part of those who push much as long as few others call it.
+    #[inline(never)]
+    pub(crate) fn apply_pushed_apart(&mut self, pushed: &Pushed<'_>) -> Slot {
+        self.apply_pushed(pushed)
+    }
+
+    pub(crate) fn apply_pushed(&mut self, pushed: &Pushed<'_>) -> Slot {
         if let (true, TaskId::Made(id)) = (pushed.made, pushed.id) {
             self.head.last_id = self.head.last_id.max(id);
         }
         count(&mut self.head.totals.pushed);
         let slot = self.add(pushed.id, State::Waiting, LastClaim::Open);
-        if let Some(batch) = batch {
-            self.join(slot, batch, pushed.at);
-        }
         self.begin(slot, &pushed.order, pushed.at);
         slot
     }
 
-    #[allow(clippy::too_many_lines, reason = "one arm a change: the whole life of a task on one page")]
     /// Answers the batch that is done by it, if one is.
+    #[allow(clippy::too_many_lines, reason = "one arm a change: the whole life of a task on one page")]
+    #[allow(clippy::inline_always, reason = "nearly all come from `record`, and 1 % of a cycle's instructions hang on it")]
+    #[inline(always)]
     pub(crate) fn apply_change(&mut self, slot: Slot, change: &Change<'_>) -> Option<Slot> {
-        let mut done = None;
         match *change {
             Change::Ripened { order, at } => {
                 self.leave(slot);
@@ -127,10 +131,9 @@ impl Queue {
             Change::Completed { result, at, drop_at } => {
                 self.measure_run(slot, at);
                 self.set_data(slot, result);
-                self.set_error(slot, None);
-                self.set_checkpoint(slot, None);
+                self.change_rare(slot, false, |rare| (rare.error, rare.checkpoint) = (None, None));
                 self.tasks.at_mut(slot).set_last_claim(LastClaim::Completed);
-                done = self.finish(slot, State::Completed, at, drop_at);
+                self.finish(slot, State::Completed, at, drop_at);
                 count(&mut self.head.totals.completed);
             }
             Change::BackedOff { error, at, due } => {
@@ -159,7 +162,7 @@ impl Queue {
                 if !lapsed {
                     self.measure_run(slot, at);
                 }
-                done = self.finish(slot, State::Failed, at, drop_at);
+                self.finish(slot, State::Failed, at, drop_at);
             }
             Change::Released { at } => {
                 self.end_claim(slot, LastClaim::Released);
@@ -181,11 +184,11 @@ impl Queue {
             }
             Change::Canceled { at, drop_at } => {
                 self.void_claims(slot);
-                done = self.finish(slot, State::Canceled, at, drop_at);
+                self.finish(slot, State::Canceled, at, drop_at);
                 count(&mut self.head.totals.canceled);
             }
             Change::Expired { at, drop_at } => {
-                done = self.finish(slot, State::Expired, at, drop_at);
+                self.finish(slot, State::Expired, at, drop_at);
                 count(&mut self.head.totals.expired);
             }
             Change::Revived { order, at } => {
@@ -194,16 +197,13 @@ impl Queue {
                 self.set_error(slot, None);
                 self.begin_tries_anew(slot);
                 self.enter_ready(slot, order, at);
-                self.touch_batch(slot, at);
             }
             Change::Renewed { at, order } => {
                 self.outlive_batch(slot);
                 self.leave(slot);
-                self.set_error(slot, None);
-                self.set_checkpoint(slot, None);
+                self.change_rare(slot, false, |rare| (rare.error, rare.checkpoint) = (None, None));
                 self.begin_tries_anew(slot);
                 self.begin(slot, &order, at);
-                self.touch_batch(slot, at);
                 count(&mut self.head.totals.pushed);
             }
             Change::Dropped => {
@@ -216,7 +216,7 @@ impl Queue {
             }
         }
         self.tidy_extra(slot);
-        done
+        if self.batches.has_members() { self.settle_member(slot, change) } else { None }
     }
 
     fn apply_restored(&mut self, image: &Image<'_>, member: Option<(u64, u32)>) -> Slot {
@@ -337,13 +337,11 @@ impl Queue {
         count(&mut self.head.totals.released);
     }
 
-    /// Answers the batch that is done by it, if one is.
-    fn finish(&mut self, slot: Slot, state: State, at: UnixMs, drop_at: UnixMs) -> Option<Slot> {
+    fn finish(&mut self, slot: Slot, state: State, at: UnixMs, drop_at: UnixMs) {
         self.leave(slot);
         self.end_ttl(slot);
         self.tasks.at_mut(slot).order = at.0;
-        self.enter(slot, state, self.place_of_end(slot, at, drop_at));
-        self.end_member(slot, at, drop_at)
+        self.enter(slot, state, if drop_at < KEPT { drop_at } else { UnixMs::NEVER });
     }
 
     /// A claim that is extended to its own deadline, as one that has met its timeout is, keeps its place in the index: see
@@ -376,7 +374,9 @@ impl Queue {
     }
 
     fn enter_ready(&mut self, slot: Slot, order: u64, at: UnixMs) {
-        self.move_member(slot, State::Ready);
+        if self.batches.has_members() {
+            self.move_member(slot, State::Ready, at);
+        }
         self.head.last_order = self.head.last_order.max(order);
         let task = self.tasks.at_mut(slot);
         task.set_state(State::Ready);
@@ -386,7 +386,7 @@ impl Queue {
     }
 
     fn enter(&mut self, slot: Slot, state: State, at: UnixMs) {
-        self.move_member(slot, state);
+        let at = if self.batches.has_members() { self.move_member(slot, state, at) } else { at };
         let task = self.tasks.at_mut(slot);
         task.set_state(state);
         task.at = at;
@@ -420,12 +420,12 @@ impl Queue {
     fn drop_task(&mut self, slot: Slot) {
         self.leave(slot);
         self.end_ttl(slot);
-        self.leave_batch(slot);
         self.clear_worker(slot);
         self.ids.remove(&mut self.tasks, slot);
         let task = self.tasks.remove(slot);
         self.owned -= Blocks::of(task.data.len());
-        if let Some(extra) = task.extra.get() {
+        let extra = task.member().map_or(task.extra, |member| self.leave_batch(member, task.state()));
+        if let Some(extra) = extra.get() {
             let extra = self.extras.remove(extra);
             self.option_sets.release(extra.options);
             self.owned -= extra.owned();
@@ -482,8 +482,8 @@ impl Queue {
         }
     }
 
+    /// Of a task that has none, as it is new or had ended.
     fn set_ttl(&mut self, slot: Slot, ttl_at: Option<UnixMs>) {
-        self.end_ttl(slot);
         if let Some(ttl_at) = ttl_at.filter(|&ttl_at| ttl_at != UnixMs::NEVER) {
             self.extra_mut(slot).ttl_at = Some(ttl_at).into();
             self.ttls.insert((ttl_at, slot));
@@ -526,11 +526,12 @@ impl Queue {
     }
 
     pub(crate) fn extra_mut(&mut self, slot: Slot) -> &mut Extra {
-        if !self.has_extra(slot) {
-            let extra = self.extras.insert(NO_EXTRA.clone());
+        let mut extra = self.extra_slot(self.tasks.at(slot));
+        if extra.is_nil() {
+            extra = self.extras.insert(NO_EXTRA.clone());
             self.set_extra_slot(slot, extra);
         }
-        self.extras.at_mut(self.extra_slot(self.tasks.at(slot)))
+        self.extras.at_mut(extra)
     }
 
     fn set_extra_slot(&mut self, slot: Slot, extra: Slot) {

@@ -2,7 +2,7 @@
 
 use crate::batch::{Batch, Counts, Member, Stage, kept};
 use crate::blocks::Blocks;
-use crate::effect::{BatchImage, Effect, Event, Heard, Image};
+use crate::effect::{BatchImage, Change, Effect, Event, Heard, Image, Pushed};
 use crate::index::log::Log;
 use crate::index::segments::Slot;
 use crate::queue::Queue;
@@ -69,8 +69,9 @@ impl Queue {
         self.settle(batch);
     }
 
-    /// Makes a new task one of a batch, which is made if there is none of that name.
-    pub(crate) fn join(&mut self, slot: Slot, name: &str, at: UnixMs) {
+    /// Adds a task to a batch, which is made if there is none of that name.
+    pub(crate) fn apply_pushed_into(&mut self, name: &str, pushed: &Pushed<'_>) -> Slot {
+        let (slot, at) = (self.apply_pushed_apart(pushed), pushed.at);
         let batch = self.batch_named(name, at);
         let state = self.tasks.at(slot).state();
         let number = self.change_batch(batch, |batch| {
@@ -80,6 +81,7 @@ impl Queue {
         });
         self.link(slot, batch, number);
         self.settle(batch);
+        slot
     }
 
     /// Makes a task from a snapshot the one that had this number in a batch.
@@ -104,11 +106,20 @@ impl Queue {
         self.settle(batch);
     }
 
-    /// The task is about to enter a state: its batch counts it there, and knows whether it has ended.
-    pub(crate) fn move_member(&mut self, slot: Slot, to: State) {
+    /// The task is about to enter a state with this instant: its batch, if it has one, counts it there, and knows whether it has
+    /// ended. Answers the instant with which it is to enter.
+    #[cold]
+    pub(crate) fn move_member(&mut self, slot: Slot, to: State, at: UnixMs) -> UnixMs {
         let task = self.tasks.at(slot);
-        let from = task.state();
-        let Some(member) = task.member().filter(|_| from != to) else { return };
+        let (from, finished) = (task.state(), UnixMs(task.order));
+        let Some(member) = task.member() else { return at };
+        if from != to {
+            self.count_member(slot, member, from, to);
+        }
+        if to.is_terminal() { kept(finished) } else { at }
+    }
+
+    fn count_member(&mut self, slot: Slot, member: Slot, from: State, to: State) {
         let Member { number, .. } = *self.batches.members.at(member);
         let batch = self.batches.members.at(member).batch();
         let number = self.change_batch(batch, |batch| {
@@ -134,48 +145,39 @@ impl Queue {
         self.batches.members.at_mut(member).number = number;
     }
 
-    /// A member has ended and could be dropped at `drop_at`, were it of no batch. Answers the batch if it is done by that.
-    pub(crate) fn end_member(&mut self, slot: Slot, at: UnixMs, drop_at: UnixMs) -> Option<Slot> {
+    /// The task has changed: its batch, if it has one, hears of its end and of when it could be dropped, were it of no batch; or of
+    /// its beginning again. Answers the batch if it is done by that.
+    #[cold]
+    pub(crate) fn settle_member(&mut self, slot: Slot, change: &Change<'_>) -> Option<Slot> {
+        let (at, drop_at) = match *change {
+            Change::Completed { at, drop_at, .. }
+            | Change::Failed { at, drop_at, .. }
+            | Change::Canceled { at, drop_at }
+            | Change::Expired { at, drop_at } => (at, Some(drop_at)),
+            Change::Revived { at, .. } | Change::Renewed { at, .. } => (at, None),
+            _ => return None,
+        };
         let batch = self.member(self.tasks.at(slot))?.batch();
         let place = self.batches.slots.at_mut(batch);
         place.touched = at;
-        place.kept_until = place.kept_until.max(drop_at);
+        place.kept_until = drop_at.into_iter().fold(place.kept_until, Ord::max);
         self.settle(batch).then_some(batch)
-    }
-
-    /// A member begins again.
-    pub(crate) fn touch_batch(&mut self, slot: Slot, at: UnixMs) {
-        if let Some(batch) = self.member(self.tasks.at(slot)).map(Member::batch) {
-            self.batches.slots.at_mut(batch).touched = at;
-            self.settle(batch);
-        }
-    }
-
-    /// Where a task stands that ended at `at`.
-    pub(crate) fn place_of_end(&self, slot: Slot, at: UnixMs, drop_at: UnixMs) -> UnixMs {
-        if self.tasks.at(slot).member().is_some() {
-            kept(at)
-        } else if drop_at < crate::batch::KEPT {
-            drop_at
-        } else {
-            UnixMs::NEVER
-        }
     }
 
     /// The task's batch is gone, but the task is to stay: as one of no batch.
     pub(crate) fn outlive_batch(&mut self, slot: Slot) {
         if self.is_leaving(slot) {
-            self.leave_batch(slot);
+            let task = self.tasks.at(slot);
+            if let (Some(member), state) = (task.member(), task.state()) {
+                self.tasks.at_mut(slot).extra = self.leave_batch(member, state);
+            }
         }
     }
 
-    /// Takes a task that has ended out of its batch.
-    pub(crate) fn leave_batch(&mut self, slot: Slot) {
-        let task = self.tasks.at(slot);
-        let state = task.state();
-        let Some(member) = task.member() else { return };
+    /// Takes a task that has ended out of its batch. Answers what its `extra` is then.
+    #[cold]
+    pub(crate) fn leave_batch(&mut self, member: Slot, state: State) -> Slot {
         let member = self.batches.members.remove(member);
-        self.tasks.at_mut(slot).extra = member.extra;
         let batch = member.batch();
         self.change_batch(batch, |batch| {
             batch.counts.take(state);
@@ -185,6 +187,7 @@ impl Queue {
         if self.batches.slots.at(batch).counts.total() == 0 {
             self.remove_batch(batch);
         }
+        member.extra
     }
 
     fn link(&mut self, slot: Slot, batch: Slot, number: u32) {

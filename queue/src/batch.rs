@@ -173,6 +173,16 @@ pub(crate) struct Batches {
 }
 
 impl Batches {
+    /// Whether any task is of a batch: what is asked first, so that queues without batches pay nothing for them.
+    pub(crate) const fn has_members(&self) -> bool {
+        self.members.len() > 0
+    }
+
+    /// Whether there is none, not even one that is leaving.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.slots.len() == 0
+    }
+
     pub(crate) fn bytes(&self, rounding: Rounding) -> usize {
         let sets = self.done.len() + self.idle.len();
         self.slots.bytes(rounding)

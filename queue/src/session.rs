@@ -82,6 +82,7 @@ impl Sessions {
 
 impl Queue {
     /// The connection that a session's claim is of.
+    #[inline]
     pub(crate) fn session(&self, slot: Slot) -> Option<Connection> {
         self.extra(self.tasks.at(slot)).rare().session
     }

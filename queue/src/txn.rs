@@ -80,7 +80,9 @@ impl<'q> Txn<'q> {
         }
         let done = self.queue.apply_change(slot, change);
         self.journal.events.push((change.event(), slot));
-        self.journal.events.extend(done.map(|batch| (Event::Batch, batch)));
+        if let Some(batch) = done {
+            self.journal.events.push((Event::Batch, batch));
+        }
     }
 
     /// Records what happens to a batch as a whole.
@@ -91,15 +93,23 @@ impl<'q> Txn<'q> {
         self.journal.events.extend(self.queue.apply_batch(effect).into_iter().flatten());
     }
 
-    pub(crate) fn record_push(&mut self, pushed: &Pushed<'_>, batch: Option<&str>) -> Slot {
-        debug_assert_eq!(batch.map_or(Ok(()), |batch| self.queue.admit_pushed_into(batch, pushed)), Ok(()), "{pushed:?}");
+    pub(crate) fn record_push(&mut self, pushed: &Pushed<'_>) -> Slot {
         debug_assert_eq!(self.queue.admit_pushed(pushed), Ok(()), "{pushed:?}");
-        let slot = self.queue.apply_pushed(pushed, batch);
+        let slot = self.queue.apply_pushed(pushed);
         if !self.journal.is_silent {
-            self.journal.packed.push(&match batch {
-                Some(batch) => Effect::PushedInto { batch, pushed: *pushed },
-                None => Effect::Pushed(*pushed),
-            });
+            self.journal.packed.push(&Effect::Pushed(*pushed));
+        }
+        self.journal.events.push((Event::Push, slot));
+        slot
+    }
+
+    /// As [`Self::record_push`]; the task is of a batch.
+    #[cold]
+    pub(crate) fn record_push_into(&mut self, batch: &str, pushed: &Pushed<'_>) -> Slot {
+        debug_assert_eq!(self.queue.admit_pushed_into(batch, pushed), Ok(()), "{pushed:?}");
+        let slot = self.queue.apply_pushed_into(batch, pushed);
+        if !self.journal.is_silent {
+            self.journal.packed.push(&Effect::PushedInto { batch, pushed: *pushed });
         }
         self.journal.events.push((Event::Push, slot));
         slot

@@ -201,6 +201,7 @@ impl Queue {
     }
 
     /// When the claim of a claimed task began.
+    #[inline]
     pub(crate) fn claimed_at(&self, slot: Slot) -> UnixMs {
         let task = self.tasks.at(slot);
         let by_lease = || task.at.before(self.claim_lease(slot).unwrap_or_default());

@@ -69,7 +69,7 @@ pub fn push(txn: &mut Txn<'_>, push: &Push<'_>, floor: MadeId) -> Result<PushOut
     let found = push.id.and_then(|id| txn.queue().find(id));
     let known = found.filter(|&slot| !txn.queue().is_leaving(slot));
     if let Some(slot) = known {
-        return push_known(txn, push, &terms, slot);
+        return push_known(txn, push, slot);
     }
     let id = match push.id {
         Some(id) => {
@@ -78,18 +78,28 @@ pub fn push(txn: &mut Txn<'_>, push: &Push<'_>, floor: MadeId) -> Result<PushOut
         }
         None => TaskId::Made(next_ids(txn, floor, 1)?),
     };
-    room_in_batch(txn.queue(), push.batch, 1)?;
+    if let Some(batch) = push.batch {
+        room_in_batch(txn.queue(), batch, 1)?;
+    }
     // Its batch is gone, and so is it.
     if let Some(slot) = found {
         txn.record(slot, &Change::Dropped);
     }
-    let slot = add(txn, id, push.id.is_none(), push.payload, &terms);
-    seal_if_asked(txn, push.batch);
-    Ok(PushOutcome::Added(slot))
+    let order = terms.order(push.payload, txn.next_order());
+    let pushed = Pushed { id, made: push.id.is_none(), at: txn.now(), order };
+    Ok(PushOutcome::Added(match push.batch {
+        None => txn.record_push(&pushed),
+        Some(batch) => {
+            let slot = txn.record_push_into(batch.name, &pushed);
+            seal_if_asked(txn, push.batch);
+            slot
+        }
+    }))
 }
 
 /// A task of this id is there.
-fn push_known(txn: &mut Txn<'_>, push: &Push<'_>, terms: &Terms<'_>, slot: Slot) -> Result<PushOutcome, Refusal> {
+#[cold]
+fn push_known(txn: &mut Txn<'_>, push: &Push<'_>, slot: Slot) -> Result<PushOutcome, Refusal> {
     let ended_badly = matches!(txn.state(slot), State::Failed | State::Canceled | State::Expired);
     if !(push.renew && ended_badly) {
         seal_if_asked(txn, push.batch);
@@ -102,7 +112,7 @@ fn push_known(txn: &mut Txn<'_>, push: &Push<'_>, terms: &Terms<'_>, slot: Slot)
     if !txn.queue().can_begin_again(slot) {
         return Err(Refusal::QueueFull);
     }
-    let order = terms.order(push.payload, txn.next_order());
+    let order = Terms::of(push, txn.now())?.order(push.payload, txn.next_order());
     txn.record(slot, &Change::Renewed { at: txn.now(), order });
     seal_if_asked(txn, push.batch);
     Ok(PushOutcome::Added(slot))
@@ -115,11 +125,18 @@ fn push_known(txn: &mut Txn<'_>, push: &Push<'_>, terms: &Terms<'_>, slot: Slot)
 pub fn push_all(txn: &mut Txn<'_>, push: &Push<'_>, payloads: &[&[u8]], floor: MadeId) -> Result<Vec<Slot>, Refusal> {
     let terms = Terms::of(push, txn.now())?;
     let mut id = next_ids(txn, floor, payloads.len())?;
-    room_in_batch(txn.queue(), push.batch, payloads.len())?;
+    if let Some(batch) = push.batch {
+        room_in_batch(txn.queue(), batch, payloads.len())?;
+    }
     let mut slots = Vec::with_capacity(payloads.len());
     for payload in payloads {
         id = free_from(txn.queue(), id);
-        slots.push(add(txn, TaskId::Made(id), true, payload, &terms));
+        let order = terms.order(payload, txn.next_order());
+        let pushed = Pushed { id: TaskId::Made(id), made: true, at: txn.now(), order };
+        slots.push(match push.batch {
+            None => txn.record_push(&pushed),
+            Some(batch) => txn.record_push_into(batch.name, &pushed),
+        });
         id = id.next();
     }
     seal_if_asked(txn, push.batch);
@@ -127,17 +144,16 @@ pub fn push_all(txn: &mut Txn<'_>, push: &Push<'_>, payloads: &[&[u8]], floor: M
 }
 
 /// What a push says beside id and payload, as instants.
-struct Terms<'a> {
+struct Terms {
     priority: u8,
     /// When it becomes ready, if not at once.
     due: Option<UnixMs>,
     ttl_at: Option<UnixMs>,
     options: Option<Options>,
-    batch: Option<&'a str>,
 }
 
-impl<'t> Terms<'t> {
-    fn of(push: &Push<'t>, now: UnixMs) -> Result<Self, Refusal> {
+impl Terms {
+    fn of(push: &Push<'_>, now: UnixMs) -> Result<Self, Refusal> {
         let due = match push.delay {
             Delay::For(wait) => now.after(wait),
             Delay::Until(instant) => instant,
@@ -147,8 +163,7 @@ impl<'t> Terms<'t> {
             return Err(Refusal::DelayPastTtl);
         }
         let options = (push.options != Options::default()).then_some(push.options);
-        let batch = push.batch.map(|batch| batch.name);
-        Ok(Self { priority: push.priority, due: (due > now).then_some(due), ttl_at, options, batch })
+        Ok(Self { priority: push.priority, due: (due > now).then_some(due), ttl_at, options })
     }
 
     fn order<'a>(&self, payload: &'a [u8], place: u64) -> Order<'a> {
@@ -157,13 +172,9 @@ impl<'t> Terms<'t> {
     }
 }
 
-fn add(txn: &mut Txn<'_>, id: TaskId<'_>, made: bool, payload: &[u8], terms: &Terms<'_>) -> Slot {
-    let order = terms.order(payload, txn.next_order());
-    txn.record_push(&Pushed { id, made, at: txn.now(), order }, terms.batch)
-}
-
-fn room_in_batch(queue: &Queue, batch: Option<IntoBatch<'_>>, count: usize) -> Result<(), Refusal> {
-    let known = batch.and_then(|batch| queue.find_batch(batch.name)).map(|batch| queue.batches.slots.at(batch));
+#[cold]
+fn room_in_batch(queue: &Queue, batch: IntoBatch<'_>, count: usize) -> Result<(), Refusal> {
+    let known = queue.find_batch(batch.name).map(|batch| queue.batches.slots.at(batch));
     match known {
         Some(batch) if batch.is_sealed => Err(Refusal::Sealed),
         Some(batch) if !batch.has_room_for(count) => Err(Refusal::QueueFull),

@@ -22,29 +22,50 @@ type Kind = (fn(&Queue, &Defaults) -> Option<(UnixMs, Slot)>, fn(&mut Txn<'_>, S
 ///
 /// What ended earlier is dropped first: what ends in this very tick still has its waiters to tell.
 pub fn tick(txn: &mut Txn<'_>, count: usize, defaults: &Defaults) -> bool {
-    let kinds: [Kind; 9] = [
-        (|queue, _| queue.next_drop(), |txn, slot, _| txn.record(slot, &Change::Dropped)),
+    let drops: [Kind; 1] = [(Queue::next_drop, |txn, slot, _| txn.record(slot, &Change::Dropped))];
+    let batches: [Kind; 3] = [
         (|queue, _| queue.batches.first(&queue.batches.done), |txn, batch, _| drop_batch(txn, batch)),
         (Queue::next_abandoned, |txn, batch, _| drop_batch(txn, batch)),
         (|queue, _| Some((UnixMs(0), queue.batches.next_leaving()?)), |txn, slot, _| txn.record(slot, &Change::Dropped)),
+    ];
+    let tasks: [Kind; 5] = [
         (|queue, _| queue.due.first(&queue.tasks), |txn, slot, _| ripen(txn, slot)),
         (|queue, _| queue.ttls.first().copied(), expire),
-        (|queue, _| queue.next_closed(), lapse),
-        (|queue, _| queue.next_unknown(), |txn, slot, _| bound(txn, slot)),
+        (Queue::next_closed, lapse),
+        (Queue::next_unknown, |txn, slot, _| bound(txn, slot)),
         (|queue, _| queue.leases.first(&queue.tasks), lapse),
     ];
+    let has_batches = !txn.queue().batches.is_empty();
+    happen(txn, drops, count, defaults);
+    if has_batches {
+        happen(txn, batches, count, defaults);
+    }
+    happen(txn, tasks, count, defaults);
+    let mut soonest = soonest(txn, drops, defaults).min(soonest(txn, tasks, defaults));
+    if has_batches {
+        soonest = soonest.min(self::soonest(txn, batches, defaults));
+    }
+    txn.set_soonest(soonest);
+    soonest <= txn.now()
+}
+
+/// Does what has fallen due of these kinds.
+#[inline]
+fn happen<const N: usize>(txn: &mut Txn<'_>, kinds: [Kind; N], count: usize, defaults: &Defaults) {
     let now = txn.now();
-    let is_due = |(at, _): &(UnixMs, Slot)| *at <= now;
     for (next, happen) in kinds {
         for _ in 0..count {
-            let Some((_, slot)) = next(txn.queue(), defaults).filter(is_due) else { break };
+            let Some((_, slot)) = next(txn.queue(), defaults).filter(|&(at, _)| at <= now) else { break };
             happen(txn, slot, defaults);
         }
     }
-    let soonest = kinds.iter().filter_map(|(next, _)| next(txn.queue(), defaults)).map(|(at, _)| at).min();
-    let soonest = soonest.unwrap_or(UnixMs::NEVER);
-    txn.set_soonest(soonest);
-    soonest <= now
+}
+
+/// When the next of these kinds falls due.
+#[inline]
+fn soonest<const N: usize>(txn: &Txn<'_>, kinds: [Kind; N], defaults: &Defaults) -> UnixMs {
+    let instants = kinds.iter().filter_map(|(next, _)| next(txn.queue(), defaults));
+    instants.map(|(at, _)| at).min().unwrap_or(UnixMs::NEVER)
 }
 
 fn drop_batch(txn: &mut Txn<'_>, batch: Slot) {
@@ -85,19 +106,19 @@ fn bound(txn: &mut Txn<'_>, slot: Slot) {
 
 impl Queue {
     /// The next claim whose connection was closed. That is due at once.
-    fn next_closed(&self) -> Option<(UnixMs, Slot)> {
+    fn next_closed(&self, _: &Defaults) -> Option<(UnixMs, Slot)> {
         let is_overlooked = sabotaged!(SessionOutlivesConnection);
         self.sessions.first_of(Connection::CLOSED).filter(|_| !is_overlooked).map(|slot| (UnixMs(0), slot))
     }
 
     /// The next session's claim whose connection is not known. So is that.
-    fn next_unknown(&self) -> Option<(UnixMs, Slot)> {
+    fn next_unknown(&self, _: &Defaults) -> Option<(UnixMs, Slot)> {
         let is_overlooked = sabotaged!(SessionNotBounded);
         self.sessions.first_of(Connection::UNKNOWN).filter(|_| !is_overlooked).map(|slot| (UnixMs(0), slot))
     }
 
     /// The finished task that goes next.
-    fn next_drop(&self) -> Option<(UnixMs, Slot)> {
+    fn next_drop(&self, _: &Defaults) -> Option<(UnixMs, Slot)> {
         self.finished.iter().filter_map(|deadlines| deadlines.first(&self.tasks)).min().filter(|&(at, _)| at < KEPT)
     }
 
