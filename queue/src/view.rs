@@ -164,8 +164,9 @@ impl Queue {
         }
     }
 
-    pub(crate) fn has_tries_left(&self, slot: Slot, defaults: &Defaults) -> bool {
-        let attempts = u32::from(self.options(slot, defaults).attempts);
+    /// Whether the task, for which these settings hold, may be tried again.
+    pub(crate) fn has_tries_left(&self, slot: Slot, settings: &Defaults) -> bool {
+        let attempts = u32::from(settings.attempts);
         attempts == 0 || self.tries(slot) < attempts
     }
 

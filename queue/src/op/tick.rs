@@ -86,13 +86,14 @@ pub(crate) fn expire(txn: &mut Txn<'_>, slot: Slot, defaults: &Defaults) {
 
 fn lapse(txn: &mut Txn<'_>, slot: Slot, defaults: &Defaults) {
     let (at, queue) = (txn.now(), txn.queue());
-    let change = if queue.has_tries_left(slot, defaults) || sabotaged!(LastTryLapsesOn) {
+    let options = queue.options(slot, defaults);
+    let change = if queue.has_tries_left(slot, &options) || sabotaged!(LastTryLapsesOn) {
         Change::Lapsed { at }
     } else {
         // A session may end before its timeout.
         let timed_out = queue.timeout_at(slot).is_some_and(|timeout_at| timeout_at == queue.deadline(slot) && timeout_at <= at);
         let error = if timed_out { TIMEOUT } else { LEASE_EXPIRED };
-        let drop_at = queue.options(slot, defaults).retain_failed.drop_at(at);
+        let drop_at = options.retain_failed.drop_at(at);
         Change::Failed { error, lapsed: true, at, drop_at }
     };
     txn.record(slot, &change);
