@@ -119,7 +119,9 @@ impl Queue {
                 task.attempt = attempt;
                 task.set_last_claim(LastClaim::Open);
                 self.enter(slot, State::Claimed, deadline);
-                self.set_session(slot, session.then_some(Connection::UNKNOWN));
+                if session {
+                    self.set_session(slot, Some(Connection::UNKNOWN));
+                }
                 count(&mut self.head.totals.claimed);
             }
             Change::Extended { deadline, checkpoint } => {

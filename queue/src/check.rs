@@ -31,7 +31,8 @@ impl Queue {
         }
         self.ids.check(&self.tasks)?;
         self.check_ttls(&slots)?;
-        self.sessions.check(slots.iter().filter_map(|&slot| Some((self.session(slot)?, self.tasks.at(slot).order, slot))))?;
+        let claims = slots.iter().map(|&slot| (self.tasks.at(slot), slot));
+        self.sessions.check(claims.filter_map(|(task, slot)| Some((self.extra(task).rare().session?, task.order, slot))))?;
         self.check_batches(&slots)?;
         self.check_sums(&slots)
     }

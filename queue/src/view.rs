@@ -91,11 +91,12 @@ impl Queue {
     #[must_use]
     pub fn claim_view(&self, slot: Slot) -> ClaimView<'_> {
         let (task, claimed_at) = (self.tasks.at(slot), self.claimed_at(slot));
+        let ends = if self.session(slot).is_some() { self.lease_end(slot, None, claimed_at) } else { task.at };
         ClaimView {
             id: self.id_of(slot),
             payload: &task.data,
             attempt: task.attempt,
-            lease: self.lease_end(slot, None, claimed_at).since(claimed_at),
+            lease: ends.since(claimed_at),
             checkpoint: self.extra(task).rare().checkpoint.as_deref(),
         }
     }
