@@ -11,7 +11,7 @@ use crate::redis::timer::{self, Timer};
 use crate::sessions::{self, Sessions};
 use crate::transact::{Missing, now, transact};
 use crate::value::{QUEUE, QueueValue};
-use crate::waiters::{Client, Looked, Orphan, Telling, Untold, Waiters};
+use crate::waiters::{Awaited, Client, Looked, Orphan, Telling, Untold, Waiters};
 use crate::{state, waiters};
 use lazy_static::lazy_static;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -20,7 +20,7 @@ use std::mem;
 use std::ops::Bound;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
-use taskqueue::{Ms, OwnedId, UnixMs, op};
+use taskqueue::{Ms, UnixMs, op};
 
 /// The longest that one tick works on queues. The rest follows after the clients had their turn.
 const TICK_BUDGET: Duration = Duration::from_millis(1);
@@ -107,8 +107,8 @@ pub(crate) struct Agenda {
 /// How far a look at the tasks for whose ends clients wait has come.
 #[derive(Default)]
 struct Recheck {
-    /// The last one that was looked at.
-    after: Option<OwnedId>,
+    /// What was looked at last.
+    after: Option<Awaited>,
     /// To be done again from the beginning when it has come to the end: the key has changed meanwhile.
     again: bool,
 }

@@ -7,7 +7,7 @@ use crate::redis::error::Error;
 use crate::redis::string::{Argv, KeyName};
 use crate::transact::{notify, now, remember_ids_of};
 use crate::value::{QUEUE, QueueValue};
-use crate::waiters::{Telling, may_end_a_wait};
+use crate::waiters::{Telling, may_end_a_wait, tell_batches};
 use crate::{agenda, config, sessions, state};
 use std::ffi::CStr;
 use taskqueue::{Effect, Event, Mismatch, Queue, effect};
@@ -80,21 +80,21 @@ fn apply_all(context: &Context, name: KeyName<'_>, packed: &[u8], telling: &mut 
     let mut events = Vec::new();
     let outcome = effect::unpack(packed).try_for_each(|effect| {
         let effect = effect?;
-        let Some((event, _)) = value.queue.apply(&effect)? else {
-            return Ok(());
-        };
-        events.push(event);
-        if has_waiters
-            && may_end_a_wait(event)
-            && let Some(id) = ended(&effect)
-        {
-            telling.tell(Some(&value.queue), id, db, name.bytes());
+        for (event, slot) in value.queue.apply(&effect)?.into_iter().flatten() {
+            events.push((event, slot));
+            if has_waiters
+                && may_end_a_wait(event)
+                && let Some(id) = ended(&effect)
+            {
+                telling.tell(Some(&value.queue), id, db, name.bytes());
+            }
         }
         Ok(())
     });
     if is_new && outcome.is_err() {
         return outcome;
     }
+    tell_batches(telling, &value.queue, &events, db, name.bytes());
     remember_ids_of(&value.queue, now());
     sessions::follow(&mut value.queue, db, name.bytes());
     // Also after a mismatch: what came before it is in the queue, and falls due.
@@ -105,7 +105,7 @@ fn apply_all(context: &Context, name: KeyName<'_>, packed: &[u8], telling: &mut 
     }
     // Closed first: who listens may use the key.
     drop(key);
-    notify(context, name, events.into_iter().filter(|&event| event != Event::Restore));
+    notify(context, name, events.into_iter().map(|(event, _)| event).filter(|&event| event != Event::Restore));
     outcome
 }
 

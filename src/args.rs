@@ -51,6 +51,11 @@ impl<'a> Args<'a> {
         Ok(TaskId::parse(self.bytes()?)?)
     }
 
+    /// The next argument as a batch's name.
+    pub(crate) fn batch(&mut self) -> Result<&'a str, Error> {
+        Ok(id::parse_name("batch", self.bytes()?)?)
+    }
+
     /// The next argument as an integer in `range`; `what` names it.
     pub(crate) fn integer(&mut self, what: impl Display, range: &RangeInclusive<i64>) -> Result<i64, Error> {
         let bytes = self.next_bytes().ok_or_else(|| Error::new("ERR", format!("syntax error: {what} needs a value")))?;
@@ -76,6 +81,13 @@ impl<'a> Args<'a> {
     /// The next argument, without going on.
     pub(crate) fn peek(&self) -> Option<&'a [u8]> {
         self.argv.get(self.next)
+    }
+
+    /// Goes past the next argument if it is this word, in any case.
+    pub(crate) fn skip(&mut self, word: &str) -> bool {
+        let is_there = self.peek().is_some_and(|next| next.eq_ignore_ascii_case(word.as_bytes()));
+        self.next += usize::from(is_there);
+        is_there
     }
 
     /// The next option's word, if there is one.

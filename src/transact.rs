@@ -182,7 +182,8 @@ pub(crate) fn notify(context: &Context, name: KeyName<'_>, events: impl Iterator
             Event::Cancel => c"task.cancel",
             Event::Expire => c"task.expire",
             Event::Drop => c"task.drop",
-            Event::Extend | Event::Restore => continue,
+            Event::Batch => c"task.batch",
+            Event::Extend | Event::Seal | Event::Restore => continue,
         };
         context.notify(event, name);
     }

@@ -128,7 +128,7 @@ fn queues_are_spread_and_found() {
 }
 
 /// A line for each command of the module, and one more for those that can wait.
-const LINES: [&str; 25] = [
+const LINES: [&str; 28] = [
     "TASK.PUSH queue x",
     "TASK.MPUSH queue 1 x",
     "TASK.CALL queue x BLOCK 1",
@@ -146,6 +146,9 @@ const LINES: [&str; 25] = [
     "TASK.RESULT queue a",
     "TASK.RESULT queue a BLOCK 0",
     "TASK.GATHER queue 1 a BLOCK 0",
+    "TASK.SEAL queue b",
+    "TASK.BATCH queue b",
+    "TASK.COLLECT queue b 0 BLOCK 0",
     "TASK.CANCEL queue a",
     "TASK.FORGET queue a",
     "TASK.RETRY queue a",

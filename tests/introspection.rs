@@ -2,7 +2,7 @@
 
 use crate::support::{Server, Value, array, bulk, int, simple};
 
-const COMMANDS: [&str; 19] = [
+const COMMANDS: [&str; 22] = [
     "push",
     "mpush",
     "call",
@@ -16,6 +16,9 @@ const COMMANDS: [&str; 19] = [
     "release",
     "result",
     "gather",
+    "seal",
+    "batch",
+    "collect",
     "cancel",
     "forget",
     "retry",
@@ -25,7 +28,7 @@ const COMMANDS: [&str; 19] = [
 ];
 
 /// Commands that only look.
-const READERS: [&str; 5] = ["result", "gather", "get", "info", "list"];
+const READERS: [&str; 7] = ["result", "gather", "batch", "collect", "get", "info", "list"];
 
 /// COMMAND DOCS has a summary, since, complexity and arguments of each command.
 #[test]
@@ -62,6 +65,8 @@ fn docs_name_the_options() {
         "TIMEOUT",
         "RETAIN",
         "RETAINFAILED",
+        "BATCH",
+        "SEAL",
     ] {
         assert!(docs.contains(&format!("\"{option}\"")), "no {option}");
     }
@@ -86,7 +91,7 @@ fn info() {
     for command in COMMANDS {
         let reply = server.run(&format!("COMMAND INFO task.{command}"));
         let info = reply.at(0).items();
-        assert!(info[1].int() < 0, "{command}: arity");
+        assert_eq!(info[1].int() > 0, ["seal", "batch"].contains(&command), "{command}: arity");
         let place = if command == "mclaim" { (0, 0, 0) } else { (1, 1, 1) };
         assert_eq!((info[3].int(), info[4].int(), info[5].int()), place, "{command}: key");
         let has = |flag: &str| info[2].items().iter().any(|given| given == flag);
@@ -142,6 +147,9 @@ fn access() {
         ("PUSH jobs x ID a", true, false),
         ("MPUSH jobs 1 x", true, false),
         ("CALL jobs x BLOCK 1", false, false),
+        ("SEAL jobs b", true, false),
+        ("BATCH jobs b", false, true),
+        ("COLLECT jobs b 0", false, true),
         ("GATHER jobs 1 a", false, true),
         ("GET jobs a", false, true),
         ("RESULT jobs a", false, true),

@@ -4,6 +4,7 @@
 
 mod support;
 
+mod batches;
 mod call;
 mod cancel;
 mod claim;
@@ -11,6 +12,7 @@ mod clock;
 mod cluster;
 mod cluster_load;
 mod cluster_nodes;
+mod collect;
 mod complete;
 mod config;
 mod crash;

@@ -3,7 +3,7 @@
 use crate::support::{Client, Server};
 
 /// The commands a user is tried with, each on a queue inside and one outside of its pattern.
-const ATTEMPTS: [&str; 19] = [
+const ATTEMPTS: [&str; 22] = [
     "TASK.PUSH QUEUE x",
     "TASK.MPUSH QUEUE 1 x",
     "TASK.CALL QUEUE x BLOCK 1",
@@ -20,6 +20,9 @@ const ATTEMPTS: [&str; 19] = [
     "TASK.GET QUEUE a",
     "TASK.INFO QUEUE",
     "TASK.LIST QUEUE ready 0",
+    "TASK.SEAL QUEUE b",
+    "TASK.BATCH QUEUE b",
+    "TASK.COLLECT QUEUE b 0",
     "TASK.CANCEL QUEUE a",
     "TASK.RETRY QUEUE a",
     "TASK.FORGET QUEUE a",
@@ -47,11 +50,11 @@ fn login(server: &Server, user: &str) -> Client {
 fn the_recipe_gives_these_rights() {
     let server = server();
     for (user, may) in [
-        ("producer", "PUSH MPUSH"),
-        ("client", "PUSH MPUSH CALL RESULT GATHER CANCEL"),
+        ("producer", "PUSH MPUSH SEAL"),
+        ("client", "PUSH MPUSH SEAL CALL RESULT GATHER BATCH COLLECT CANCEL"),
         ("worker", "CLAIM MCLAIM EXTEND MEXTEND COMPLETE MCOMPLETE FAIL RELEASE"),
-        ("observer", "GET INFO LIST RESULT GATHER"),
-        ("operator", "GET INFO LIST RESULT GATHER CANCEL RETRY FORGET"),
+        ("observer", "GET INFO LIST RESULT GATHER BATCH COLLECT"),
+        ("operator", "GET INFO LIST RESULT GATHER BATCH COLLECT CANCEL RETRY FORGET"),
     ] {
         let mut client = login(&server, user);
         for attempt in ATTEMPTS {

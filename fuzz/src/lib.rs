@@ -108,6 +108,7 @@ fn populated() -> Queue {
             delay: Delay::For(Ms(if id == "h" { 5 } else { 0 })),
             ttl: (id >= "f").then_some(Ms(if id == "f" { 1 } else { 100 })),
             options: if index % 2 == 0 { options } else { Options::default() },
+            batch: None,
         };
         op::push(&mut txn, &push, MadeId(0)).expect("a task is pushed");
     }

@@ -2,7 +2,7 @@
 
 use crate::bytes::Bytes;
 use taskqueue::effect::unpack;
-use taskqueue::op::{self, Claim, Completion, Delay, Next, Push, PushOutcome};
+use taskqueue::op::{self, Claim, Completion, Delay, IntoBatch, Next, Push, PushOutcome};
 use taskqueue::{Connection, Cursor, Defaults, Journal, MadeId, Ms, Queue, Rounding, State, TaskId, Txn, UnixMs};
 
 /// Steps of one input: what comes after is not looked at.
@@ -80,13 +80,18 @@ impl Life {
             assert_eq!(done, Ok(Completion::Published));
         }
         self.transact(|txn| op::forget_all(txn, all));
-        assert!(self.master.is_empty(), "{} tasks are left", self.master.len());
+        // Batches keep theirs.
+        let listed = State::ALL.into_iter().flat_map(|state| self.master.list(state, Cursor::Zero, all).slots);
+        for slot in listed {
+            let task = self.master.view(slot, &settings);
+            assert!(task.batch.is_some() && task.state.is_terminal(), "{} is left", task.id);
+        }
     }
 
     fn step(&mut self, bytes: &mut Bytes<'_>) {
         let settings = self.settings;
         match bytes.byte() % 24 {
-            0..4 => self.push(bytes),
+            0..4 => self.push(bytes, None),
             4..8 => {
                 let worker = ["w", "x", "y", "z"][usize::from(bytes.byte() % 4)];
                 let session = bytes.option(|bytes| Connection(1 + u64::from(bytes.byte() % 3)));
@@ -149,7 +154,10 @@ impl Life {
                 back => self.now = self.now.before(Ms(back.into())),
             },
             22 => self.look(bytes),
-            _ => read_names(bytes),
+            _ => match bytes.byte() {
+                pick @ 128.. => self.batch(bytes, pick),
+                _ => read_names(bytes),
+            },
         }
     }
 
@@ -162,7 +170,7 @@ impl Life {
         0
     }
 
-    fn push(&mut self, bytes: &mut Bytes<'_>) {
+    fn push(&mut self, bytes: &mut Bytes<'_>, batch: Option<IntoBatch<'_>>) {
         let what = bytes.byte();
         let id = (what & 1 == 1).then(|| self.id(bytes));
         let push = Push {
@@ -177,6 +185,7 @@ impl Life {
             },
             ttl: (what & 32 == 32).then(|| bytes.ms()),
             options: if what & 64 == 64 { bytes.options() } else { taskqueue::Options::default() },
+            batch,
         };
         let floor = if what & 128 == 128 { MadeId::first_of(UnixMs(bytes.ms().0)) } else { MadeId(0) };
         let outcome = self.transact(|txn| {
@@ -186,6 +195,20 @@ impl Life {
             })
         });
         self.ids.extend(outcome);
+    }
+
+    /// Something about a batch.
+    fn batch(&mut self, bytes: &mut Bytes<'_>, pick: u8) {
+        let (name, count) = (["a", "b"][usize::from(pick >> 6 & 1)], usize::from(bytes.byte() % 4));
+        let settings = self.settings;
+        let into = IntoBatch { name, seal: pick & 32 == 32 };
+        match pick % 8 {
+            0 => self.transact(|txn| op::seal(txn, name)),
+            1 => self.transact(|txn| op::cancel_batch(txn, name, count, &settings)),
+            2 => self.transact(|txn| op::retry_batch(txn, name, count)),
+            3 => self.transact(|txn| op::forget_batch(txn, name)),
+            _ => return self.push(bytes, Some(into)),
+        };
     }
 
     /// With budget enough, all that is due is done, and no sooner instant is named than that of the next.

@@ -94,6 +94,7 @@ fn task(delay: Ms) -> Push<'static> {
         delay: Delay::For(delay),
         ttl: None,
         options: Options::default(),
+        batch: None,
     }
 }
 

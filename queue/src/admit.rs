@@ -3,9 +3,10 @@
 //! Whoever applies effects refuses nothing that a master has done. But bytes come from disks, networks and `RESTORE` too, so what no
 //! master can have done is told apart here, before anything changes: else an index would lose a task, or a count overflow.
 
-use crate::effect::{Change, Head, Image, Order, Pushed};
+use crate::batch::{KEPT, NUMBERS_MAX, kept};
+use crate::effect::{BatchImage, Change, Head, Image, Order, Pushed};
 use crate::error::Mismatch;
-use crate::id::{MadeId, TaskId};
+use crate::id::{MadeId, TaskId, parse_name};
 use crate::index::segments::Slot;
 use crate::options::Start;
 use crate::queue::{Queue, TASKS_MAX};
@@ -16,10 +17,53 @@ use crate::time::{Ms, UnixMs};
 /// made larger than its own.
 pub(crate) const MADE_ID_MAX: MadeId = MadeId(u64::MAX / 2);
 
+/// A dump leaves room for the numbers of batches to come.
+const BATCHES_MAX: u64 = u64::MAX / 2;
+
 /// A task that is restored has claims left to number, as the fence needs. Four billion claims of one task are not reached honestly.
 const ATTEMPT_MAX: u32 = u32::MAX - 1_000_000;
 
 impl Queue {
+    pub(crate) fn admit_pushed_into(&self, batch: &str, pushed: &Pushed<'_>) -> Result<(), Mismatch> {
+        let known = self.find_batch(batch).map(|batch| self.batches.slots.at(batch));
+        valid(is_name(batch) && known.is_none_or(|batch| !batch.is_sealed && batch.has_room()))?;
+        self.admit_pushed(pushed)
+    }
+
+    pub(crate) fn admit_sealed(&self, batch: &str) -> Result<(), Mismatch> {
+        let known = self.find_batch(batch).map(|batch| self.batches.slots.at(batch));
+        valid(is_name(batch) && known.is_none_or(|batch| !batch.is_sealed))
+    }
+
+    pub(crate) fn admit_batch_dropped(&self, batch: &str) -> Result<(), Mismatch> {
+        let batch = self.find_batch(batch).ok_or(Mismatch::UnknownTask)?;
+        valid(self.batches.slots.at(batch).open.len() == 0)
+    }
+
+    pub(crate) fn admit_batches_numbered(&self, last: u64) -> Result<(), Mismatch> {
+        valid(self.batches.last == 0 && last <= BATCHES_MAX)
+    }
+
+    pub(crate) fn admit_batch_image(&self, image: &BatchImage<'_>) -> Result<(), Mismatch> {
+        let is_numbered = (1..=self.batches.last).contains(&image.incarnation);
+        valid(is_name(image.name) && is_numbered && image.opened <= NUMBERS_MAX && image.ended <= NUMBERS_MAX)?;
+        let is_known = self.batches.numbers.contains_key(&image.incarnation);
+        let is_taken = !image.is_leaving && self.find_batch(image.name).is_some();
+        if is_known || is_taken { Err(Mismatch::KnownTask) } else { Ok(()) }
+    }
+
+    pub(crate) fn admit_member_image(&self, batch: u64, number: u32, image: &Image<'_>) -> Result<(), Mismatch> {
+        let batch = self.batches.numbers.get(&batch).ok_or(Mismatch::UnknownTask)?;
+        let batch = self.batches.slots.at(*batch);
+        let is_over = image.state.is_terminal();
+        let log = if is_over { &batch.ends } else { &batch.open };
+        // So that there is a number left for the end of each.
+        let may_end = is_over || batch.ends.next() < NUMBERS_MAX - batch.open.len();
+        valid(number < log.next() && log.get(number).is_none() && may_end && (is_over || !batch.is_leaving()))?;
+        valid(!is_over || image.at == kept(UnixMs(image.order)))?;
+        self.admit_any_image(image)
+    }
+
     pub(crate) fn admit_pushed(&self, pushed: &Pushed<'_>) -> Result<(), Mismatch> {
         self.admit_id(pushed.id)?;
         let is_made = matches!(pushed.id, TaskId::Made(id) if id > self.head.last_id && id <= MADE_ID_MAX);
@@ -45,11 +89,18 @@ impl Queue {
             | Change::Deferred { .. } => is_answerable,
             Change::Canceled { .. } => !state.is_terminal(),
             Change::Expired { .. } => self.extra(task).ttl_at.get().is_some(),
-            Change::Revived { order, .. } => (ended_badly || state == State::Scheduled) && self.is_new_place(order),
-            Change::Renewed { at, order } => ended_badly && self.is_new(at, &order),
-            Change::Dropped => state.is_terminal(),
+            Change::Revived { order, .. } => {
+                (ended_badly || state == State::Scheduled) && self.is_new_place(order) && self.can_begin_again(slot)
+            }
+            Change::Renewed { at, order } => ended_badly && self.is_new(at, &order) && self.can_begin_again(slot),
+            Change::Dropped => state.is_terminal() && !self.is_kept_by_batch(slot),
             Change::Bounded { .. } => self.session(slot).is_some(),
         })
+    }
+
+    /// Whether the task's batch, if it has one, has a number for it.
+    pub(crate) fn can_begin_again(&self, slot: Slot) -> bool {
+        self.batch_of(slot).is_none_or(|batch| batch.is_leaving() || batch.has_room())
     }
 
     /// A snapshot begins with it, so there is nothing yet whose numbers it could take back.
@@ -58,6 +109,13 @@ impl Queue {
     }
 
     pub(crate) fn admit_image(&self, image: &Image<'_>) -> Result<(), Mismatch> {
+        let is_of_batch = (KEPT..UnixMs::NEVER).contains(&image.at);
+        valid(!(image.state.is_terminal() && is_of_batch))?;
+        self.admit_any_image(image)
+    }
+
+    /// Of a task that is of a batch, or not.
+    fn admit_any_image(&self, image: &Image<'_>) -> Result<(), Mismatch> {
         self.admit_id(image.id)?;
         let extra = image.extra.unwrap_or_default();
         let was_claimed = image.attempt > 0;
@@ -107,6 +165,11 @@ impl Queue {
     const fn is_new_place(&self, order: u64) -> bool {
         order == self.next_order()
     }
+}
+
+/// Whether it is a name that a command would take.
+fn is_name(name: &str) -> bool {
+    parse_name("batch", name.as_bytes()).is_ok()
 }
 
 /// Whether an instant is one that comes; it is kept as none if not.

@@ -72,6 +72,11 @@ impl Blocks {
         Self { classes: Rounding::Classes.block(len), words: Rounding::Words.block(len) }
     }
 
+    /// A `BTreeMap` or `BTreeSet` with so many entries of `T`, estimated.
+    pub(crate) const fn tree<T>(len: usize) -> Self {
+        Self { classes: Rounding::Classes.tree::<T>(len), words: Rounding::Words.tree::<T>(len) }
+    }
+
     /// What they take.
     pub(crate) const fn bytes(self, rounding: Rounding) -> usize {
         match rounding {

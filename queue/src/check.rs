@@ -1,12 +1,15 @@
 //! What always holds of a queue, for tests and fuzzers: not in release builds.
 
+use crate::batch::{Batch, Counts, KEPT, NUMBERS_MAX, Stage, kept};
 use crate::blocks::Blocks;
+use crate::effect::Effect;
 use crate::id::TaskId;
 use crate::index::segments::Slot;
 use crate::queue::Queue;
+use crate::snapshot::image_of;
 use crate::state::State;
 use crate::time::UnixMs;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// An error that says `what`, unless it holds.
 pub(crate) fn ensure(holds: bool, what: &str) -> Result<(), String> {
@@ -28,7 +31,9 @@ impl Queue {
         }
         self.ids.check(&self.tasks)?;
         self.check_ttls(&slots)?;
-        self.sessions.check(slots.iter().filter_map(|&slot| Some((self.session(slot)?, self.tasks.at(slot).order, slot))))?;
+        let claims = slots.iter().map(|&slot| (self.tasks.at(slot), slot));
+        self.sessions.check(claims.filter_map(|(task, slot)| Some((self.extra(task).rare().session?, task.order, slot))))?;
+        self.check_batches(&slots)?;
         self.check_sums(&slots)
     }
 
@@ -53,17 +58,30 @@ impl Queue {
         let task = self.tasks.at(slot);
         let extra = self.extra(task);
         ensure(self.find(self.id_of(slot)) == Some(slot), "the id does not find its task")?;
-        ensure(task.extra.is_nil() || !extra.is_empty(), "an extra says nothing")?;
+        ensure(self.extra_slot(task).is_nil() || !extra.is_empty(), "an extra says nothing")?;
         ensure(task.state() != State::Scheduled || task.order == 0, "a scheduled task has a place in line")?;
-        ensure(task.state() == State::Ready || self.soonest <= task.at, "a task is due before the soonest instant")?;
+        ensure(
+            task.state() == State::Ready || task.at >= KEPT || self.soonest <= task.at,
+            "a task is due before the soonest instant",
+        )?;
         let told = |created| matches!(self.id_of(slot), TaskId::Made(id) if id.made_at() == created);
         ensure(!extra.created.get().is_some_and(told), "an extra says what the id tells")?;
         let lease = self.claim_lease(slot).unwrap_or_default();
         let told = |claimed_at: UnixMs| task.at.before(lease) == claimed_at;
         ensure(!extra.claimed_at.get().is_some_and(told), "an extra says what deadline and lease tell")?;
         // Or else a snapshot could not be loaded.
-        let empty = Self { head: self.head, ..Self::default() };
-        empty.admit_image(&self.image(slot)).map_err(|_| "its image is refused".to_owned())
+        let mut empty = Self { head: self.head, ..Self::default() };
+        let image = self.image(slot);
+        let admitted = match self.member(task).map(|member| (member, self.batches.slots.at(member.batch()))) {
+            None => empty.admit_image(&image),
+            Some((member, batch)) => {
+                empty.batches.last = self.batches.last;
+                empty
+                    .apply(&Effect::BatchRestored(image_of(batch)))
+                    .and_then(|_| empty.admit_member_image(batch.incarnation, member.number, &image))
+            }
+        };
+        admitted.map_err(|_| "its image is refused".to_owned())
     }
 
     fn check_ttls(&self, slots: &BTreeSet<Slot>) -> Result<(), String> {
@@ -72,15 +90,79 @@ impl Queue {
         ensure(self.ttls.iter().all(|&(at, _)| self.soonest <= at), "a TTL ends before the soonest instant")
     }
 
+    /// Each batch knows its members, each once, and stands among those that go when it should.
+    fn check_batches(&self, slots: &BTreeSet<Slot>) -> Result<(), String> {
+        let batches = &self.batches;
+        batches.slots.check()?;
+        batches.members.check()?;
+        let mut members: BTreeMap<Slot, Vec<Slot>> = BTreeMap::new();
+        for &slot in slots {
+            if let Some(member) = self.member(self.tasks.at(slot)) {
+                members.entry(member.batch()).or_default().push(slot);
+            }
+        }
+        ensure(batches.members.len() == members.values().map(Vec::len).sum::<usize>(), "a member is shared or lost")?;
+        ensure(batches.numbers.len() == batches.slots.len(), "a batch has no number")?;
+        let (mut names, mut leaving, mut done, mut idle) = (0, 0, 0, 0);
+        for (&incarnation, &slot) in &batches.numbers {
+            let batch = batches.slots.at(slot);
+            self.check_batch(batch, &members.remove(&slot).unwrap_or_default())?;
+            ensure(batch.incarnation == incarnation && incarnation <= batches.last, "a batch has another's number")?;
+            names += usize::from(!batch.is_leaving());
+            ensure(batch.is_leaving() || self.find_batch(&batch.name) == Some(slot), "the name does not find its batch")?;
+            let is_listed = match batch.stage {
+                Stage::Running => true,
+                Stage::Leaving => {
+                    let has_tasks = batch.ends.len() > 0;
+                    leaving += usize::from(has_tasks);
+                    batches.leaving.contains(&incarnation) == has_tasks && (!has_tasks || self.soonest == UnixMs(0))
+                }
+                Stage::Idle(at) | Stage::Empty(at) => {
+                    idle += 1;
+                    batches.idle.contains(&(at, incarnation))
+                }
+                Stage::Done(at) => {
+                    done += 1;
+                    batches.done.contains(&(at, incarnation)) && self.soonest <= at
+                }
+            };
+            ensure(is_listed && batch.stage == batch.stage_now(), "a batch does not stand where it should")?;
+        }
+        let listed = (batches.names.len(), batches.leaving.len(), batches.done.len(), batches.idle.len());
+        ensure(members.is_empty() && listed == (names, leaving, done, idle), "a batch is lost")
+    }
+
+    fn check_batch(&self, batch: &Batch, members: &[Slot]) -> Result<(), String> {
+        batch.open.check()?;
+        batch.ends.check()?;
+        let (mut counts, mut bad) = (Counts::default(), BTreeSet::new());
+        for &slot in members {
+            let task = self.tasks.at(slot);
+            let number = self.member(task).map_or(0, |member| member.number);
+            let is_over = task.state().is_terminal();
+            counts.add(task.state());
+            ensure(if is_over { &batch.ends } else { &batch.open }.get(number) == Some(slot), "a member is not in its log")?;
+            ensure(!is_over || task.at == kept(UnixMs(task.order)), "a member's end stands elsewhere")?;
+            bad.extend((is_over && task.state() != State::Completed).then_some(number));
+        }
+        ensure(counts == batch.counts && bad == batch.bad, "a batch's counts are wrong")?;
+        ensure((batch.open.len() + batch.ends.len()) as usize == members.len(), "a log holds others than members")?;
+        let may_end = u64::from(batch.ends.next()) + u64::from(batch.open.len()) <= u64::from(NUMBERS_MAX);
+        ensure(may_end, "a batch has too few numbers left")
+    }
+
     fn check_sums(&self, slots: &BTreeSet<Slot>) -> Result<(), String> {
         let (mut owned, mut extras) = (Blocks::default(), BTreeSet::new());
         let (mut workers, mut options) = (HashMap::new(), HashMap::new());
         for &slot in slots {
             let task = self.tasks.at(slot);
             owned += Blocks::of(task.data.len()) + self.extra(task).owned();
-            extras.extend(task.extra.get());
+            extras.extend(self.extra_slot(task).get());
             *workers.entry(task.worker).or_default() += 1;
             *options.entry(self.extra(task).options).or_default() += 1;
+        }
+        for (_, batch) in self.batches.numbers.values().map(|&slot| (slot, self.batches.slots.at(slot))) {
+            owned += batch.owned();
         }
         ensure(self.owned == owned, "owned bytes are not what tasks own")?;
         ensure(self.extras.len() == extras.len(), "an extra is shared or lost")?;

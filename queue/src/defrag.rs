@@ -19,9 +19,10 @@ impl Queue {
         let bound = self.tasks.bound();
         let end = from.saturating_add(slots).min(bound);
         for slot in (from..end).map(Slot) {
-            let Some(task) = self.tasks.get_mut(slot) else { continue };
-            show(Block::Bytes(&mut task.data));
-            let Some(extra) = self.extras.get_mut(task.extra) else { continue };
+            let Some(task) = self.tasks.get(slot) else { continue };
+            let extra = self.extra_slot(task);
+            show(Block::Bytes(&mut self.tasks.at_mut(slot).data));
+            let Some(extra) = self.extras.get_mut(extra) else { continue };
             if let Some(name) = &mut extra.name {
                 show(Block::Text(name));
             }
@@ -48,7 +49,16 @@ mod tests {
         for n in 0..5_000 {
             let name = format!("name-{n}");
             let (delay, id) = (Delay::For(Ms::default()), (n % 2 == 0).then_some(TaskId::Named(&name)));
-            let push = Push { payload: b"payload", id, renew: false, priority: 0, delay, ttl: None, options: Options::default() };
+            let push = Push {
+                payload: b"payload",
+                id,
+                renew: false,
+                priority: 0,
+                delay,
+                ttl: None,
+                options: Options::default(),
+                batch: None,
+            };
             op::push(&mut txn, &push, MadeId::default()).unwrap();
         }
         let claim = op::Claim { worker: "w", lease: None, session: None };

@@ -7,6 +7,7 @@
 
 use crate::error::Mismatch;
 use crate::id::{MadeId, TaskId};
+use crate::index::segments::Slot;
 use crate::options::{Options, Start};
 use crate::state::{LastClaim, State};
 use crate::time::{Ms, UnixMs};
@@ -33,6 +34,44 @@ pub enum Effect<'a> {
         /// From claimed to answered.
         #[serde(borrow, with = "serde_bytes")]
         runs: &'a [u8],
+    },
+    /// A task was added to the batch of that name, which came to be by that if there was none.
+    PushedInto {
+        /// The batch's name.
+        batch: &'a str,
+        /// The task.
+        #[serde(borrow)]
+        pushed: Pushed<'a>,
+    },
+    /// No more tasks will come to the batch of that name, which came to be by that if there was none.
+    Sealed {
+        /// The batch's name.
+        batch: &'a str,
+        /// When.
+        at: UnixMs,
+    },
+    /// The batch of that name is gone; its tasks are dropped one by one.
+    BatchDropped {
+        /// The batch's name.
+        batch: &'a str,
+    },
+    /// How many batches there were, from a snapshot.
+    BatchesNumbered {
+        /// The number of the last one.
+        last: u64,
+    },
+    /// A batch as it is, from a snapshot, before its tasks.
+    #[serde(borrow)]
+    BatchRestored(BatchImage<'a>),
+    /// A task of a batch as it is, from a snapshot.
+    MemberRestored {
+        /// The batch's incarnation.
+        batch: u64,
+        /// The task's number among those that have ended, or among those that have not.
+        number: u32,
+        /// The task.
+        #[serde(borrow)]
+        image: Image<'a>,
     },
 }
 
@@ -287,6 +326,27 @@ pub struct ExtraImage<'a> {
     pub session: bool,
 }
 
+/// A batch as it is; its tasks follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchImage<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its number among all batches there were.
+    pub incarnation: u64,
+    /// No more tasks will come.
+    pub is_sealed: bool,
+    /// It is gone, and its name free, but not all of its tasks are.
+    pub is_leaving: bool,
+    /// When the last of its tasks could be dropped, if they were of no batch.
+    pub kept_until: UnixMs,
+    /// When a task last came, ended or began again.
+    pub touched: UnixMs,
+    /// The next number of a task that comes.
+    pub opened: u32,
+    /// The next number of a task that ends.
+    pub ended: u32,
+}
+
 /// A change of state as the outside hears of it. Named like the notifications, without `task.`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names are the meaning; PROTOCOL section 7")]
@@ -303,6 +363,10 @@ pub enum Event {
     Cancel,
     Expire,
     Drop,
+    /// A batch is done. Its slot is that of the batch.
+    Batch,
+    /// A batch was sealed, or is gone. Its slot is that of the batch, or was.
+    Seal,
     /// From a snapshot: nothing happened.
     Restore,
 }
@@ -335,6 +399,9 @@ impl Change<'_> {
         }
     }
 }
+
+/// What the outside hears of an effect, and which task or batch it concerns.
+pub type Heard = [Option<(Event, Slot)>; 2];
 
 /// The version that packed effects begin with. A newer one is refused, not guessed at.
 pub const VERSION: u8 = 1;

@@ -21,6 +21,10 @@ pub enum Refusal {
     },
     /// A delay as long as the TTL: the task could never run.
     DelayPastTtl,
+    /// The batch takes no more tasks.
+    Sealed,
+    /// BATCH of a renewal does not name the task's own batch.
+    OtherBatch,
     /// The queue holds as many tasks as it can number, or its ids have come to their end.
     QueueFull,
 }
@@ -34,7 +38,7 @@ impl Refusal {
             Self::Canceled => "CANCELED",
             Self::Stale => "STALE",
             Self::NotClaimed(_) => "NOTCLAIMED",
-            Self::BadName { .. } | Self::DelayPastTtl => "ERR",
+            Self::BadName { .. } | Self::DelayPastTtl | Self::Sealed | Self::OtherBatch => "ERR",
             Self::QueueFull => "QUEUEFULL",
         }
     }
@@ -53,6 +57,10 @@ impl fmt::Display for Refusal {
                 "{what} must be 1 to 255 bytes of UTF-8 without white space or control characters, and not ALL or BATCH"
             ),
             Self::DelayPastTtl => out.write_str("DELAY or AT must be shorter than TTL: the task could never be claimed"),
+            Self::Sealed => out.write_str("BATCH names a sealed batch: it takes no more tasks"),
+            Self::OtherBatch => {
+                out.write_str("BATCH must name the task's own batch: a task is of one batch, or of none, for its life")
+            }
             Self::QueueFull => out.write_str("the queue holds as many tasks, or has made as many ids, as it can"),
         }
     }

@@ -12,7 +12,7 @@
 //! let mut txn = Txn::new(&mut queue, &mut journal, UnixMs(1_700_000_000_000));
 //! let task = Push {
 //!     payload: b"hello", id: None, renew: false, priority: 0, delay: Delay::For(Default::default()), ttl: None,
-//!     options: Default::default(),
+//!     options: Default::default(), batch: None,
 //! };
 //! op::push(&mut txn, &task, MadeId::default())?;
 //! let slot = op::claim(&mut txn, &Claim { worker: "w1", lease: None, session: None }, &settings).expect("a task is ready");
@@ -39,9 +39,12 @@ pub mod op;
 
 mod admit;
 mod apply;
+mod apply_batch;
+mod batch;
 mod blocks;
 #[cfg(debug_assertions)]
 mod check;
+mod collect;
 mod defrag;
 mod index;
 mod list;
@@ -56,7 +59,9 @@ mod times;
 mod txn;
 mod view;
 
+pub use batch::BatchView;
 pub use blocks::Rounding;
+pub use collect::{Ends, EndsCursor};
 pub use defrag::Block;
 pub use effect::{Effect, Event, Packed};
 pub use error::{Mismatch, Refusal};

@@ -1,5 +1,6 @@
 //! The queue: its state, and how to read it. [`crate::apply`] is what changes it.
 
+use crate::batch::Batches;
 use crate::blocks::{Blocks, Rounding};
 use crate::effect::{Head, Totals};
 use crate::id::{MadeId, TaskId};
@@ -16,8 +17,8 @@ use crate::time::{Ms, UnixMs};
 use crate::times::{Percentiles, Times};
 use std::collections::BTreeSet;
 
-/// Most tasks a queue can hold: what a slot can number.
-pub(crate) const TASKS_MAX: usize = u32::MAX as usize;
+/// Most tasks a queue can hold: what a slot can number, less the bit that marks [members](crate::task::Task::member).
+pub(crate) const TASKS_MAX: usize = (1 << 31) - 1;
 
 /// A queue of tasks: the value of one key.
 ///
@@ -40,6 +41,7 @@ pub struct Queue {
     pub(crate) ttls: BTreeSet<(UnixMs, Slot)>,
     /// Claims of sessions.
     pub(crate) sessions: Sessions,
+    pub(crate) batches: Batches,
     pub(crate) head: Head,
     /// How long tasks were ready before they were claimed.
     pub(crate) waits: Times,
@@ -67,6 +69,7 @@ impl Default for Queue {
             finished: Default::default(),
             ttls: BTreeSet::new(),
             sessions: Sessions::default(),
+            batches: Batches::default(),
             head: Head::default(),
             waits: Times::default(),
             runs: Times::default(),
@@ -170,6 +173,7 @@ impl Queue {
         slabs
             + tables
             + self.ready.bytes(rounding)
+            + self.batches.bytes(rounding)
             + deadlines.sum::<usize>()
             + rounding.tree::<(UnixMs, Slot)>(self.ttls.len())
             + self.sessions.bytes(rounding)
@@ -183,8 +187,21 @@ impl Queue {
         self.head.last_order.saturating_add(1)
     }
 
+    #[inline]
     pub(crate) fn extra(&self, task: &Task) -> &Extra {
-        self.extras.get(task.extra).unwrap_or(&NO_EXTRA)
+        self.extra_slot(task).get().map_or(&NO_EXTRA, |extra| self.extras.at(extra))
+    }
+
+    /// Where what few tasks have of this one is, if anywhere.
+    #[inline]
+    pub(crate) fn extra_slot(&self, task: &Task) -> Slot {
+        if task.member().is_some() { self.extra_slot_of_member(task) } else { task.extra }
+    }
+
+    /// Apart, so that the way of all other tasks is short.
+    #[cold]
+    fn extra_slot_of_member(&self, task: &Task) -> Slot {
+        self.member(task).map_or(Slot::NIL, |member| member.extra)
     }
 
     pub(crate) fn id_of(&self, slot: Slot) -> TaskId<'_> {

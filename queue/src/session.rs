@@ -82,16 +82,18 @@ impl Sessions {
 
 impl Queue {
     /// The connection that a session's claim is of.
+    #[inline]
     pub(crate) fn session(&self, slot: Slot) -> Option<Connection> {
-        self.extra(self.tasks.at(slot)).rare().session
+        if self.sessions.is_empty() { None } else { self.extra(self.tasks.at(slot)).rare().session }
     }
 
     /// Makes the claim one of this connection's, or of no session.
     pub(crate) fn set_session(&mut self, slot: Slot, connection: Option<Connection>) {
-        let (before, place) = (self.session(slot), self.tasks.at(slot).order);
+        let before = self.session(slot);
         if before == connection {
             return;
         }
+        let place = self.tasks.at(slot).order;
         if let Some(before) = before {
             self.sessions.remove(before, place, slot);
         }

@@ -2,7 +2,8 @@
 //!
 //! The order is canonical: equal queues give equal bytes, whatever slots their tasks have and however they came to be.
 
-use crate::effect::{Effect, ExtraImage, Image, Packed};
+use crate::batch::Batch;
+use crate::effect::{BatchImage, Effect, ExtraImage, Image, Packed};
 use crate::index::deadlines::Deadlines;
 use crate::index::segments::Slot;
 use crate::queue::Queue;
@@ -18,8 +19,20 @@ impl Queue {
         let mut packed = Packed::default();
         packed.push(&Effect::Restarted(self.head));
         packed.push(&Effect::Measured { waits: &self.waits.encode(), runs: &self.runs.encode() });
-        for slot in self.in_order() {
-            packed.push(&Effect::Restored(self.image(slot)));
+        if self.batches.last > 0 {
+            packed.push(&Effect::BatchesNumbered { last: self.batches.last });
+        }
+        let batches = self.batches.numbers.values().map(|&batch| Effect::BatchRestored(image_of(self.batches.slots.at(batch))));
+        let tasks = self.in_order().map(|slot| match self.member(self.tasks.at(slot)) {
+            None => Effect::Restored(self.image(slot)),
+            Some(member) => Effect::MemberRestored {
+                batch: self.batches.slots.at(member.batch()).incarnation,
+                number: member.number,
+                image: self.image(slot),
+            },
+        });
+        for effect in batches.chain(tasks) {
+            packed.push(&effect);
             if packed.bytes().len() >= CHUNK_BYTES {
                 sink(packed.bytes());
                 packed.clear();
@@ -69,6 +82,19 @@ impl Queue {
             worker: self.worker(slot),
             extra: (extra != ExtraImage::default()).then_some(extra),
         }
+    }
+}
+
+pub(crate) fn image_of(batch: &Batch) -> BatchImage<'_> {
+    BatchImage {
+        name: &batch.name,
+        incarnation: batch.incarnation,
+        is_sealed: batch.is_sealed,
+        is_leaving: batch.is_leaving(),
+        kept_until: batch.kept_until,
+        touched: batch.touched,
+        opened: batch.open.next(),
+        ended: batch.ends.next(),
     }
 }
 

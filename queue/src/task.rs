@@ -19,7 +19,7 @@ use std::mem;
 /// | scheduled | when it becomes ready | – |
 /// | ready | since when it is ready | its place in line |
 /// | claimed | when the claim lapses; a session's with no timeout: never | its place in line |
-/// | terminal | when it is dropped | when it finished, Unix ms |
+/// | terminal | when it is dropped; of a batch's task, see [`crate::batch::kept`] | when it finished, Unix ms |
 #[derive(Clone, Debug)]
 pub(crate) struct Task {
     /// A made id itself, or the hash of a name (which is in [`Extra::name`]).
@@ -33,6 +33,7 @@ pub(crate) struct Task {
     pub(crate) next: Slot,
     /// Next in the chain of [`crate::index::ids`].
     pub(crate) chain: Slot,
+    /// What few tasks have, in `Queue::extras`; or, with [`IS_MEMBER`], the [`crate::batch::Member`] that says where that is.
     pub(crate) extra: Slot,
     /// Number of the last claim; 0: never claimed.
     pub(crate) attempt: u32,
@@ -83,7 +84,21 @@ impl Status {
     }
 }
 
+/// Marks a slot as that of a member.
+const IS_MEMBER: u32 = 1 << 31;
+
 impl Task {
+    /// Its slot among the members of batches, if it is one.
+    pub(crate) const fn member(&self) -> Option<Slot> {
+        let is_member = self.extra.0 & IS_MEMBER != 0 && !self.extra.is_nil();
+        if is_member { Some(Slot(self.extra.0 & !IS_MEMBER)) } else { None }
+    }
+
+    /// What `extra` is for a member.
+    pub(crate) const fn link_to(member: Slot) -> Slot {
+        Slot(member.0 | IS_MEMBER)
+    }
+
     pub(crate) const fn state(&self) -> State {
         self.status.state()
     }

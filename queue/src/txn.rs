@@ -12,7 +12,7 @@ use crate::time::UnixMs;
 pub struct Journal {
     /// The effects, in order.
     pub packed: Packed,
-    /// What the outside hears of them, in order. The slot of a dropped task is no longer its own.
+    /// What the outside hears of them, in order, with the slot of the task, or of the batch. That of a dropped one is no longer its own.
     pub events: Vec<(Event, Slot)>,
     /// Nobody is to be sent the effects, so they need not be packed.
     pub is_silent: bool,
@@ -78,8 +78,19 @@ impl<'q> Txn<'q> {
         if !(self.journal.is_silent || is_lost) {
             self.journal.packed.push(&Effect::Changed(self.queue.id_of(slot), *change));
         }
-        self.queue.apply_change(slot, change);
+        let done = self.queue.apply_change(slot, change);
         self.journal.events.push((change.event(), slot));
+        if let Some(batch) = done {
+            self.journal.events.push((Event::Batch, batch));
+        }
+    }
+
+    /// Records what happens to a batch as a whole.
+    pub(crate) fn record_batch(&mut self, effect: &Effect<'_>) {
+        if !self.journal.is_silent {
+            self.journal.packed.push(effect);
+        }
+        self.journal.events.extend(self.queue.apply_batch(effect).into_iter().flatten());
     }
 
     pub(crate) fn record_push(&mut self, pushed: &Pushed<'_>) -> Slot {
@@ -87,6 +98,18 @@ impl<'q> Txn<'q> {
         let slot = self.queue.apply_pushed(pushed);
         if !self.journal.is_silent {
             self.journal.packed.push(&Effect::Pushed(*pushed));
+        }
+        self.journal.events.push((Event::Push, slot));
+        slot
+    }
+
+    /// As [`Self::record_push`]; the task is of a batch.
+    #[cold]
+    pub(crate) fn record_push_into(&mut self, batch: &str, pushed: &Pushed<'_>) -> Slot {
+        debug_assert_eq!(self.queue.admit_pushed_into(batch, pushed), Ok(()), "{pushed:?}");
+        let slot = self.queue.apply_pushed_into(batch, pushed);
+        if !self.journal.is_silent {
+            self.journal.packed.push(&Effect::PushedInto { batch, pushed: *pushed });
         }
         self.journal.events.push((Event::Push, slot));
         slot

@@ -1,5 +1,6 @@
 //! What can be seen of a task.
 
+use crate::batch::Stage;
 use crate::id::{MadeId, TaskId};
 use crate::index::segments::Slot;
 use crate::options::{Defaults, Options};
@@ -30,6 +31,7 @@ pub struct TaskView<'a> {
     pub finished: Option<UnixMs>,
     pub drop_at: Option<UnixMs>,
     pub expire_at: Option<UnixMs>,
+    pub batch: Option<&'a str>,
     pub settings: Defaults,
 }
 
@@ -78,8 +80,9 @@ impl Queue {
             deadline: at_if(state == State::Claimed).filter(|&at| at != UnixMs::NEVER),
             session: extra.rare().session.is_some(),
             finished: state.is_terminal().then_some(UnixMs(task.order)),
-            drop_at: at_if(state.is_terminal()).filter(|&at| at != UnixMs::NEVER),
+            drop_at: self.drop_at(slot),
             expire_at: extra.ttl_at.get(),
+            batch: self.batch_of(slot).map(|batch| &*batch.name),
             settings: self.options(slot, defaults),
         }
     }
@@ -88,11 +91,12 @@ impl Queue {
     #[must_use]
     pub fn claim_view(&self, slot: Slot) -> ClaimView<'_> {
         let (task, claimed_at) = (self.tasks.at(slot), self.claimed_at(slot));
+        let ends = if self.session(slot).is_some() { self.lease_end(slot, None, claimed_at) } else { task.at };
         ClaimView {
             id: self.id_of(slot),
             payload: &task.data,
             attempt: task.attempt,
-            lease: self.lease_end(slot, None, claimed_at).since(claimed_at),
+            lease: ends.since(claimed_at),
             checkpoint: self.extra(task).rare().checkpoint.as_deref(),
         }
     }
@@ -113,6 +117,17 @@ impl Queue {
     #[must_use]
     pub fn id(&self, slot: Slot) -> TaskId<'_> {
         self.id_of(slot)
+    }
+
+    /// When the task is dropped, if it is certain. One of a batch goes with the batch.
+    fn drop_at(&self, slot: Slot) -> Option<UnixMs> {
+        let task = self.tasks.at(slot);
+        let at = match self.batch_of(slot).map(|batch| batch.stage) {
+            None => Some(task.at),
+            Some(Stage::Done(at)) => Some(at),
+            Some(_) => None,
+        };
+        at.filter(|&at| task.state().is_terminal() && at != UnixMs::NEVER)
     }
 
     /// When the task was pushed.
@@ -150,8 +165,9 @@ impl Queue {
         }
     }
 
-    pub(crate) fn has_tries_left(&self, slot: Slot, defaults: &Defaults) -> bool {
-        let attempts = u32::from(self.options(slot, defaults).attempts);
+    /// Whether the task, for which these settings hold, may be tried again.
+    pub(crate) fn has_tries_left(&self, slot: Slot, settings: &Defaults) -> bool {
+        let attempts = u32::from(settings.attempts);
         attempts == 0 || self.tries(slot) < attempts
     }
 
@@ -187,6 +203,7 @@ impl Queue {
     }
 
     /// When the claim of a claimed task began.
+    #[inline]
     pub(crate) fn claimed_at(&self, slot: Slot) -> UnixMs {
         let task = self.tasks.at(slot);
         let by_lease = || task.at.before(self.claim_lease(slot).unwrap_or_default());

@@ -46,6 +46,11 @@ proptest! {
         driver.queue.check().map_err(TestCaseError::fail)?;
         driver.run(&Command::CancelAll(1000));
         driver.run(&Command::ForgetAll(1000));
+        for batch in (0..3).map(|number| format!("batch-{number}")) {
+            driver.run(&Command::CancelBatch(batch.clone(), 1000));
+            driver.run(&Command::Seal(batch.clone()));
+            driver.run(&Command::ForgetBatch(batch));
+        }
         driver.now = driver.now.after(Ms(1000));
         driver.run(&Command::Tick { budget: 1000 });
         prop_assert_eq!((driver.queue.len(), driver.queue.soonest()), (0, UnixMs::NEVER));
@@ -56,7 +61,7 @@ proptest! {
 
 fn plain_push(id: Option<String>) -> Command {
     let delay = DelaySpec::For(0);
-    let task = PushSpec { payload: vec![0; 10], priority: 0, delay, ttl: None, options: Options::default() };
+    let task = PushSpec { payload: vec![0; 10], priority: 0, delay, ttl: None, options: Options::default(), batch: None };
     Command::Push { task, id, renew: false, floor: taskqueue::MadeId(0) }
 }
 

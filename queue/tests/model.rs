@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use support::{Answer, Command, DelaySpec, Driver, PushSpec, START, cases, history, listed};
 use taskqueue::effect::{Change, Totals};
 use taskqueue::op::{Completion, Next};
-use taskqueue::{Defaults, Effect, Ms, Options, Refusal, Retention, State, UnixMs};
+use taskqueue::{BatchView, Defaults, Effect, Ms, Options, Refusal, Retention, State, UnixMs};
 
 proptest! {
     #![proptest_config(cases(300))]
@@ -99,6 +99,29 @@ struct Task {
     finished: UnixMs,
     ttl_at: Option<UnixMs>,
     ended_in: u64,
+    /// The incarnation of its batch.
+    batch: Option<u64>,
+}
+
+/// A batch; without a name when it is gone and its tasks are about to follow.
+#[derive(Clone, Debug, Default)]
+struct Batch {
+    name: Option<String>,
+    sealed: bool,
+    touched: UnixMs,
+    kept_until: UnixMs,
+    open: Vec<String>,
+    ends: Vec<String>,
+}
+
+impl Batch {
+    fn total(&self) -> usize {
+        self.open.len() + self.ends.len()
+    }
+
+    fn is_done(&self) -> bool {
+        self.name.is_some() && self.sealed && self.open.is_empty()
+    }
 }
 
 impl Task {
@@ -145,6 +168,8 @@ struct Model {
     tasks: BTreeMap<String, Task>,
     last_id: u64,
     last_place: u64,
+    batches: BTreeMap<u64, Batch>,
+    last_batch: u64,
     events: u64,
     commands: u64,
     totals: Totals,
@@ -179,7 +204,7 @@ impl Model {
                 self.all(live.then(|| id.clone()), |model, id| model.cancel(&id, now, server))
             }
             Command::Forget(id) => {
-                let over = self.tasks.get(id).is_some_and(|task| task.state().is_terminal());
+                let over = self.tasks.get(id).is_some_and(|task| task.state().is_terminal() && !self.is_kept(task));
                 self.all(over.then(|| id.clone()), |model, id| model.drop(&id))
             }
             Command::Retry(id) => {
@@ -198,6 +223,24 @@ impl Model {
             Command::RetryAll(count) => {
                 let ids = self.sorted(|task| task.is(State::Failed), |task| (task.at.0, task.entered));
                 self.all(ids.into_iter().take(*count), |model, id| model.retry(&id, now))
+            }
+            Command::Seal(name) => {
+                let total = self.batch(name).map_or(0, |batch| self.batches[&batch].total());
+                self.seal(name, now);
+                Answer::Count(total)
+            }
+            Command::CancelBatch(name, count) => {
+                let open = self.batch(name).map(|batch| self.batches[&batch].open.clone()).unwrap_or_default();
+                self.all(open.into_iter().take(*count), |model, id| model.cancel(&id, now, server))
+            }
+            Command::ForgetBatch(name) => {
+                let done = self.batch(name).filter(|batch| self.batches[batch].is_done());
+                Answer::Count(done.map_or(0, |batch| self.drop_batch(batch)))
+            }
+            Command::RetryBatch(name, count) => {
+                let ends = self.batch(name).map(|batch| self.batches[&batch].ends.clone()).unwrap_or_default();
+                let bad: Vec<String> = ends.into_iter().filter(|id| self.tasks[id].ended_badly()).take(*count).collect();
+                self.all(bad, |model, id| model.retry(&id, now))
             }
             Command::Tick { budget } => self.tick(*budget, now, server, hints),
         };
@@ -248,7 +291,115 @@ impl Model {
         self.enter(id, State::Ready, now);
     }
 
+    // What happens to a batch.
+
+    fn batch(&self, name: &str) -> Option<u64> {
+        self.batches.iter().find(|(_, batch)| batch.name.as_deref() == Some(name)).map(|(&number, _)| number)
+    }
+
+    /// The batch of that name, made if there is none.
+    fn batch_named(&mut self, name: &str) -> &mut Batch {
+        let number = self.batch(name).unwrap_or(self.last_batch + 1);
+        self.last_batch = self.last_batch.max(number);
+        let batch = self.batches.entry(number).or_default();
+        batch.name = Some(name.to_owned());
+        batch
+    }
+
+    fn seal(&mut self, name: &str, now: UnixMs) {
+        let batch = self.batch_named(name);
+        if !batch.sealed {
+            (batch.sealed, batch.touched) = (true, now);
+        }
+    }
+
+    /// A batch is gone; its tasks follow.
+    fn drop_batch(&mut self, number: u64) -> usize {
+        let batch = self.batches.get_mut(&number).unwrap();
+        batch.name = None;
+        let total = batch.total();
+        self.forget_if_empty(number);
+        total
+    }
+
+    fn forget_if_empty(&mut self, number: u64) {
+        if self.batches[&number].name.is_none() && self.batches[&number].total() == 0 {
+            self.batches.remove(&number);
+        }
+    }
+
+    /// Whether a batch keeps the task.
+    fn is_kept(&self, task: &Task) -> bool {
+        task.batch.is_some_and(|batch| self.batches[&batch].name.is_some())
+    }
+
+    /// Whether the task's batch is gone and it is about to follow.
+    fn is_leaving(&self, task: &Task) -> bool {
+        task.batch.is_some() && !self.is_kept(task)
+    }
+
+    /// A task leaves its batch.
+    fn leave_batch(&mut self, id: &str) {
+        if let Some(number) = self.task(id).batch.take() {
+            self.batches.get_mut(&number).unwrap().ends.retain(|end| end != id);
+            self.forget_if_empty(number);
+        }
+    }
+
+    /// A task that has ended begins again: in its batch, if that is still there.
+    fn reopen(&mut self, id: &str, now: UnixMs) {
+        let task = self.tasks[id].clone();
+        if self.is_leaving(&task) {
+            self.leave_batch(id);
+        } else if let Some(number) = task.batch {
+            let batch = self.batches.get_mut(&number).unwrap();
+            batch.touched = now;
+            if task.state().is_terminal() {
+                batch.ends.retain(|end| end != id);
+                batch.open.push(id.to_owned());
+            }
+        }
+    }
+
+    /// When a batch goes, if it does.
+    fn goes_at(batch: &Batch, server: &Defaults) -> Option<UnixMs> {
+        let at = match (&batch.name, batch.open.is_empty()) {
+            (Some(_), true) if batch.sealed && batch.total() > 0 => batch.kept_until,
+            (Some(_), true) => kept_until(server.retain_failed, batch.touched),
+            _ => return None,
+        };
+        Some(at).filter(|&at| at != UnixMs::NEVER)
+    }
+
+    /// Batches that are to go: those that are done with tasks, or the others.
+    fn batches_due(&self, done: bool, now: UnixMs, server: &Defaults) -> Vec<u64> {
+        let at = |batch: &Batch| if done { batch.kept_until } else { batch.touched };
+        let mut due: Vec<u64> = self.batches.keys().copied().collect();
+        due.retain(|number| {
+            let batch = &self.batches[number];
+            (batch.is_done() && batch.total() > 0) == done && Self::goes_at(batch, server).is_some_and(|at| at <= now)
+        });
+        due.sort_by_key(|number| (at(&self.batches[number]), *number));
+        due
+    }
+
+    fn leaving(&self) -> Vec<String> {
+        let gone = self.batches.values().filter(|batch| batch.name.is_none());
+        gone.flat_map(|batch| batch.ends.iter().cloned()).collect()
+    }
+
     fn end(&mut self, id: &str, state: State, now: UnixMs, drop_at: UnixMs) {
+        let drop_at = match self.tasks[id].batch {
+            None => drop_at,
+            Some(number) => {
+                let batch = self.batches.get_mut(&number).unwrap();
+                (batch.touched, batch.kept_until) = (now, batch.kept_until.max(drop_at));
+                batch.open.retain(|open| open != id);
+                batch.ends.push(id.to_owned());
+                // After all that have an instant to go at, and before those that stay for ever.
+                UnixMs(now.0 | 1 << 63)
+            }
+        };
         self.enter(id, state, drop_at);
         let command = self.commands;
         let task = self.task(id);
@@ -262,6 +413,7 @@ impl Model {
     }
 
     fn drop(&mut self, id: &str) {
+        self.leave_batch(id);
         self.tasks.remove(id).unwrap();
         self.totals.dropped += 1;
     }
@@ -285,6 +437,7 @@ impl Model {
     }
 
     fn retry(&mut self, id: &str, now: UnixMs) {
+        self.reopen(id, now);
         self.void(id);
         let task = self.task(id);
         (task.tries, task.error) = (0, None);
@@ -301,13 +454,28 @@ impl Model {
     fn push_all(&mut self, spec: &PushSpec, payloads: &[Vec<u8>], floor: u64, now: UnixMs) -> Answer {
         let mut ids = Vec::new();
         for payload in payloads {
-            let spec = PushSpec { payload: payload.clone(), ..spec.clone() };
+            let batch = spec.batch.clone().map(|(name, _)| (name, false));
+            let spec = PushSpec { payload: payload.clone(), batch, ..spec.clone() };
             match self.push(&spec, None, false, floor, now) {
                 Answer::Pushed { id, .. } => ids.push(id),
                 refused => return refused,
             }
         }
+        if let Some((name, true)) = &spec.batch {
+            self.seal(name, now);
+        }
         Answer::PushedAll(ids)
+    }
+
+    /// Whether a new task cannot come to its batch.
+    fn is_refused(&self, spec: &PushSpec) -> bool {
+        let batch = spec.batch.as_ref().and_then(|(name, _)| self.batch(name));
+        batch.is_some_and(|batch| self.batches[&batch].sealed)
+    }
+
+    /// Whether there is a task of this id that is not about to follow its batch.
+    fn is_there(&self, id: &str) -> bool {
+        self.tasks.get(id).is_some_and(|task| !self.is_leaving(task))
     }
 
     fn push(&mut self, spec: &PushSpec, id: Option<&str>, renew: bool, floor: u64, now: UnixMs) -> Answer {
@@ -320,18 +488,32 @@ impl Model {
         }
         let mut task = Task::default();
         let id = if let Some(id) = id {
-            if let Some(known) = self.tasks.get(id) {
+            if let Some(known) = self.tasks.get(id).filter(|known| !self.is_leaving(known)).cloned() {
                 if !(renew && known.ended_badly()) {
+                    if let Some((name, true)) = &spec.batch {
+                        self.seal(name, now);
+                    }
                     return Answer::Pushed { id: id.to_owned(), added: false };
                 }
+                if spec.batch.as_ref().is_some_and(|(name, _)| known.batch.is_none() || self.batch(name) != known.batch) {
+                    return Answer::Refused(Refusal::OtherBatch);
+                }
+                self.reopen(id, now);
+                task.batch = known.batch;
                 // Begins again; but attempts never go back, and no claim before it counts any more.
-                (task.attempt, task.worker) = (known.attempt, known.worker.clone());
+                (task.attempt, task.worker) = (known.attempt, known.worker);
                 if task.attempt > 0 {
                     task.claim = Claim::Voided;
                 }
             }
+            if !self.is_there(id) && self.is_refused(spec) {
+                return Answer::Refused(Refusal::Sealed);
+            }
             id.to_owned()
         } else {
+            if self.is_refused(spec) {
+                return Answer::Refused(Refusal::Sealed);
+            }
             let mut number = (now.0 << 16).max(self.last_id + 1).max(floor + 1);
             while self.tasks.contains_key(&made(number)) {
                 number += 1;
@@ -339,6 +521,18 @@ impl Model {
             self.last_id = number;
             made(number)
         };
+        if let Some((name, seal)) = &spec.batch {
+            let is_known = task.batch.is_some();
+            let batch = self.batch_named(name);
+            (batch.sealed, batch.touched) = (batch.sealed || *seal, now);
+            if !is_known {
+                batch.open.push(id.clone());
+                task.batch = self.batch(name);
+            }
+        }
+        if self.tasks.get(&id).is_some_and(|known| self.is_leaving(known)) {
+            self.drop(&id);
+        }
         task.payload.clone_from(&spec.payload);
         (task.priority, task.options, task.created) = (spec.priority, spec.options, now);
         task.ttl_at = spec.ttl.map(|ttl| UnixMs(now.0 + ttl));
@@ -510,7 +704,8 @@ impl Model {
     /// Of the next to go of each state, the one that finished first.
     fn forget_first(&mut self) -> bool {
         let states = [State::Completed, State::Failed, State::Canceled, State::Expired];
-        let heads = states.into_iter().filter_map(|state| self.of_state(state).into_iter().next());
+        let free = |state| self.of_state(state).into_iter().find(|id| self.tasks[id].batch.is_none());
+        let heads = states.into_iter().filter_map(free);
         let first = heads.min_by_key(|id| self.tasks[id].finished);
         first.inspect(|id| self.drop(id)).is_some()
     }
@@ -532,6 +727,14 @@ impl Model {
         for id in self.first_of(&self.due(drop_at, now), drop_at, budget, &hints.dropped) {
             self.drop(&id);
         }
+        for done in [true, false] {
+            for batch in self.batches_due(done, now, server).into_iter().take(budget) {
+                self.drop_batch(batch);
+            }
+        }
+        for id in self.leaving().into_iter().take(budget) {
+            self.drop(&id);
+        }
         for id in self.due(due_at, now).into_iter().take(budget) {
             self.stand_at_the_end(&id, now);
         }
@@ -548,7 +751,9 @@ impl Model {
             [&drop_at as &dyn Fn(&Task) -> Option<UnixMs>, &due_at, &ttl_at, &deadline]
                 .into_iter()
                 .any(|which| !self.due(which, now).is_empty())
-                || self.tasks.values().any(over),
+                || self.tasks.values().any(over)
+                || [true, false].into_iter().any(|done| !self.batches_due(done, now, server).is_empty())
+                || !self.leaving().is_empty(),
         )
     }
 
@@ -586,6 +791,19 @@ fn same(driver: &Driver, model: &Model) -> Result<(), String> {
     equal("totals", *queue.totals(), model.totals)?;
     equal("last id", queue.last_id().0, model.last_id)?;
     equal("has ready", queue.has_ready(), !model.of_state(State::Ready).is_empty())?;
+    for number in 0..3 {
+        let name = format!("batch-{number}");
+        let found = model.batch(&name).map(|batch| &model.batches[&batch]);
+        let of_state =
+            |batch: &Batch, state| batch.open.iter().chain(&batch.ends).filter(|&id| model.tasks[id].is(state)).count();
+        let expected = found.map(|batch| BatchView {
+            total: batch.total(),
+            counts: State::ALL.map(|state| of_state(batch, state)),
+            sealed: batch.sealed,
+            done: batch.is_done(),
+        });
+        equal("batch", queue.find_batch(&name).map(|batch| queue.view_batch(batch)), expected)?;
+    }
     for (id, task) in &model.tasks {
         let slot = driver.find(id).ok_or(format!("{id} is lost"))?;
         let view = queue.view(slot, &driver.defaults);
@@ -607,7 +825,15 @@ fn same(driver: &Driver, model: &Model) -> Result<(), String> {
         equal("deadline", view.deadline, (state == State::Claimed && task.at != UnixMs::NEVER).then_some(task.at))?;
         equal("session", view.session, task.session.is_some())?;
         equal("finished", view.finished, over.then_some(task.finished))?;
-        equal("drop at", view.drop_at, (over && task.at != UnixMs::NEVER).then_some(task.at))?;
+        let batch = task.batch.map(|batch| &model.batches[&batch]);
+        let drop_at = match batch {
+            None => over.then_some(task.at),
+            Some(batch) => over.then_some(batch.kept_until).filter(|_| batch.is_done()),
+        };
+        equal("drop at", view.drop_at, drop_at.filter(|&at| at != UnixMs::NEVER))?;
+        if let Some(name) = batch.and_then(|batch| batch.name.as_deref()) {
+            equal("batch", view.batch, Some(name))?;
+        }
         equal("expires at", view.expire_at, task.ttl_at)?;
         equal("settings", view.settings, task.settings(&driver.defaults))?;
         let data = match state {

@@ -90,7 +90,14 @@ proptest! {
 }
 
 fn spec(bytes: usize) -> PushSpec {
-    PushSpec { payload: vec![7; bytes], priority: 0, delay: DelaySpec::For(0), ttl: None, options: Options::default() }
+    PushSpec {
+        payload: vec![7; bytes],
+        priority: 0,
+        delay: DelaySpec::For(0),
+        ttl: None,
+        options: Options::default(),
+        batch: None,
+    }
 }
 
 fn push(bytes: usize) -> Command {

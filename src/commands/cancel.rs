@@ -1,4 +1,4 @@
-//! `TASK.CANCEL queue (id [id …] | ALL [COUNT n])`
+//! `TASK.CANCEL queue (id [id …] | BATCH name [COUNT n] | ALL [COUNT n])`
 
 use crate::commands::selection::{self, Verb};
 use crate::redis::command::{Access, CommandSpec, handler};
@@ -18,4 +18,4 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     acl: "write slow task",
 };
 
-const CANCEL: Verb = Verb { to_one: op::cancel, to_all: op::cancel_all };
+const CANCEL: Verb = Verb { one: op::cancel, all: op::cancel_all, batch: op::cancel_batch };

@@ -130,6 +130,7 @@ pub(super) fn of_task<'a>(task: &TaskView<'a>, with_payload: bool) -> Fields<'a>
         ("finished", task.finished.into()),
         ("drop-at", task.drop_at.into()),
         ("expire-at", task.expire_at.into()),
+        ("batch", task.batch.into()),
         ("lease", settings.lease.into()),
         ("timeout", settings.timeout.into()),
         ("backoff", settings.backoff.into()),

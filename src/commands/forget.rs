@@ -1,4 +1,4 @@
-//! `TASK.FORGET queue (id [id …] | ALL [COUNT n])`
+//! `TASK.FORGET queue (id [id …] | BATCH name [COUNT n] | ALL [COUNT n])`
 
 use crate::commands::selection::{self, Verb};
 use crate::redis::command::{Access, CommandSpec, handler};
@@ -18,4 +18,8 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     acl: "write slow task",
 };
 
-const FORGET: Verb = Verb { to_one: |txn, id, _| op::forget(txn, id), to_all: |txn, count, _| op::forget_all(txn, count) };
+const FORGET: Verb = Verb {
+    one: |txn, id, _| op::forget(txn, id),
+    all: |txn, count, _| op::forget_all(txn, count),
+    batch: |txn, name, _, _| op::forget_batch(txn, name),
+};

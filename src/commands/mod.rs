@@ -1,8 +1,10 @@
 //! The commands, a file each: how it is described, how its arguments read, what it does, what it answers.
 
+pub(crate) mod batch;
 pub(crate) mod call;
 pub(crate) mod cancel;
 pub(crate) mod claim;
+pub(crate) mod collect;
 pub(crate) mod complete;
 pub(crate) mod extend;
 pub(crate) mod fail;
@@ -19,6 +21,7 @@ pub(crate) mod push;
 pub(crate) mod release;
 pub(crate) mod result;
 pub(crate) mod retry;
+pub(crate) mod seal;
 
 mod claiming;
 mod fields;

@@ -6,8 +6,8 @@ use crate::redis::context::Context;
 use crate::redis::error::Error;
 use crate::redis::string::KeyName;
 use crate::transact::{Missing, id_floor, transact};
-use taskqueue::op::{self, Delay, Push, PushOutcome};
-use taskqueue::{Ms, Options, OwnedId, TaskId};
+use taskqueue::op::{self, Delay, IntoBatch, Push, PushOutcome};
+use taskqueue::{Ms, Options, OwnedId, TaskId, id};
 
 /// The options of one task with an id of its own, for COMMAND DOCS.
 pub(super) const ID_OPTIONS: &[Arg] = &[
@@ -37,6 +37,14 @@ pub(super) const OPTIONS: &[Arg] = &[
         .optional()
         .summary("How long it is kept when completed, canceled or expired; -1: for ever."),
     Arg::integer("retain-failed-ms").token("RETAINFAILED").optional().summary("How long it is kept when failed; -1: for ever."),
+    Arg::block(
+        "into",
+        &[
+            Arg::string("batch").token("BATCH").summary("The batch that it is to be of."),
+            Arg::word("seal", "SEAL").optional().summary("No more tasks will come to the batch."),
+        ],
+    )
+    .optional(),
 ];
 
 /// The options as they were given.
@@ -50,6 +58,7 @@ pub(super) struct Pushing<'a> {
     delay: Option<Delay>,
     ttl: Option<Ms>,
     options: Options,
+    batch: Option<IntoBatch<'a>>,
 }
 
 impl<'a> Pushing<'a> {
@@ -85,6 +94,10 @@ impl<'a> Pushing<'a> {
             self.delay = delay.map(Delay::For).or(instant.map(Delay::Until));
         } else if word.is("TTL") {
             args.set_duration(&mut self.ttl, word, &POSITIVE_DURATION)?;
+        } else if word.is("BATCH") {
+            let name = id::parse_name("BATCH", args.value(word)?)?;
+            let seal = args.skip("SEAL");
+            set(&mut self.batch, word, IntoBatch { name, seal })?;
         } else {
             return args.set_task_option(&mut self.options, word);
         }
@@ -116,6 +129,7 @@ impl<'a> Pushing<'a> {
             delay: self.delay.unwrap_or(Delay::For(Ms(0))),
             ttl: self.ttl,
             options: self.options,
+            batch: self.batch,
         })
     }
 }

@@ -1,4 +1,4 @@
-//! `TASK.RETRY queue (id [id …] | ALL [COUNT n])`
+//! `TASK.RETRY queue (id [id …] | BATCH name [COUNT n] | ALL [COUNT n])`
 
 use crate::commands::selection::{self, Verb};
 use crate::redis::command::{Access, CommandSpec, handler};
@@ -18,4 +18,8 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     acl: "write slow task",
 };
 
-const RETRY: Verb = Verb { to_one: |txn, id, _| op::retry(txn, id), to_all: |txn, count, _| op::retry_all(txn, count) };
+const RETRY: Verb = Verb {
+    one: |txn, id, _| op::retry(txn, id),
+    all: |txn, count, _| op::retry_all(txn, count),
+    batch: |txn, name, count, _| op::retry_batch(txn, name, count),
+};

@@ -1,6 +1,7 @@
 //! Who waits for tasks to end: TASK.RESULT, TASK.CALL and TASK.GATHER.
 
-use super::{Client, TASK_BYTES, Wish, unblock};
+use super::collectors::tell_collector;
+use super::{Awaited, Client, TASK_BYTES, Wish, unblock};
 use crate::redis::context::Context;
 use crate::redis::error::Error;
 use crate::redis::string::{KeyName, OwnedName};
@@ -125,7 +126,7 @@ fn end_of(queue: Option<&Queue>, id: TaskId<'_>) -> Option<End> {
 /// caught: so it must outlive the open key.
 pub(crate) struct Telling {
     pub(crate) served: Vec<Client>,
-    left: usize,
+    pub(super) left: usize,
 }
 
 /// An end of which not all who wait for it have been told.
@@ -188,14 +189,14 @@ pub(crate) enum Looked {
     /// To the end.
     All,
     /// To this one.
-    Until(OwnedId),
+    Until(Awaited),
     /// The queue may be on another node: the server sends those who wait after it once its slot has moved.
     Elsewhere,
 }
 
-/// Tells those who wait for tasks of this key which have ended or are gone, as a look at the key shows, from the task after `after`
-/// on.
-pub(crate) fn recheck(context: &Context, db: i32, key: &[u8], after: Option<&OwnedId>, may_go_on: impl Fn() -> bool) -> Looked {
+/// Tells those who wait for ends of this key's tasks and batches which have ended or are gone, as a look at the key shows, from what
+/// comes after `after` on.
+pub(crate) fn recheck(context: &Context, db: i32, key: &[u8], after: Option<&Awaited>, may_go_on: impl Fn() -> bool) -> Looked {
     if !context.select_db(db) {
         return Looked::All;
     }
@@ -208,13 +209,16 @@ pub(crate) fn recheck(context: &Context, db: i32, key: &[u8], after: Option<&Own
         if queue.is_none() && is_elsewhere(context, name.as_name()) {
             return Looked::Elsewhere;
         }
-        let next_after = |id: Option<&OwnedId>| state::with(|state| state.waiters.next_awaited(db, key, id));
+        let next_after = |awaited: Option<&Awaited>| state::with(|state| state.waiters.next_awaited(db, key, awaited));
         let mut next = next_after(after);
-        while let Some(id) = next {
-            telling.tell(queue, id.as_id(), db, key);
-            next = next_after(Some(&id));
+        while let Some(awaited) = next {
+            match &awaited {
+                Awaited::Task(id) => telling.tell(queue, id.as_id(), db, key),
+                Awaited::Batch(batch, ticket) => tell_collector(&mut telling, queue, batch, *ticket, db, key),
+            }
+            next = next_after(Some(&awaited));
             if next.is_some() && !(telling.left > 0 && may_go_on()) {
-                looked = Looked::Until(id);
+                looked = Looked::Until(awaited);
                 break;
             }
         }
@@ -224,7 +228,7 @@ pub(crate) fn recheck(context: &Context, db: i32, key: &[u8], after: Option<&Own
 
 /// Whether a queue that is not here may be on another node of the cluster: its slot is moving, or has moved. Never on a replica,
 /// which is not told of slots that move.
-fn is_elsewhere(context: &Context, name: KeyName<'_>) -> bool {
+pub(super) fn is_elsewhere(context: &Context, name: KeyName<'_>) -> bool {
     context.flags().is_master() && !context.owns_key(name)
 }
 

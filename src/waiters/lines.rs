@@ -6,6 +6,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use taskqueue::OwnedId;
 
+/// What a client waits for the end of: a task, or those of a batch, with the client's ticket.
+pub(crate) enum Awaited {
+    Task(OwnedId),
+    Batch(Box<str>, u64),
+}
+
 /// Everyone who waits.
 #[derive(Default)]
 pub(crate) struct Waiters {
@@ -20,6 +26,18 @@ struct Line {
     tasks: BTreeMap<u64, Client>,
     /// For the end of a task: by its id and the ticket.
     ends: BTreeMap<(OwnedId, u64), Client>,
+    /// For the ends of a batch: by its name, and the ticket.
+    batches: BTreeMap<(Box<str>, u64), Client>,
+}
+
+impl Line {
+    fn is_empty(&self) -> bool {
+        self.tasks.is_empty() && !self.awaits_ends()
+    }
+
+    fn awaits_ends(&self) -> bool {
+        !(self.ends.is_empty() && self.batches.is_empty())
+    }
 }
 
 impl Waiters {
@@ -41,6 +59,9 @@ impl Waiters {
                 Wish::Ends(wish) => {
                     line.ends.extend(wish.pending().map(|id| ((id.clone(), client.ticket()), client.clone())));
                 }
+                Wish::Collect(wish) => {
+                    line.batches.insert((wish.batch().into(), client.ticket()), client.clone());
+                }
             }
         }
     }
@@ -58,6 +79,7 @@ impl Waiters {
                         client = client.or(line.ends.remove(&(id.clone(), wait.ticket())));
                     }
                 }
+                Wish::Collect(wish) => client = client.or(line.batches.remove(&(wish.batch().into(), wait.ticket()))),
             }
         }
         self.tidy(wait.db, wait.keys.iter().map(OwnedName::bytes));
@@ -68,7 +90,7 @@ impl Waiters {
     fn tidy<'a>(&mut self, db: i32, names: impl Iterator<Item = &'a [u8]>) {
         let Some(keys) = self.keys.get_mut(&db) else { return };
         for name in names {
-            if keys.get(name).is_some_and(|line| line.tasks.is_empty() && line.ends.is_empty()) {
+            if keys.get(name).is_some_and(Line::is_empty) {
                 keys.remove(name);
             }
         }
@@ -83,12 +105,13 @@ impl Waiters {
 
     /// How many wait, once for each key: for tests.
     #[cfg(feature = "fault-injection")]
-    pub(crate) fn counts(&self) -> [(&'static str, usize); 3] {
+    pub(crate) fn counts(&self) -> [(&'static str, usize); 4] {
         let lines = || self.keys.values().flat_map(HashMap::values);
         [
             ("keys", lines().count()),
             ("claims", lines().map(|line| line.tasks.len()).sum()),
             ("results", lines().map(|line| line.ends.len()).sum()),
+            ("collectors", lines().map(|line| line.batches.len()).sum()),
         ]
     }
 
@@ -97,16 +120,33 @@ impl Waiters {
         self.keys.is_empty()
     }
 
-    /// Whether anyone waits for the end of a task of this key.
+    /// Whether anyone waits for the end of a task of this key, or of one of a batch.
     pub(crate) fn await_ends(&self, db: i32, key: &[u8]) -> bool {
-        self.line(db, key).is_some_and(|line| !line.ends.is_empty())
+        self.line(db, key).is_some_and(Line::awaits_ends)
+    }
+
+    /// Whether anyone waits for the ends of a batch of this key.
+    pub(crate) fn await_batches(&self, db: i32, key: &[u8]) -> bool {
+        self.line(db, key).is_some_and(|line| !line.batches.is_empty())
+    }
+
+    /// Everyone who waits for the ends of this batch, or of any, first come first of each batch.
+    pub(super) fn collecting(&self, db: i32, key: &[u8], batch: Option<&str>) -> Vec<Client> {
+        let Some(line) = self.line(db, key) else { return Vec::new() };
+        match batch {
+            Some(batch) => {
+                let of_batch = line.batches.range((Box::from(batch), 0)..=(Box::from(batch), u64::MAX));
+                of_batch.map(|(_, client)| client.clone()).collect()
+            }
+            None => line.batches.values().cloned().collect(),
+        }
     }
 
     /// The keys of a database, or of all, on which anyone waits for the end of a task.
     pub(crate) fn keys_awaiting_ends(&self, db: Option<i32>) -> Vec<(i32, Box<[u8]>)> {
         let of_db = |&(&of, _): &(&i32, _)| db.is_none_or(|db| db == of);
         let lines = self.keys.iter().filter(of_db).flat_map(|(&db, keys)| keys.iter().map(move |(key, line)| (db, key, line)));
-        lines.filter(|(_, _, line)| !line.ends.is_empty()).map(|(db, key, _)| (db, key.clone())).collect()
+        lines.filter(|(_, _, line)| line.awaits_ends()).map(|(db, key, _)| (db, key.clone())).collect()
     }
 
     pub(super) fn first_for_tasks(&self, db: i32, key: &[u8]) -> Option<Client> {
@@ -140,10 +180,24 @@ impl Waiters {
         taken
     }
 
-    /// The first task after `after`, of all in the order of their ids, for whose end anyone waits.
-    pub(super) fn next_awaited(&self, db: i32, key: &[u8], after: Option<&OwnedId>) -> Option<OwnedId> {
-        let ends = &self.line(db, key)?.ends;
-        let start = after.map_or(Bound::Unbounded, |id| Bound::Excluded((id.clone(), u64::MAX)));
-        ends.range((start, Bound::Unbounded)).next().map(|((id, _), _)| id.clone())
+    /// What anyone waits for after `after`: all tasks in the order of their ids, then all batches in that of their names.
+    pub(super) fn next_awaited(&self, db: i32, key: &[u8], after: Option<&Awaited>) -> Option<Awaited> {
+        let Line { ends, batches, .. } = self.line(db, key)?;
+        let (task, batch) = match after {
+            None => (Some(Bound::Unbounded), Bound::Unbounded),
+            Some(Awaited::Task(id)) => (Some(Bound::Excluded((id.clone(), u64::MAX))), Bound::Unbounded),
+            Some(Awaited::Batch(name, ticket)) => (None, Bound::Excluded((name.clone(), *ticket))),
+        };
+        let task =
+            task.and_then(|start| ends.range((start, Bound::Unbounded)).next()).map(|((id, _), _)| Awaited::Task(id.clone()));
+        task.or_else(|| {
+            let next = batches.range((batch, Bound::Unbounded)).next();
+            next.map(|((name, ticket), _)| Awaited::Batch(name.clone(), *ticket))
+        })
+    }
+
+    /// Who waits for the ends of this batch with this ticket.
+    pub(super) fn collector(&self, db: i32, key: &[u8], batch: &str, ticket: u64) -> Option<Client> {
+        self.line(db, key)?.batches.get(&(batch.into(), ticket)).cloned()
     }
 }

@@ -4,12 +4,14 @@
 //! for the end of a task is found by its id. A client that waits is in the [`lines`] of each of its keys until it is given its reply
 //! or is gone; who was given one is out of every line.
 
+mod collectors;
 mod ends;
 mod lines;
 mod tasks;
 
+pub(crate) use collectors::{CollectWish, Page, tell_batches};
 pub(crate) use ends::{EndsWish, Form, Looked, Telling, Untold, may_end_a_wait, recheck};
-pub(crate) use lines::Waiters;
+pub(crate) use lines::{Awaited, Waiters};
 pub(crate) use tasks::{Orphan, TasksForm, TasksWish};
 
 use crate::redis::blocking::{Blocked, Waiter};
@@ -42,6 +44,8 @@ pub(crate) enum Wish {
     Tasks(TasksWish),
     /// The ends of tasks.
     Ends(EndsWish),
+    /// The ends of a batch.
+    Collect(CollectWish),
 }
 
 /// What is said to clients in one turn of the event loop, in [bytes](Wish::reply_bytes): a millisecond or two.
@@ -88,7 +92,7 @@ pub(crate) fn serve(txn: &mut Txn<'_>, env: &Env, db: i32, key: &[u8], served: &
     }
 }
 
-/// Tells those who wait for tasks that have ended in this transaction.
+/// Tells those who wait for tasks that have ended in this transaction, or for what ends in a batch.
 pub(crate) fn tell_ends(txn: &Txn<'_>, db: i32, key: &[u8], telling: &mut Telling) {
     if state::with(|state| state.waiters.is_empty() || !state.waiters.await_ends(db, key)) {
         return;
@@ -98,6 +102,7 @@ pub(crate) fn tell_ends(txn: &Txn<'_>, db: i32, key: &[u8], telling: &mut Tellin
             telling.tell(Some(txn.queue()), txn.queue().id(slot), db, key);
         }
     }
+    tell_batches(telling, txn.queue(), &txn.journal().events, db, key);
 }
 
 /// Lets clients go, who then reply with what they were given. When many have much to say, the rest do so at the next turns of the event
@@ -124,6 +129,7 @@ impl Wish {
         let tasks = match self {
             Self::Tasks(wish) => wish.reply_bytes(),
             Self::Ends(wish) => wish.reply_bytes(),
+            Self::Collect(wish) => wish.reply_bytes(),
         };
         LEAST + tasks
     }
@@ -157,7 +163,7 @@ impl Waiter for Wait {
         // One look for all who wait, when the server takes writes: it does not if this came of a transaction that paused them.
         match self.wish {
             Wish::Tasks(_) => agenda::look_now(self.db, key.bytes()),
-            Wish::Ends(_) => agenda::recheck(self.db, key.bytes()),
+            Wish::Ends(_) | Wish::Collect(_) => agenda::recheck(self.db, key.bytes()),
         }
         false
     }
@@ -167,6 +173,7 @@ impl Waiter for Wait {
         match &self.wish {
             Wish::Tasks(wish) => wish.reply(context),
             Wish::Ends(wish) => wish.reply_from(context, self.db, self.keys.first()),
+            Wish::Collect(wish) => wish.reply_from(context, self.db, self.keys.first()),
         }
     }
 

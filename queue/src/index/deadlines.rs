@@ -14,7 +14,7 @@ use crate::time::UnixMs;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::mem;
-use std::ops::Bound;
+use std::ops::{Bound, Range};
 
 /// A stretch is 2 to this power milliseconds long.
 const STRETCH_BITS: u32 = 6;
@@ -171,6 +171,12 @@ impl Deadlines {
             None => first.line.head,
         };
         in_first.get().or_else(|| stretches.next().map(|(_, stretch)| stretch.line.head))
+    }
+
+    /// The first task whose instant is not among these.
+    pub(crate) fn first_outside(&self, tasks: &Segments<Task>, instants: Range<UnixMs>) -> Option<Slot> {
+        let (at, slot) = self.first(tasks)?;
+        if instants.contains(&at) { self.first_from(tasks, instants.end) } else { Some(slot) }
     }
 
     /// Whether each task stands at its place, and links and counts are right.

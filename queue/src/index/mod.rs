@@ -4,6 +4,7 @@ pub(crate) mod counted;
 pub(crate) mod deadlines;
 pub(crate) mod ids;
 pub(crate) mod line;
+pub(crate) mod log;
 pub(crate) mod option_sets;
 pub(crate) mod ready;
 pub(crate) mod segments;

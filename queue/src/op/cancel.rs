@@ -34,7 +34,7 @@ pub fn cancel_all(txn: &mut Txn<'_>, count: usize, defaults: &Defaults) -> usize
 }
 
 /// A worker that holds the task hears of it as long as its lease would have lasted, whatever the retention; in a session, for one lease.
-fn cancel_slot(txn: &mut Txn<'_>, slot: Slot, defaults: &Defaults) {
+pub(super) fn cancel_slot(txn: &mut Txn<'_>, slot: Slot, defaults: &Defaults) {
     let at = txn.now();
     let mut drop_at = txn.queue().options(slot, defaults).retain.drop_at(at);
     if txn.state(slot) == State::Claimed && !sabotaged!(CanceledDroppedEarly) {

@@ -45,7 +45,7 @@ pub fn fail(
     let (at, queue) = (txn.now(), txn.queue());
     let options = queue.options(slot, defaults);
     let wait = match next {
-        _ if !queue.has_tries_left(slot, defaults) => None,
+        _ if !queue.has_tries_left(slot, &options) => None,
         Next::Dead => None,
         Next::RetryAfter(delay) => Some(delay),
         Next::Retry => Some(backoff(options.backoff, queue.tries(slot), dice)),

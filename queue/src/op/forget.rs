@@ -1,12 +1,14 @@
 //! `TASK.FORGET`: finished tasks that are not to be kept any longer.
 
+use crate::batch::KEPT;
 use crate::effect::Change;
 use crate::id::TaskId;
+use crate::time::UnixMs;
 use crate::txn::Txn;
 
-/// Drops the task if it has ended. Answers whether it did so.
+/// Drops the task if it has ended and no batch keeps it. Answers whether it did so.
 pub fn forget(txn: &mut Txn<'_>, id: TaskId<'_>) -> bool {
-    match txn.queue().find(id).filter(|&slot| txn.state(slot).is_terminal()) {
+    match txn.queue().find(id).filter(|&slot| txn.state(slot).is_terminal() && !txn.queue().is_kept_by_batch(slot)) {
         Some(slot) => {
             txn.record(slot, &Change::Dropped);
             true
@@ -15,12 +17,12 @@ pub fn forget(txn: &mut Txn<'_>, id: TaskId<'_>) -> bool {
     }
 }
 
-/// Drops at most `count` ended tasks. Of the next to go of each state, the one that finished first goes first. Answers how many.
+/// Drops at most `count` ended tasks, but for those of batches. Of the next to go of each state, the one that finished first goes first. Answers how many.
 pub fn forget_all(txn: &mut Txn<'_>, count: usize) -> usize {
     (0..count)
         .take_while(|_| {
             let queue = txn.queue();
-            let heads = queue.finished.iter().filter_map(|deadlines| deadlines.first(&queue.tasks)).map(|(_, slot)| slot);
+            let heads = queue.finished.iter().filter_map(|ends| ends.first_outside(&queue.tasks, KEPT..UnixMs::NEVER));
             let next = heads.min_by_key(|&slot| queue.tasks.at(slot).order);
             next.is_some_and(|slot| {
                 txn.record(slot, &Change::Dropped);

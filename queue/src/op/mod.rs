@@ -1,5 +1,6 @@
 //! The operations: each checks, then records effects. A refused one has recorded nothing.
 
+mod batch;
 mod cancel;
 mod claim;
 mod complete;
@@ -12,13 +13,14 @@ mod retry;
 mod standing;
 mod tick;
 
+pub use batch::{cancel_batch, forget_batch, retry_batch, seal};
 pub use cancel::{cancel, cancel_all};
 pub use claim::{Claim, claim};
 pub use complete::{Completion, complete};
 pub use extend::{CHECKPOINT_BYTES_MAX, extend};
 pub use fail::{Next, fail};
 pub use forget::{forget, forget_all};
-pub use push::{Delay, Push, PushOutcome, push, push_all};
+pub use push::{Delay, IntoBatch, Push, PushOutcome, push, push_all};
 pub use release::release;
 pub use retry::{retry, retry_all};
 pub use tick::{LEASE_EXPIRED, TIMEOUT, tick};

@@ -5,6 +5,7 @@ use crate::effect::{Change, Order, Pushed};
 use crate::error::Refusal;
 use crate::id::{MadeId, TaskId};
 use crate::index::segments::Slot;
+use crate::op::batch::seal;
 use crate::options::{Options, Start};
 use crate::queue::{Queue, TASKS_MAX};
 use crate::state::State;
@@ -37,6 +38,17 @@ pub struct Push<'a> {
     pub ttl: Option<Ms>,
     /// What it sets for itself.
     pub options: Options,
+    /// The batch that it is to be of.
+    pub batch: Option<IntoBatch<'a>>,
+}
+
+/// The batch of a push.
+#[derive(Clone, Copy, Debug)]
+pub struct IntoBatch<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// No more tasks will come.
+    pub seal: bool,
 }
 
 /// What became of a push.
@@ -51,18 +63,13 @@ pub enum PushOutcome {
 /// Adds a task. An id is made larger than `floor` and than any the queue made before, whatever the clock says.
 ///
 /// # Errors
-/// [`Refusal::DelayPastTtl`], [`Refusal::QueueFull`].
+/// [`Refusal::DelayPastTtl`], [`Refusal::QueueFull`], [`Refusal::Sealed`], [`Refusal::OtherBatch`].
 pub fn push(txn: &mut Txn<'_>, push: &Push<'_>, floor: MadeId) -> Result<PushOutcome, Refusal> {
     let terms = Terms::of(push, txn.now())?;
-    let known = push.id.and_then(|id| txn.queue().find(id));
+    let found = push.id.and_then(|id| txn.queue().find(id));
+    let known = found.filter(|&slot| !txn.queue().is_leaving(slot));
     if let Some(slot) = known {
-        let ended_badly = matches!(txn.state(slot), State::Failed | State::Canceled | State::Expired);
-        if !(push.renew && ended_badly) {
-            return Ok(PushOutcome::Existing(slot));
-        }
-        let order = terms.order(push.payload, txn.next_order());
-        txn.record(slot, &Change::Renewed { at: txn.now(), order });
-        return Ok(PushOutcome::Added(slot));
+        return push_known(txn, push, slot);
     }
     let id = match push.id {
         Some(id) => {
@@ -71,7 +78,44 @@ pub fn push(txn: &mut Txn<'_>, push: &Push<'_>, floor: MadeId) -> Result<PushOut
         }
         None => TaskId::Made(next_ids(txn, floor, 1)?),
     };
-    Ok(PushOutcome::Added(add(txn, id, push.id.is_none(), push.payload, &terms)))
+    if let Some(batch) = push.batch {
+        room_in_batch(txn.queue(), batch, 1)?;
+    }
+    // Its batch is gone, and so is it.
+    if let Some(slot) = found {
+        txn.record(slot, &Change::Dropped);
+    }
+    let order = terms.order(push.payload, txn.next_order());
+    let pushed = Pushed { id, made: push.id.is_none(), at: txn.now(), order };
+    Ok(PushOutcome::Added(match push.batch {
+        None => txn.record_push(&pushed),
+        Some(batch) => {
+            let slot = txn.record_push_into(batch.name, &pushed);
+            seal_if_asked(txn, push.batch);
+            slot
+        }
+    }))
+}
+
+/// A task of this id is there.
+#[cold]
+fn push_known(txn: &mut Txn<'_>, push: &Push<'_>, slot: Slot) -> Result<PushOutcome, Refusal> {
+    let ended_badly = matches!(txn.state(slot), State::Failed | State::Canceled | State::Expired);
+    if !(push.renew && ended_badly) {
+        seal_if_asked(txn, push.batch);
+        return Ok(PushOutcome::Existing(slot));
+    }
+    let own = txn.queue().batch_of(slot).map(|batch| &*batch.name);
+    if push.batch.is_some_and(|batch| own != Some(batch.name)) {
+        return Err(Refusal::OtherBatch);
+    }
+    if !txn.queue().can_begin_again(slot) {
+        return Err(Refusal::QueueFull);
+    }
+    let order = Terms::of(push, txn.now())?.order(push.payload, txn.next_order());
+    txn.record(slot, &Change::Renewed { at: txn.now(), order });
+    seal_if_asked(txn, push.batch);
+    Ok(PushOutcome::Added(slot))
 }
 
 /// Adds a task of each payload, all that `push` says being the same for them, with an id made. All or none.
@@ -81,12 +125,21 @@ pub fn push(txn: &mut Txn<'_>, push: &Push<'_>, floor: MadeId) -> Result<PushOut
 pub fn push_all(txn: &mut Txn<'_>, push: &Push<'_>, payloads: &[&[u8]], floor: MadeId) -> Result<Vec<Slot>, Refusal> {
     let terms = Terms::of(push, txn.now())?;
     let mut id = next_ids(txn, floor, payloads.len())?;
+    if let Some(batch) = push.batch {
+        room_in_batch(txn.queue(), batch, payloads.len())?;
+    }
     let mut slots = Vec::with_capacity(payloads.len());
     for payload in payloads {
         id = free_from(txn.queue(), id);
-        slots.push(add(txn, TaskId::Made(id), true, payload, &terms));
+        let order = terms.order(payload, txn.next_order());
+        let pushed = Pushed { id: TaskId::Made(id), made: true, at: txn.now(), order };
+        slots.push(match push.batch {
+            None => txn.record_push(&pushed),
+            Some(batch) => txn.record_push_into(batch.name, &pushed),
+        });
         id = id.next();
     }
+    seal_if_asked(txn, push.batch);
     Ok(slots)
 }
 
@@ -119,9 +172,20 @@ impl Terms {
     }
 }
 
-fn add(txn: &mut Txn<'_>, id: TaskId<'_>, made: bool, payload: &[u8], terms: &Terms) -> Slot {
-    let order = terms.order(payload, txn.next_order());
-    txn.record_push(&Pushed { id, made, at: txn.now(), order })
+#[cold]
+fn room_in_batch(queue: &Queue, batch: IntoBatch<'_>, count: usize) -> Result<(), Refusal> {
+    let known = queue.find_batch(batch.name).map(|batch| queue.batches.slots.at(batch));
+    match known {
+        Some(batch) if batch.is_sealed => Err(Refusal::Sealed),
+        Some(batch) if !batch.has_room_for(count) => Err(Refusal::QueueFull),
+        _ => Ok(()),
+    }
+}
+
+fn seal_if_asked(txn: &mut Txn<'_>, batch: Option<IntoBatch<'_>>) {
+    if let Some(batch) = batch.filter(|batch| batch.seal) {
+        seal(txn, batch.name);
+    }
 }
 
 fn room_for(queue: &Queue, count: usize) -> Result<(), Refusal> {

@@ -12,7 +12,7 @@ pub fn retry(txn: &mut Txn<'_>, id: TaskId<'_>) -> bool {
         matches!(state, State::Failed | State::Canceled | State::Expired | State::Scheduled)
             || (state == State::Completed && sabotaged!(CompletedRevived))
     };
-    match txn.queue().find(id).filter(|&slot| can(txn.state(slot))) {
+    match txn.queue().find(id).filter(|&slot| can(txn.state(slot)) && txn.queue().can_begin_again(slot)) {
         Some(slot) => {
             revive(txn, slot);
             true
@@ -27,7 +27,7 @@ pub fn retry_all(txn: &mut Txn<'_>, count: usize) -> usize {
         .take_while(|_| {
             let queue = txn.queue();
             let next = queue.deadlines(State::Failed).and_then(|failed| failed.first(&queue.tasks));
-            next.is_some_and(|(_, slot)| {
+            next.filter(|&(_, slot)| queue.can_begin_again(slot)).is_some_and(|(_, slot)| {
                 revive(txn, slot);
                 true
             })
@@ -35,7 +35,7 @@ pub fn retry_all(txn: &mut Txn<'_>, count: usize) -> usize {
         .count()
 }
 
-fn revive(txn: &mut Txn<'_>, slot: Slot) {
+pub(super) fn revive(txn: &mut Txn<'_>, slot: Slot) {
     let change = Change::Revived { order: txn.next_order(), at: txn.now() };
     txn.record(slot, &change);
 }

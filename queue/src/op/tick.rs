@@ -1,6 +1,7 @@
 //! What time does by itself: delays end, TTLs end, claims lapse, finished tasks go.
 
-use crate::effect::Change;
+use crate::batch::KEPT;
+use crate::effect::{Change, Effect};
 use crate::index::segments::Slot;
 use crate::options::Defaults;
 use crate::queue::Queue;
@@ -14,33 +15,62 @@ pub const LEASE_EXPIRED: &[u8] = b"lease expired";
 pub const TIMEOUT: &[u8] = b"timeout";
 
 /// What falls due first of a kind, and what then happens to it.
-type Kind = (fn(&Queue) -> Option<(UnixMs, Slot)>, fn(&mut Txn<'_>, Slot, &Defaults));
+type Kind = (fn(&Queue, &Defaults) -> Option<(UnixMs, Slot)>, fn(&mut Txn<'_>, Slot, &Defaults));
 
 /// Does what has fallen due, at most `count` of each kind, so that no kind starves another. Answers whether something is left;
 /// if not, [`Queue::soonest`] is exact.
 ///
 /// What ended earlier is dropped first: what ends in this very tick still has its waiters to tell.
 pub fn tick(txn: &mut Txn<'_>, count: usize, defaults: &Defaults) -> bool {
-    let kinds: [Kind; 6] = [
-        (Queue::next_drop, |txn, slot, _| txn.record(slot, &Change::Dropped)),
-        (|queue| queue.due.first(&queue.tasks), |txn, slot, _| ripen(txn, slot)),
-        (|queue| queue.ttls.first().copied(), expire),
+    let drops: [Kind; 1] = [(Queue::next_drop, |txn, slot, _| txn.record(slot, &Change::Dropped))];
+    let batches: [Kind; 3] = [
+        (|queue, _| queue.batches.first(&queue.batches.done), |txn, batch, _| drop_batch(txn, batch)),
+        (Queue::next_abandoned, |txn, batch, _| drop_batch(txn, batch)),
+        (|queue, _| Some((UnixMs(0), queue.batches.next_leaving()?)), |txn, slot, _| txn.record(slot, &Change::Dropped)),
+    ];
+    let tasks: [Kind; 5] = [
+        (|queue, _| queue.due.first(&queue.tasks), |txn, slot, _| ripen(txn, slot)),
+        (|queue, _| queue.ttls.first().copied(), expire),
         (Queue::next_closed, lapse),
         (Queue::next_unknown, |txn, slot, _| bound(txn, slot)),
-        (|queue| queue.leases.first(&queue.tasks), lapse),
+        (|queue, _| queue.leases.first(&queue.tasks), lapse),
     ];
+    let has_batches = !txn.queue().batches.is_empty();
+    happen(txn, drops, count, defaults);
+    if has_batches {
+        happen(txn, batches, count, defaults);
+    }
+    happen(txn, tasks, count, defaults);
+    let mut soonest = soonest(txn, drops, defaults).min(soonest(txn, tasks, defaults));
+    if has_batches {
+        soonest = soonest.min(self::soonest(txn, batches, defaults));
+    }
+    txn.set_soonest(soonest);
+    soonest <= txn.now()
+}
+
+/// Does what has fallen due of these kinds.
+#[inline]
+fn happen<const N: usize>(txn: &mut Txn<'_>, kinds: [Kind; N], count: usize, defaults: &Defaults) {
     let now = txn.now();
-    let is_due = |(at, _): &(UnixMs, Slot)| *at <= now;
     for (next, happen) in kinds {
         for _ in 0..count {
-            let Some((_, slot)) = next(txn.queue()).filter(is_due) else { break };
+            let Some((_, slot)) = next(txn.queue(), defaults).filter(|&(at, _)| at <= now) else { break };
             happen(txn, slot, defaults);
         }
     }
-    let soonest = kinds.iter().filter_map(|(next, _)| next(txn.queue())).map(|(at, _)| at).min();
-    let soonest = soonest.unwrap_or(UnixMs::NEVER);
-    txn.set_soonest(soonest);
-    soonest <= now
+}
+
+/// When the next of these kinds falls due.
+#[inline]
+fn soonest<const N: usize>(txn: &Txn<'_>, kinds: [Kind; N], defaults: &Defaults) -> UnixMs {
+    let instants = kinds.iter().filter_map(|(next, _)| next(txn.queue(), defaults));
+    instants.map(|(at, _)| at).min().unwrap_or(UnixMs::NEVER)
+}
+
+fn drop_batch(txn: &mut Txn<'_>, batch: Slot) {
+    let name = txn.queue().batches.slots.at(batch).name.clone();
+    txn.record_batch(&Effect::BatchDropped { batch: &name });
 }
 
 fn ripen(txn: &mut Txn<'_>, slot: Slot) {
@@ -56,13 +86,14 @@ pub(crate) fn expire(txn: &mut Txn<'_>, slot: Slot, defaults: &Defaults) {
 
 fn lapse(txn: &mut Txn<'_>, slot: Slot, defaults: &Defaults) {
     let (at, queue) = (txn.now(), txn.queue());
-    let change = if queue.has_tries_left(slot, defaults) || sabotaged!(LastTryLapsesOn) {
+    let options = queue.options(slot, defaults);
+    let change = if queue.has_tries_left(slot, &options) || sabotaged!(LastTryLapsesOn) {
         Change::Lapsed { at }
     } else {
         // A session may end before its timeout.
         let timed_out = queue.timeout_at(slot).is_some_and(|timeout_at| timeout_at == queue.deadline(slot) && timeout_at <= at);
         let error = if timed_out { TIMEOUT } else { LEASE_EXPIRED };
-        let drop_at = queue.options(slot, defaults).retain_failed.drop_at(at);
+        let drop_at = options.retain_failed.drop_at(at);
         Change::Failed { error, lapsed: true, at, drop_at }
     };
     txn.record(slot, &change);
@@ -76,19 +107,25 @@ fn bound(txn: &mut Txn<'_>, slot: Slot) {
 
 impl Queue {
     /// The next claim whose connection was closed. That is due at once.
-    fn next_closed(&self) -> Option<(UnixMs, Slot)> {
+    fn next_closed(&self, _: &Defaults) -> Option<(UnixMs, Slot)> {
         let is_overlooked = sabotaged!(SessionOutlivesConnection);
         self.sessions.first_of(Connection::CLOSED).filter(|_| !is_overlooked).map(|slot| (UnixMs(0), slot))
     }
 
     /// The next session's claim whose connection is not known. So is that.
-    fn next_unknown(&self) -> Option<(UnixMs, Slot)> {
+    fn next_unknown(&self, _: &Defaults) -> Option<(UnixMs, Slot)> {
         let is_overlooked = sabotaged!(SessionNotBounded);
         self.sessions.first_of(Connection::UNKNOWN).filter(|_| !is_overlooked).map(|slot| (UnixMs(0), slot))
     }
 
     /// The finished task that goes next.
-    fn next_drop(&self) -> Option<(UnixMs, Slot)> {
-        self.finished.iter().filter_map(|deadlines| deadlines.first(&self.tasks)).min()
+    fn next_drop(&self, _: &Defaults) -> Option<(UnixMs, Slot)> {
+        self.finished.iter().filter_map(|deadlines| deadlines.first(&self.tasks)).min().filter(|&(at, _)| at < KEPT)
+    }
+
+    /// The batch that goes next because it has been left alone for as long as failed tasks are kept.
+    fn next_abandoned(&self, defaults: &Defaults) -> Option<(UnixMs, Slot)> {
+        let (since, batch) = self.batches.first(&self.batches.idle)?;
+        Some((defaults.retain_failed.drop_at(since), batch))
     }
 }

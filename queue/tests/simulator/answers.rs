@@ -47,8 +47,15 @@ impl Book {
             Command::CancelAll(of) => count(*of, |known| matches!(known.seen.state, State::Ready | State::Scheduled)),
             Command::RetryAll(of) => count(*of, |known| known.seen.state == State::Failed),
             Command::ForgetAll(of) => count(*of, |known| known.seen.state.is_terminal()),
-            // The plans say no PushAll: it leaves the effects that as many pushes leave. To close a connection leaves none.
-            Command::Tick { .. } | Command::PushAll { .. } | Command::Close(_) => given.clone(),
+            // The plans say no PushAll: it leaves the effects that as many pushes leave. They have no batches. To close a connection
+            // leaves no effects.
+            Command::Seal(_)
+            | Command::CancelBatch(..)
+            | Command::ForgetBatch(_)
+            | Command::RetryBatch(..)
+            | Command::Tick { .. }
+            | Command::PushAll { .. }
+            | Command::Close(_) => given.clone(),
         }
     }
 

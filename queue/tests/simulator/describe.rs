@@ -44,6 +44,10 @@ fn said(command: &Command) -> String {
         Command::CancelAll(count) => format!("CANCEL ALL COUNT {count}"),
         Command::ForgetAll(count) => format!("FORGET ALL COUNT {count}"),
         Command::RetryAll(count) => format!("RETRY ALL COUNT {count}"),
+        Command::Seal(batch) => format!("seal {batch}"),
+        Command::CancelBatch(batch, count) => format!("cancel {count} of batch {batch}"),
+        Command::ForgetBatch(batch) => format!("forget batch {batch}"),
+        Command::RetryBatch(batch, count) => format!("retry {count} of batch {batch}"),
         Command::Tick { budget } => format!("tick, {budget} of each kind"),
     }
 }

@@ -196,6 +196,7 @@ impl Dice {
             delay: self.of(&[DelaySpec::For(0), DelaySpec::For(0), DelaySpec::For(0), wait, at]),
             ttl: self.maybe(4, |dice| dice.below(90)),
             options: if self.one_in(2) { self.options() } else { Options::default() },
+            batch: None,
         }
     }
 

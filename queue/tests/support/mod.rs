@@ -5,7 +5,7 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 use proptest::prelude::*;
-use taskqueue::op::{self, Claim, Completion, Delay, Next, Push, PushOutcome};
+use taskqueue::op::{self, Claim, Completion, Delay, IntoBatch, Next, Push, PushOutcome};
 use taskqueue::{
     Connection, Defaults, Effect, Journal, MadeId, Ms, Options, Queue, Refusal, Retention, State, TaskId, Txn, UnixMs, effect,
 };
@@ -62,6 +62,10 @@ pub(crate) enum Step {
     CancelAll(usize),
     ForgetAll(usize),
     RetryAll(usize),
+    Seal(u8),
+    CancelBatch(u8, usize),
+    ForgetBatch(u8),
+    RetryBatch(u8, usize),
     Tick {
         budget: usize,
     },
@@ -80,6 +84,8 @@ pub(crate) struct PushSpec {
     pub(crate) delay: DelaySpec,
     pub(crate) ttl: Option<u64>,
     pub(crate) options: Options,
+    /// The batch, and whether it is sealed.
+    pub(crate) batch: Option<(String, bool)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -121,6 +127,10 @@ pub(crate) enum Command {
     CancelAll(usize),
     ForgetAll(usize),
     RetryAll(usize),
+    Seal(String),
+    CancelBatch(String, usize),
+    ForgetBatch(String),
+    RetryBatch(String, usize),
     Tick { budget: usize },
 }
 
@@ -204,8 +214,14 @@ fn push_spec() -> impl Strategy<Value = PushSpec> {
         1 => (0..300_u64).prop_map(DelaySpec::At),
     ];
     let priority = prop_oneof![4 => Just(0), 1 => Just(7), 1 => any::<u8>()];
-    (bytes(), priority, delay, prop::option::weighted(0.3, 1..90_u64), options())
-        .prop_map(|(payload, priority, delay, ttl, options)| PushSpec { payload, priority, delay, ttl, options })
+    let batch = prop::option::weighted(0.4, (0..3_u8, prop::bool::weighted(0.2)));
+    let batch = batch.prop_map(|batch| batch.map(|(number, seal)| (batch_name(number), seal)));
+    (bytes(), priority, delay, prop::option::weighted(0.3, 1..90_u64), options(), batch)
+        .prop_map(|(payload, priority, delay, ttl, options, batch)| PushSpec { payload, priority, delay, ttl, options, batch })
+}
+
+fn batch_name(number: u8) -> String {
+    format!("batch-{number}")
 }
 
 fn target() -> impl Strategy<Value = Target> {
@@ -249,6 +265,10 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         1 => (0..4_usize).prop_map(Step::CancelAll),
         1 => (0..4_usize).prop_map(Step::ForgetAll),
         1 => (0..4_usize).prop_map(Step::RetryAll),
+        3 => (0..3_u8).prop_map(Step::Seal),
+        1 => (0..3_u8, 0..4_usize).prop_map(|(batch, count)| Step::CancelBatch(batch, count)),
+        1 => (0..3_u8).prop_map(Step::ForgetBatch),
+        2 => (0..3_u8, 0..4_usize).prop_map(|(batch, count)| Step::RetryBatch(batch, count)),
         12 => prop_oneof![1..4_usize, Just(1000)].prop_map(|budget| Step::Tick { budget }),
         12 => (0..40_u64).prop_map(|forward| Step::Clock { forward, back: 0 }),
         1 => (0..120_u64).prop_map(|back| Step::Clock { forward: 0, back }),
@@ -314,6 +334,10 @@ impl Driver {
             Step::CancelAll(count) => Command::CancelAll(count),
             Step::ForgetAll(count) => Command::ForgetAll(count),
             Step::RetryAll(count) => Command::RetryAll(count),
+            Step::Seal(batch) => Command::Seal(batch_name(batch)),
+            Step::CancelBatch(batch, count) => Command::CancelBatch(batch_name(batch), count),
+            Step::ForgetBatch(batch) => Command::ForgetBatch(batch_name(batch)),
+            Step::RetryBatch(batch, count) => Command::RetryBatch(batch_name(batch), count),
             Step::Tick { budget } => Command::Tick { budget },
             Step::Clock { forward, back } => {
                 self.now = self.now.after(Ms(forward)).before(Ms(back));
@@ -430,6 +454,10 @@ pub(crate) fn say(txn: &mut Txn<'_>, defaults: &Defaults, command: &Command) -> 
         Command::CancelAll(count) => Answer::Count(op::cancel_all(txn, *count, defaults)),
         Command::ForgetAll(count) => Answer::Count(op::forget_all(txn, *count)),
         Command::RetryAll(count) => Answer::Count(op::retry_all(txn, *count)),
+        Command::Seal(batch) => Answer::Count(op::seal(txn, batch)),
+        Command::CancelBatch(batch, count) => Answer::Count(op::cancel_batch(txn, batch, *count, defaults)),
+        Command::ForgetBatch(batch) => Answer::Count(op::forget_batch(txn, batch)),
+        Command::RetryBatch(batch, count) => Answer::Count(op::retry_batch(txn, batch, *count)),
         Command::Tick { budget } => Answer::Left(op::tick(txn, *budget, defaults)),
     }
 }
@@ -446,6 +474,7 @@ fn as_push<'a>(task: &'a PushSpec, id: Option<&'a str>, renew: bool) -> Push<'a>
         },
         ttl: task.ttl.map(Ms),
         options: task.options,
+        batch: task.batch.as_ref().map(|(name, seal)| IntoBatch { name, seal: *seal }),
     }
 }
 

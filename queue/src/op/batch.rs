@@ -1,0 +1,63 @@
+//! Batches as a whole: `TASK.SEAL`, and `TASK.CANCEL`, `RETRY` and `FORGET … BATCH`.
+
+use crate::effect::Effect;
+use crate::index::segments::Slot;
+use crate::op::{cancel, retry};
+use crate::options::Defaults;
+use crate::queue::Queue;
+use crate::txn::Txn;
+
+/// No more tasks will come to the batch; makes an empty one if there is none. Answers how many tasks it has.
+pub fn seal(txn: &mut Txn<'_>, name: &str) -> usize {
+    let known = txn.queue().find_batch(name).map(|batch| txn.queue().view_batch(batch));
+    if !known.is_some_and(|batch| batch.sealed) {
+        txn.record_batch(&Effect::Sealed { batch: name, at: txn.now() });
+    }
+    known.map_or(0, |batch| batch.total)
+}
+
+/// Cancels at most `count` tasks of the batch that have not ended, claimed ones too, oldest first. Answers how many.
+pub fn cancel_batch(txn: &mut Txn<'_>, name: &str, count: usize, defaults: &Defaults) -> usize {
+    each(
+        txn,
+        name,
+        count,
+        |queue, batch| queue.batches.slots.at(batch).open.first(),
+        |txn, slot| {
+            cancel::cancel_slot(txn, slot, defaults);
+        },
+    )
+}
+
+/// Makes at most `count` failed, canceled and expired tasks of the batch ready, those that ended first first. Answers how many.
+pub fn retry_batch(txn: &mut Txn<'_>, name: &str, count: usize) -> usize {
+    let next = |queue: &Queue, batch| {
+        let batch = queue.batches.slots.at(batch);
+        batch.bad.first().and_then(|&number| batch.ends.get(number)).filter(|_| batch.has_room())
+    };
+    each(txn, name, count, next, retry::revive)
+}
+
+/// Drops the batch, if it is done. Answers how many tasks go with it: not at once, but before any other.
+pub fn forget_batch(txn: &mut Txn<'_>, name: &str) -> usize {
+    let known = txn.queue().find_batch(name).map(|batch| txn.queue().view_batch(batch));
+    match known.filter(|batch| batch.done) {
+        Some(batch) => {
+            txn.record_batch(&Effect::BatchDropped { batch: name });
+            batch.total
+        }
+        None => 0,
+    }
+}
+
+fn each(
+    txn: &mut Txn<'_>,
+    name: &str,
+    count: usize,
+    next: impl Fn(&Queue, Slot) -> Option<Slot>,
+    act: impl Fn(&mut Txn<'_>, Slot),
+) -> usize {
+    let Some(batch) = txn.queue().find_batch(name) else { return 0 };
+    let act_on_next = |_: &usize| next(txn.queue(), batch).map(|slot| act(txn, slot)).is_some();
+    (0..count).take_while(act_on_next).count()
+}
