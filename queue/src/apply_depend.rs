@@ -1,24 +1,26 @@
 //! What effects do to dependencies. Part of [`crate::apply`].
 
-use crate::depend::{After, Dependency, Node, Of, Outcome, Ties, Tie, unpack};
-use crate::effect::Depends;
+use crate::apply::count;
+use crate::depend::{After, Dependency, Node, Of, Outcome, Tie, Ties, unpack};
+use crate::effect::{Change, Depends};
 use crate::index::segments::Slot;
 use crate::queue::Queue;
+use crate::state::State;
 use crate::time::{Ms, UnixMs};
 use std::collections::BTreeSet;
+use std::mem;
 
 impl Queue {
     /// The task depends on these from now on. If it has not been told of one, it waits.
     pub(crate) fn apply_depends(&mut self, slot: Slot, depends: &Depends<'_>) {
         let (mut on, mut missing) = (Vec::new(), 0);
-        let place = (self.tasks.at(slot).order, slot);
+        let place = self.tasks.at(slot).order;
         for (id, tie) in unpack(depends.on).map_while(Result::ok) {
             let known = (tie != Tie::Gone).then(|| self.look_up(id, depends.of_batch)).flatten();
             let node = known.map_or(Slot::NIL, |(of, _)| self.tie(of));
             let untold = tie == Tie::Untold
-                && node.get().is_some_and(|node| self.change_node(node, |node| node.untold.insert(place)));
+                && node.get().is_some_and(|node| self.change_node(node, |node| node.untold.insert((place, slot))));
             missing += u32::from(untold);
-            self.note_news(node);
             on.push(Dependency { id: id.into(), node, untold });
         }
         let after = After {
@@ -26,9 +28,12 @@ impl Queue {
             of_batch: depends.of_batch,
             run_anyway: depends.run_anyway,
             due: depends.due.into(),
+            place,
             missing,
         };
+        let nodes: Vec<Slot> = after.on.iter().filter_map(|one| one.node.get().filter(|_| one.untold)).collect();
         self.change_ties(slot, |ties| ties.after = Some(after));
+        nodes.into_iter().for_each(|node| self.note_news(node));
     }
 
     /// The next one to be told of the end of a node's owner has been.
@@ -36,7 +41,9 @@ impl Queue {
         if let Some((_, dependant)) = self.change_node(node, |node| node.untold.pop_first()) {
             self.change_ties(dependant, |ties| {
                 let after = ties.after.as_mut();
-                let after = after.and_then(|after| Some((after.on.iter_mut().find(|one| one.node == node && one.untold)?, &mut after.missing)));
+                let after = after.and_then(|after| {
+                    Some((after.on.iter_mut().find(|one| one.node == node && one.untold)?, &mut after.missing))
+                });
                 if let Some((dependency, missing)) = after {
                     dependency.untold = false;
                     *missing -= 1;
@@ -53,21 +60,58 @@ impl Queue {
         self.change_ties(slot, |ties| ties.node = node);
     }
 
-    /// The task has ended: it is kept while others need it.
+    /// What happens to a task that waits, or for which others do.
     #[cold]
-    pub(crate) fn end_ties(&mut self, slot: Slot) {
-        if let Some(node) = self.node(slot) {
-            self.keep_end(slot, node);
-            self.note_news(node);
+    pub(crate) fn apply_wait(&mut self, slot: Slot, change: &Change<'_>) {
+        match *change {
+            Change::Told => {
+                if let Some(node) = self.node(slot) {
+                    self.apply_told(node);
+                }
+            }
+            Change::Delayed { due } => {
+                self.leave(slot);
+                self.enter(slot, State::Scheduled, due);
+            }
+            Change::Abandoned { error, at, drop_at } => {
+                self.set_error(slot, Some(error));
+                self.finish(slot, State::Failed, at, drop_at);
+                count(&mut self.head.totals.failed);
+            }
+            Change::Awaited { order, at } => {
+                self.outlive_batch(slot);
+                self.leave(slot);
+                self.set_error(slot, None);
+                self.begin_tries_anew(slot);
+                self.enter_waiting(slot, order, at);
+            }
+            _ => {}
         }
     }
 
-    /// The task begins again: it has not ended yet for those that wait for it, and is of no more than its own order.
+    /// The task has changed. When it ends, it needs nothing any more, and is kept while others need it; if it begins again, it has not
+    /// ended for those that wait for it.
     #[cold]
-    pub(crate) fn renew_ties(&mut self, slot: Slot) {
-        if let Some(node) = self.node(slot) {
-            self.nodes.slots.at_mut(node).keep = None;
-            self.nodes.news.remove(&node);
+    pub(crate) fn settle_ties(&mut self, slot: Slot, change: &Change<'_>) {
+        match *change {
+            Change::Completed { at, .. }
+            | Change::Failed { at, .. }
+            | Change::Abandoned { at, .. }
+            | Change::Canceled { at, .. }
+            | Change::Expired { at, .. } => {
+                self.let_go(slot, at);
+                if let Some(node) = self.node(slot) {
+                    self.keep_end(slot, node);
+                    self.note_news(node);
+                }
+            }
+            Change::Revived { .. } | Change::Renewed { .. } | Change::Awaited { .. } => {
+                if let Some(node) = self.node(slot) {
+                    self.nodes.slots.at_mut(node).keep = None;
+                    self.note_news(node);
+                }
+            }
+            _ => {}
         }
     }
 
@@ -78,21 +122,41 @@ impl Queue {
         }
     }
 
-    /// What is in this place is about to go. Those that have been told of it need it no more.
+    /// The task is about to be dropped.
     #[cold]
+    pub(crate) fn disown_task(&mut self, slot: Slot) {
+        if let Some(node) = self.node(slot) {
+            self.disown(node);
+        }
+    }
+
+    /// The owner of a node goes. Those that have been told of it need it no more.
     pub(crate) fn disown(&mut self, node: Slot) {
         self.nodes.slots.at_mut(node).of = Of::Gone;
-        self.nodes.news.remove(&node);
+        self.note_news(node);
     }
 
     /// Enters the node among the news, or takes it out.
     pub(crate) fn note_news(&mut self, node: Slot) {
         let Some(place) = node.get().and_then(|node| self.nodes.slots.get(node)) else { return };
-        if !place.untold.is_empty() && self.outcome_of(place.of) != Outcome::Open {
-            self.nodes.news.insert(node);
-        } else {
-            self.nodes.news.remove(&node);
+        let has_ended = || self.outcome_of(place.of) != Outcome::Open;
+        let next =
+            place.untold.first().filter(|_| has_ended()).map(|&(line, dependant)| (line, self.place_among(dependant, node)));
+        if next != place.news {
+            let old = mem::replace(&mut self.nodes.slots.at_mut(node).news, next);
+            if let Some(old) = old {
+                self.nodes.news.remove(&(old, node));
+            }
+            if let Some(next) = next {
+                self.nodes.news.insert((next, node));
+            }
         }
+    }
+
+    /// Where a node stands among the dependencies of a task that has not been told of it.
+    fn place_among(&self, dependant: Slot, node: Slot) -> usize {
+        let on = self.after(dependant).map(|after| &after.on);
+        on.and_then(|on| on.iter().position(|one| one.node == node && one.untold)).unwrap_or_default()
     }
 
     /// One more tie to a task or batch; answers its node.
@@ -149,11 +213,11 @@ impl Queue {
 
     /// The task needs nothing of what it depends on any more.
     pub(crate) fn let_go(&mut self, slot: Slot, at: UnixMs) {
-        let place = (self.tasks.at(slot).order, slot);
-        let mut nodes = Vec::new();
+        let (mut nodes, mut place) = (Vec::new(), (0, slot));
         if self.after(slot).is_some() {
             self.change_ties(slot, |ties| {
                 let Some(after) = &mut ties.after else { return };
+                place.0 = after.place;
                 for dependency in &mut after.on {
                     nodes.extend(dependency.node.get());
                     (dependency.node, dependency.untold) = (Slot::NIL, false);
@@ -194,6 +258,19 @@ impl Queue {
         }
     }
 
+    /// The last tie to a batch, or to one of its tasks, has gone.
+    fn release_batch(&mut self, batch: Slot, at: UnixMs) {
+        let place = self.batches.slots.at_mut(batch);
+        place.held = place.held.saturating_sub(1);
+        if place.held == 0 && place.is_done() {
+            if place.kept_until != UnixMs::NEVER {
+                place.kept_until = at.after(place.kept_until.since(place.touched));
+            }
+            place.touched = at;
+        }
+        self.settle(batch);
+    }
+
     /// Moves a task that has ended to another instant to be dropped at.
     fn move_end(&mut self, slot: Slot, drop_at: UnixMs) {
         let state = self.tasks.at(slot).state();
@@ -206,7 +283,7 @@ impl Queue {
     }
 
     fn add_node(&mut self, of: Of) -> Slot {
-        self.nodes.slots.insert(Node { of, untold: BTreeSet::new(), ties: 0, keep: None })
+        self.nodes.slots.insert(Node { of, untold: BTreeSet::new(), ties: 0, news: None, keep: None })
     }
 
     fn change_node<R>(&mut self, node: Slot, change: impl FnOnce(&mut Node) -> R) -> R {

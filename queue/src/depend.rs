@@ -11,7 +11,7 @@ use crate::id::{OwnedId, TaskId};
 use crate::index::segments::{Segments, Slot};
 use crate::queue::Queue;
 use crate::state::State;
-use crate::time::{MaybeMs, Ms, UnixMs};
+use crate::time::{MaybeMs, Ms};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::mem;
@@ -38,6 +38,8 @@ pub(crate) struct Node {
     pub(crate) untold: BTreeSet<(u64, Slot)>,
     /// How many ties lead to it. The last one takes it away.
     pub(crate) ties: u32,
+    /// As it stands among the news, if it does.
+    pub(crate) news: Option<NextTold>,
     /// How long it would have been kept after its end, of a task that is kept by its ties; None: for ever.
     pub(crate) keep: Option<Ms>,
 }
@@ -61,13 +63,17 @@ impl Node {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Nodes {
     pub(crate) slots: Segments<Node>,
-    /// Nodes of what has ended, with somebody to tell.
-    pub(crate) news: BTreeSet<Slot>,
+    /// Nodes of what has ended, with somebody to tell, by whom they tell next: his place, and theirs among his dependencies. So equal
+    /// queues tell in the same order.
+    pub(crate) news: BTreeSet<(NextTold, Slot)>,
 }
+
+/// Who is told next: his place in line, and the node's place among his dependencies.
+pub(crate) type NextTold = (u64, usize);
 
 impl Nodes {
     pub(crate) fn bytes(&self, rounding: Rounding) -> usize {
-        self.slots.bytes(rounding) + rounding.tree::<Slot>(self.news.len())
+        self.slots.bytes(rounding) + rounding.tree::<(NextTold, Slot)>(self.news.len())
     }
 
     /// Whether nothing depends on anything.
@@ -94,6 +100,8 @@ pub(crate) struct After {
     pub(crate) run_anyway: bool,
     /// When it may be claimed at the soonest.
     pub(crate) due: MaybeMs,
+    /// Its place among those that wait: where it stands among the untold.
+    pub(crate) place: u64,
     /// How many it has not been told of.
     pub(crate) missing: u32,
 }
@@ -221,8 +229,7 @@ impl Queue {
 
     /// Whether somebody has not been told yet how this task ends.
     pub(crate) fn has_untold(&self, slot: Slot) -> bool {
-        !self.nodes.is_empty()
-            && self.node(slot).is_some_and(|node| !self.nodes.slots.at(node).untold.is_empty())
+        !self.nodes.is_empty() && self.node(slot).is_some_and(|node| !self.nodes.slots.at(node).untold.is_empty())
     }
 
     /// Whether somebody waits for this batch.
@@ -259,7 +266,8 @@ impl Queue {
 
     /// Of whom there is news, and who is to be told next.
     pub(crate) fn next_news(&self) -> Option<(Of, Slot)> {
-        let node = self.nodes.slots.at(*self.nodes.news.first()?);
+        let &(_, node) = self.nodes.news.first()?;
+        let node = self.nodes.slots.at(node);
         Some((node.of, node.untold.first()?.1))
     }
 
@@ -274,17 +282,9 @@ impl Queue {
         Some((of, self.outcome_of(of)))
     }
 
-    pub(crate) fn packed_after(after: &After) -> Vec<u8> {
-        pack(after.on.iter().map(|dependency| (dependency.id.as_id(), dependency.tie())))
-    }
-}
-
-impl Outcome {
-    /// The tie to something that stands so.
-    pub(crate) const fn tie(self) -> Tie {
-        match self {
-            Self::Open => Tie::Untold,
-            Self::Good | Self::Bad => Tie::Held,
-        }
+    /// Dependencies as a snapshot has them. A tie to what was forgotten leads to nothing.
+    pub(crate) fn packed_after(&self, after: &After) -> Vec<u8> {
+        let is_gone = |one: &Dependency| one.node.get().is_none_or(|node| self.nodes.slots.at(node).of == Of::Gone);
+        pack(after.on.iter().map(|one| (one.id.as_id(), if is_gone(one) { Tie::Gone } else { one.tie() })))
     }
 }

@@ -1,6 +1,6 @@
 //! Tasks that depend on others: what an end means for those that wait for it.
 
-use crate::depend::{DEPENDENCIES_MAX, Of, Outcome, Tie, pack};
+use crate::depend::{Of, Outcome, Tie, pack};
 use crate::effect::{Change, Depends, Effect};
 use crate::error::Refusal;
 use crate::id::TaskId;
@@ -22,75 +22,79 @@ pub struct After<'a> {
 /// What a task depends on.
 #[derive(Clone, Copy, Debug)]
 pub enum On<'a> {
-    /// Tasks, each named once; 1 to [`DEPENDENCIES_MAX`].
+    /// Tasks, each named once; 1 to [`crate::DEPENDENCIES_MAX`].
     Tasks(&'a [TaskId<'a>]),
     /// A batch.
     Batch(&'a str),
 }
 
-/// Dependencies as they stand.
+/// Dependencies that are there.
 pub(super) struct Resolved {
     packed: Vec<u8>,
     of_batch: bool,
     run_anyway: bool,
-    /// How many have not ended.
-    pub(super) missing: usize,
-    /// The first that ended otherwise than completed.
-    bad: Option<String>,
 }
 
-/// How the dependencies of a push stand.
+/// The dependencies of a push, which renews this task if it is known, to be told of even if they have ended: so there is one way in which an end reaches those that wait.
 ///
 /// # Errors
-/// [`Refusal::NoDependency`], with the place of the first that is not there.
-pub(super) fn resolve(queue: &Queue, after: &After<'_>) -> Result<Resolved, Refusal> {
-    let of_batch = matches!(after.on, On::Batch(_));
-    let resolve = |(place, id)| queue.look_up(id, of_batch).map(|(_, outcome)| (id, Some(outcome))).ok_or(Refusal::NoDependency { place });
-    let on: Vec<_> = match after.on {
-        On::Tasks(ids) => ids.iter().copied().take(DEPENDENCIES_MAX).enumerate().map(resolve).collect::<Result<_, _>>()?,
-        On::Batch(name) => vec![resolve((0, TaskId::Named(name)))?],
+/// [`Refusal::NoDependency`], [`Refusal::OwnBatch`], [`Refusal::BatchAwaited`].
+#[cold]
+pub(super) fn resolve(queue: &Queue, task: Option<Slot>, after: &After<'_>, batch: Option<&str>) -> Result<Resolved, Refusal> {
+    let (ids, of_batch) = match after.on {
+        On::Tasks(ids) => (ids, false),
+        On::Batch(name) => (&[TaskId::Named(name)][..], true),
     };
-    Ok(Resolved::new(&on, of_batch, after.run_anyway))
+    if of_batch && batch.is_some_and(|batch| ids == [TaskId::Named(batch)]) {
+        return Err(Refusal::OwnBatch);
+    }
+    let into = batch.and_then(|batch| queue.find_batch(batch)).map(|batch| queue.batches.slots.at(batch));
+    if into.is_some_and(|batch| queue.is_awaited(batch)) {
+        return Err(Refusal::BatchAwaited);
+    }
+    let is_there = |id| queue.look_up(id, of_batch).is_some_and(|(of, _)| task.is_none_or(|task| of != Of::Task(task)));
+    match ids.iter().position(|&id| !is_there(id)) {
+        Some(place) => Err(Refusal::NoDependency { place }),
+        None => Ok(Resolved::new(ids.iter().map(|&id| (id, Tie::Untold)), of_batch, after.run_anyway)),
+    }
 }
 
-/// How those of a task stand that begins again; what is not there any more counts as completed.
-pub(super) fn resolve_again(queue: &Queue, slot: Slot) -> Option<Resolved> {
-    let after = queue.after(slot)?;
-    let on = after.on.iter().map(|dependency| dependency.id.as_id());
-    let on: Vec<_> = on.map(|id| (id, queue.look_up(id, after.of_batch).map(|(_, outcome)| outcome))).collect();
-    Some(Resolved::new(&on, after.of_batch, after.run_anyway))
+/// What a task that begins again depends on; what is not there any more counts as completed.
+pub(super) enum Again {
+    /// On nothing.
+    Free,
+    /// On something that ended otherwise than completed, or so that others could wait for each other: it stays as it is.
+    Stuck,
+    /// On these.
+    Waits(Resolved),
+}
+
+#[cold]
+pub(super) fn again(queue: &Queue, slot: Slot) -> Again {
+    let Some(after) = queue.after(slot) else { return Again::Free };
+    let ids = || after.on.iter().map(|dependency| dependency.id.as_id());
+    let outcome = |id| queue.look_up(id, after.of_batch).filter(|&(of, _)| of != Of::Task(slot)).map(|(_, outcome)| outcome);
+    let has = |of: Outcome| ids().any(|id| outcome(id) == Some(of));
+    if ids().all(|id| outcome(id).is_none()) {
+        return Again::Free;
+    }
+    let is_awaited = queue.batch_of(slot).is_some_and(|batch| queue.is_awaited(batch));
+    if (has(Outcome::Bad) && !after.run_anyway) || (has(Outcome::Open) && is_awaited) {
+        return Again::Stuck;
+    }
+    let tie = |id| outcome(id).map_or(Tie::Gone, |_| Tie::Untold);
+    Again::Waits(Resolved::new(ids().map(|id| (id, tie(id))), after.of_batch, after.run_anyway))
 }
 
 impl Resolved {
-    fn new(on: &[(TaskId<'_>, Option<Outcome>)], of_batch: bool, run_anyway: bool) -> Self {
-        Self {
-            packed: pack(on.iter().map(|&(id, outcome)| (id, outcome.map_or(Tie::Gone, Outcome::tie)))),
-            of_batch,
-            run_anyway,
-            missing: on.iter().filter(|(_, outcome)| *outcome == Some(Outcome::Open)).count(),
-            bad: on.iter().find(|(_, outcome)| *outcome == Some(Outcome::Bad)).map(|(id, _)| id.to_string()),
-        }
-    }
-
-    /// Whether the task fails by it.
-    pub(super) const fn is_fatal(&self) -> bool {
-        self.bad.is_some() && !self.run_anyway
-    }
-
-    /// Whether there is nothing to wait for.
-    pub(super) const fn is_over(&self) -> bool {
-        self.missing == 0
+    fn new<'a>(on: impl Iterator<Item = (TaskId<'a>, Tie)>, of_batch: bool, run_anyway: bool) -> Self {
+        Self { packed: pack(on), of_batch, run_anyway }
     }
 
     /// The task depends on this from now on.
     pub(super) fn record(&self, txn: &mut Txn<'_>, slot: Slot, due: Option<UnixMs>) {
         let Self { of_batch, run_anyway, .. } = *self;
         txn.record_depends(slot, &Depends { on: &self.packed, of_batch, run_anyway, due });
-    }
-
-    /// What becomes of a waiting task by it.
-    pub(super) fn settle(&self, txn: &mut Txn<'_>, slot: Slot, defaults: &Defaults) {
-        settle(txn, slot, self.bad.as_deref(), defaults);
     }
 }
 
