@@ -4,7 +4,8 @@
 //! master can have done is told apart here, before anything changes: else an index would lose a task, or a count overflow.
 
 use crate::batch::{KEPT, NUMBERS_MAX, kept};
-use crate::effect::{BatchImage, Change, Head, Image, Order, Pushed};
+use crate::depend::{DEPENDENCIES_MAX, Of, Tie, unpack};
+use crate::effect::{BatchImage, Change, Depends, Head, Image, Order, Pushed};
 use crate::error::Mismatch;
 use crate::id::{MadeId, TaskId, parse_name};
 use crate::index::segments::Slot;
@@ -38,6 +39,27 @@ impl Queue {
     pub(crate) fn admit_batch_dropped(&self, batch: &str) -> Result<(), Mismatch> {
         let batch = self.find_batch(batch).ok_or(Mismatch::UnknownTask)?;
         valid(self.batches.slots.at(batch).open.len() == 0)
+    }
+
+    pub(crate) fn admit_batch_told(&self, batch: &str) -> Result<(), Mismatch> {
+        let batch = self.find_batch(batch).map(|batch| self.batches.slots.at(batch)).ok_or(Mismatch::UnknownTask)?;
+        valid(batch.is_done() && self.is_awaited(batch))
+    }
+
+    pub(crate) fn admit_depends(&self, slot: Slot, depends: &Depends<'_>) -> Result<(), Mismatch> {
+        let (state, mut count, mut waits) = (self.tasks.at(slot).state(), 0, false);
+        for one in unpack(depends.on) {
+            let (id, tie) = one?;
+            let is_valid = if depends.of_batch { matches!(id, TaskId::Named(name) if is_name(name)) } else { id.is_valid() };
+            let known = self.look_up(id, depends.of_batch).map(|(of, _)| of);
+            let is_tied = known.is_some_and(|of| of != Of::Task(slot)) && !state.is_terminal();
+            valid(is_valid && (tie == Tie::Gone || is_tied))?;
+            count += 1;
+            waits |= tie == Tie::Untold;
+        }
+        let has_ties = self.after(slot).is_some_and(|after| after.on.iter().any(|one| one.tie() != Tie::Gone));
+        let fits = if depends.of_batch { count == 1 } else { (1..=DEPENDENCIES_MAX).contains(&count) };
+        valid(fits && !has_ties && (state == State::Waiting || !waits) && comes(depends.due))
     }
 
     pub(crate) fn admit_batches_numbered(&self, last: u64) -> Result<(), Mismatch> {
@@ -76,7 +98,7 @@ impl Queue {
         let is_answerable = state == State::Claimed || (state == State::Ready && task.last_claim() == LastClaim::Lapsed);
         let ended_badly = matches!(state, State::Failed | State::Canceled | State::Expired);
         valid(match *change {
-            Change::Ripened { order, .. } => state == State::Scheduled && self.is_new_place(order),
+            Change::Ripened { order, .. } => matches!(state, State::Scheduled | State::Waiting) && self.is_new_place(order),
             Change::Claimed { attempt, lease, at, .. } => {
                 state == State::Ready && attempt == task.attempt.saturating_add(1) && lease <= Ms::MAX && comes(Some(at))
             }
@@ -93,7 +115,10 @@ impl Queue {
                 (ended_badly || state == State::Scheduled) && self.is_new_place(order) && self.can_begin_again(slot)
             }
             Change::Renewed { at, order } => ended_badly && self.is_new(at, &order) && self.can_begin_again(slot),
-            Change::Dropped => state.is_terminal() && !self.is_kept_by_batch(slot),
+            Change::Dropped => state.is_terminal() && !self.is_kept_by_batch(slot) && !self.has_untold(slot),
+            Change::Told => state.is_terminal() && self.has_untold(slot),
+            Change::Delayed { .. } | Change::Abandoned { .. } => state == State::Waiting,
+            Change::Awaited { order, .. } => ended_badly && self.is_new_place(order) && self.can_begin_again(slot),
             Change::Bounded { .. } => self.session(slot).is_some(),
         })
     }
@@ -120,8 +145,14 @@ impl Queue {
         let extra = image.extra.unwrap_or_default();
         let was_claimed = image.attempt > 0;
         let claim_fits = match (image.state, image.last_claim) {
-            (State::Scheduled | State::Ready | State::Canceled | State::Expired, LastClaim::Open) => !was_claimed,
-            (State::Scheduled | State::Ready | State::Canceled | State::Expired, LastClaim::Voided)
+            (
+                State::Waiting | State::Scheduled | State::Ready | State::Failed | State::Canceled | State::Expired,
+                LastClaim::Open,
+            ) => !was_claimed,
+            (
+                State::Waiting | State::Scheduled | State::Ready | State::Failed | State::Canceled | State::Expired,
+                LastClaim::Voided,
+            )
             | (State::Scheduled, LastClaim::FailedToScheduled | LastClaim::Released)
             | (State::Ready, LastClaim::FailedToScheduled | LastClaim::FailedToReady | LastClaim::Released | LastClaim::Lapsed)
             | (State::Claimed, LastClaim::Open)
@@ -129,9 +160,10 @@ impl Queue {
             | (State::Failed, LastClaim::FailedForGood | LastClaim::Lapsed) => was_claimed,
             _ => false,
         };
-        let may_have_ttl = matches!(image.state, State::Scheduled | State::Ready)
+        let may_have_ttl = matches!(image.state, State::Waiting | State::Scheduled | State::Ready)
             && matches!(image.last_claim, LastClaim::Open | LastClaim::Voided);
-        let has_place = matches!(image.state, State::Ready | State::Claimed);
+        let has_place = matches!(image.state, State::Waiting | State::Ready | State::Claimed);
+        let is_kept = image.state.is_terminal() && image.at == UnixMs::NEVER;
         valid(
             claim_fits
                 && image.worker.is_some() == was_claimed
@@ -139,6 +171,7 @@ impl Queue {
                 && (extra.ttl_at.is_none() || may_have_ttl)
                 && ((extra.claimed_at, extra.timeout_at, extra.session) == (None, None, false) || image.state == State::Claimed)
                 && [extra.created, extra.ttl_at, extra.claimed_at].into_iter().all(comes)
+                && (extra.keep.is_none() || is_kept)
                 && image.attempt <= ATTEMPT_MAX
                 && image.worker.is_none_or(|(_, lease)| lease <= Ms::MAX)
                 && extra.options.is_none_or(|options| options.is_valid())
@@ -156,7 +189,7 @@ impl Queue {
 
     fn is_new(&self, at: UnixMs, order: &Order<'_>) -> bool {
         let has_new_place = match order.start {
-            Start::Ready { order } => self.is_new_place(order),
+            Start::Ready { order } | Start::Waiting { order } => self.is_new_place(order),
             Start::Scheduled { .. } => true,
         };
         has_new_place && comes(Some(at)) && comes(order.ttl_at) && order.options.is_none_or(|options| options.is_valid())

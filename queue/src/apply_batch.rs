@@ -25,6 +25,14 @@ impl Queue {
                     .inspect(|&batch| self.apply_batch_dropped(batch))
                     .map_or([None; 2], |batch| [Some((Event::Seal, batch)), None])
             }
+            Effect::BatchTold { batch } => {
+                let batch = self.find_batch(batch);
+                let told = batch.and_then(|batch| Some((batch, self.batches.slots.at(batch).node.get()?)));
+                told.map_or([None; 2], |(batch, node)| {
+                    self.apply_told(node);
+                    [Some((Event::Tell, batch)), None]
+                })
+            }
             _ => [None; 2],
         }
     }
@@ -42,7 +50,12 @@ impl Queue {
     fn apply_batch_dropped(&mut self, batch: Slot) {
         let place = self.batches.slots.at(batch);
         let (incarnation, is_empty) = (place.incarnation, place.counts.total() == 0);
+        let node = place.node;
         self.batches.names.remove(&place.name);
+        if let Some(node) = node.get() {
+            self.batches.slots.at_mut(batch).node = Slot::NIL;
+            self.disown(node);
+        }
         self.set_stage(batch, Stage::Leaving);
         if is_empty {
             self.remove_batch(batch);
@@ -65,6 +78,8 @@ impl Queue {
             ends: Log::default().starting_at(image.ended),
             bad: BTreeSet::new(),
             stage,
+            node: Slot::NIL,
+            held: 0,
         });
         self.settle(batch);
     }
@@ -152,9 +167,10 @@ impl Queue {
         let (at, drop_at) = match *change {
             Change::Completed { at, drop_at, .. }
             | Change::Failed { at, drop_at, .. }
+            | Change::Abandoned { at, drop_at, .. }
             | Change::Canceled { at, drop_at }
             | Change::Expired { at, drop_at } => (at, Some(drop_at)),
-            Change::Revived { at, .. } | Change::Renewed { at, .. } => (at, None),
+            Change::Revived { at, .. } | Change::Renewed { at, .. } | Change::Awaited { at, .. } => (at, None),
             _ => return None,
         };
         let batch = self.member(self.tasks.at(slot))?.batch();
@@ -214,6 +230,8 @@ impl Queue {
             ends: Log::default(),
             bad: BTreeSet::new(),
             stage: Stage::Running,
+            node: Slot::NIL,
+            held: 0,
         })
     }
 
@@ -246,10 +264,11 @@ impl Queue {
     }
 
     /// Enters the batch among those that go, or takes it out. Whether it is done by what has happened.
-    fn settle(&mut self, batch: Slot) -> bool {
+    pub(crate) fn settle(&mut self, batch: Slot) -> bool {
         let place = self.batches.slots.at(batch);
         let (was_done, stage) = (place.is_done(), place.stage_now());
         self.set_stage(batch, stage);
+        self.note_news(self.batches.slots.at(batch).node);
         !was_done && self.batches.slots.at(batch).is_done()
     }
 
@@ -263,7 +282,7 @@ impl Queue {
         match old {
             Stage::Idle(since) | Stage::Empty(since) => _ = self.batches.idle.remove(&(since, incarnation)),
             Stage::Done(at) => _ = self.batches.done.remove(&(at, incarnation)),
-            Stage::Running | Stage::Leaving => {}
+            Stage::Running | Stage::Held | Stage::Leaving => {}
         }
         match stage {
             Stage::Idle(at) | Stage::Empty(at) => {
@@ -274,7 +293,7 @@ impl Queue {
                 self.batches.done.insert((at, incarnation));
                 self.soonest = self.soonest.min(at);
             }
-            Stage::Running | Stage::Leaving => {}
+            Stage::Running | Stage::Held | Stage::Leaving => {}
         }
     }
 }

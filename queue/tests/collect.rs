@@ -115,8 +115,15 @@ fn only_cursors_that_were_given_are_read() {
 fn a_large_batch_is_read_by_pages() {
     let mut driver = Driver::new(Defaults::default());
     let batch = Some(("b".to_owned(), false));
-    let task =
-        PushSpec { payload: vec![1], priority: 0, delay: DelaySpec::For(0), ttl: None, options: Options::default(), batch };
+    let task = PushSpec {
+        payload: vec![1],
+        priority: 0,
+        delay: DelaySpec::For(0),
+        ttl: None,
+        options: Options::default(),
+        batch,
+        after: None,
+    };
     driver.run(&Command::PushAll { task, payloads: vec![Vec::new(); 5_000], floor: MadeId(0) });
     driver.run(&Command::CancelBatch("b".to_owned(), 5_000));
     let canceled = support::listed(&driver.queue, State::Canceled);

@@ -31,8 +31,15 @@ fn feed(queue: &mut Queue, packed: &[u8]) -> Result<(), TestCaseError> {
 fn lives_on(mut queue: Queue) -> Result<(), TestCaseError> {
     prop_assert_eq!(restored(&queue.snapshot()).snapshot(), queue.snapshot());
     let (mut journal, settings) = (Journal::default(), Defaults::default());
-    let spec =
-        PushSpec { payload: vec![1], priority: 3, delay: DelaySpec::For(0), ttl: None, options: Options::default(), batch: None };
+    let spec = PushSpec {
+        payload: vec![1],
+        priority: 3,
+        delay: DelaySpec::For(0),
+        ttl: None,
+        options: Options::default(),
+        batch: None,
+        after: None,
+    };
     let mut commands = vec![Command::Push { task: spec, id: None, renew: false, floor: MadeId(0) }, Command::RetryAll(2)];
     for _ in 0..6 {
         commands.push(Command::Claim { worker: "w".to_owned(), lease: None, session: None });
@@ -172,7 +179,7 @@ fn image() -> impl Strategy<Value = Image<'static>> {
     );
     let extra =
         extra.prop_map(|((created, options, ttl_at, uncounted), (claimed_at, timeout_at, error, checkpoint, session))| {
-            ExtraImage { created, options, ttl_at, uncounted, claimed_at, timeout_at, error, checkpoint, session }
+            ExtraImage { created, options, ttl_at, uncounted, claimed_at, timeout_at, error, checkpoint, session, keep: None }
         });
     let worker = (any::<bool>(), number());
     (id(), status, instant(), number(), worker, prop::option::of(extra)).prop_map(|(id, status, at, order, worker, extra)| {
@@ -275,8 +282,15 @@ fn refused(queue: &mut Queue, effect: &Effect<'_>) -> Mismatch {
 #[test]
 fn effects_of_another_history_are_told_apart() {
     let mut driver = Driver::new(Defaults::default());
-    let spec =
-        PushSpec { payload: vec![1], priority: 3, delay: DelaySpec::For(0), ttl: None, options: Options::default(), batch: None };
+    let spec = PushSpec {
+        payload: vec![1],
+        priority: 3,
+        delay: DelaySpec::For(0),
+        ttl: None,
+        options: Options::default(),
+        batch: None,
+        after: None,
+    };
     driver.run(&Command::Push { task: spec, id: Some("a".to_owned()), renew: false, floor: MadeId(0) });
     let pushed = driver.journal.packed.bytes().to_vec();
     let push = unpack(&pushed).next().unwrap().unwrap();
@@ -360,8 +374,15 @@ fn ids_that_run_out_refuse_pushes() {
         Mismatch::Invalid
     );
     driver.queue.apply(&Effect::Restarted(Head { last_id, ..Head::default() })).unwrap();
-    let spec =
-        PushSpec { payload: vec![1], priority: 3, delay: DelaySpec::For(0), ttl: None, options: Options::default(), batch: None };
+    let spec = PushSpec {
+        payload: vec![1],
+        priority: 3,
+        delay: DelaySpec::For(0),
+        ttl: None,
+        options: Options::default(),
+        batch: None,
+        after: None,
+    };
     let push = |id: Option<String>, floor| Command::Push { task: spec.clone(), id, renew: false, floor };
     let full = support::Answer::Refused(taskqueue::Refusal::QueueFull);
     assert_eq!(driver.run(&push(None, MadeId(0))), full);

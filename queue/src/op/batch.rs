@@ -31,17 +31,18 @@ pub fn cancel_batch(txn: &mut Txn<'_>, name: &str, count: usize, defaults: &Defa
 
 /// Makes at most `count` failed, canceled and expired tasks of the batch ready, those that ended first first. Answers how many.
 pub fn retry_batch(txn: &mut Txn<'_>, name: &str, count: usize) -> usize {
-    let next = |queue: &Queue, batch| {
-        let batch = queue.batches.slots.at(batch);
-        batch.bad.first().and_then(|&number| batch.ends.get(number)).filter(|_| batch.has_room())
-    };
-    each(txn, name, count, next, retry::revive)
+    retry::revive_some(txn, count, |queue, passed, count| {
+        let batch = queue.find_batch(name).map(|batch| queue.batches.slots.at(batch));
+        let bad = batch.into_iter().flat_map(|batch| batch.bad.iter().filter_map(|&number| batch.ends.get(number)));
+        bad.skip(passed).take(count).collect()
+    })
 }
 
 /// Drops the batch, if it is done. Answers how many tasks go with it: not at once, but before any other.
 pub fn forget_batch(txn: &mut Txn<'_>, name: &str) -> usize {
     let known = txn.queue().find_batch(name).map(|batch| txn.queue().view_batch(batch));
-    match known.filter(|batch| batch.done) {
+    let batch = txn.queue().find_batch(name).map(|batch| txn.queue().batches.slots.at(batch));
+    match known.filter(|known| known.done && !batch.is_some_and(|batch| txn.queue().is_awaited(batch))) {
         Some(batch) => {
             txn.record_batch(&Effect::BatchDropped { batch: name });
             batch.total

@@ -3,18 +3,25 @@
 use crate::batch::KEPT;
 use crate::effect::Change;
 use crate::id::TaskId;
+use crate::index::segments::Slot;
+use crate::queue::Queue;
 use crate::time::UnixMs;
 use crate::txn::Txn;
 
 /// Drops the task if it has ended and no batch keeps it. Answers whether it did so.
 pub fn forget(txn: &mut Txn<'_>, id: TaskId<'_>) -> bool {
-    match txn.queue().find(id).filter(|&slot| txn.state(slot).is_terminal() && !txn.queue().is_kept_by_batch(slot)) {
+    match txn.queue().find(id).filter(|&slot| can_forget(txn.queue(), slot)) {
         Some(slot) => {
             txn.record(slot, &Change::Dropped);
             true
         }
         None => false,
     }
+}
+
+/// Whether the task can be dropped: it has ended, and those that wait for it have been told.
+fn can_forget(queue: &Queue, slot: Slot) -> bool {
+    queue.tasks.at(slot).state().is_terminal() && !queue.is_kept_by_batch(slot) && !queue.has_untold(slot)
 }
 
 /// Drops at most `count` ended tasks, but for those of batches. Of the next to go of each state, the one that finished first goes first. Answers how many.
@@ -24,7 +31,7 @@ pub fn forget_all(txn: &mut Txn<'_>, count: usize) -> usize {
             let queue = txn.queue();
             let heads = queue.finished.iter().filter_map(|ends| ends.first_outside(&queue.tasks, KEPT..UnixMs::NEVER));
             let next = heads.min_by_key(|&slot| queue.tasks.at(slot).order);
-            next.is_some_and(|slot| {
+            next.filter(|&slot| can_forget(queue, slot)).is_some_and(|slot| {
                 txn.record(slot, &Change::Dropped);
                 true
             })

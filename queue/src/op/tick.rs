@@ -3,6 +3,7 @@
 use crate::batch::KEPT;
 use crate::effect::{Change, Effect};
 use crate::index::segments::Slot;
+use crate::op::depend::tell;
 use crate::options::Defaults;
 use crate::queue::Queue;
 use crate::session::Connection;
@@ -26,8 +27,10 @@ pub fn tick(txn: &mut Txn<'_>, count: usize, defaults: &Defaults) -> bool {
     let batches: [Kind; 3] = [
         (|queue, _| queue.batches.first(&queue.batches.done), |txn, batch, _| drop_batch(txn, batch)),
         (Queue::next_abandoned, |txn, batch, _| drop_batch(txn, batch)),
-        (|queue, _| Some((UnixMs(0), queue.batches.next_leaving()?)), |txn, slot, _| txn.record(slot, &Change::Dropped)),
+        (|queue, _| Some((UnixMs(0), queue.next_leaving()?)), |txn, slot, _| txn.record(slot, &Change::Dropped)),
     ];
+    let news: [Kind; 1] =
+        [(|queue, _| queue.next_news().map(|(_, dependant)| (UnixMs(0), dependant)), |txn, _, defaults| tell(txn, 1, defaults))];
     let tasks: [Kind; 5] = [
         (|queue, _| queue.due.first(&queue.tasks), |txn, slot, _| ripen(txn, slot)),
         (|queue, _| queue.ttls.first().copied(), expire),
@@ -41,12 +44,15 @@ pub fn tick(txn: &mut Txn<'_>, count: usize, defaults: &Defaults) -> bool {
         happen(txn, batches, count, defaults);
     }
     happen(txn, tasks, count, defaults);
+    if txn.queue().has_news() {
+        happen(txn, news, count, defaults);
+    }
     let mut soonest = soonest(txn, drops, defaults).min(soonest(txn, tasks, defaults));
     if has_batches {
         soonest = soonest.min(self::soonest(txn, batches, defaults));
     }
     txn.set_soonest(soonest);
-    soonest <= txn.now()
+    txn.queue().soonest() <= txn.now()
 }
 
 /// Does what has fallen due of these kinds.
@@ -116,6 +122,11 @@ impl Queue {
     fn next_unknown(&self, _: &Defaults) -> Option<(UnixMs, Slot)> {
         let is_overlooked = sabotaged!(SessionNotBounded);
         self.sessions.first_of(Connection::UNKNOWN).filter(|_| !is_overlooked).map(|slot| (UnixMs(0), slot))
+    }
+
+    /// The next task to follow its batch, once those are told that wait for it.
+    fn next_leaving(&self) -> Option<Slot> {
+        self.batches.next_leaving().filter(|&slot| !self.has_untold(slot))
     }
 
     /// The finished task that goes next.
