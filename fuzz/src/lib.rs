@@ -109,6 +109,7 @@ fn populated() -> Queue {
             ttl: (id >= "f").then_some(Ms(if id == "f" { 1 } else { 100 })),
             options: if index % 2 == 0 { options } else { Options::default() },
             batch: None,
+            after: None,
         };
         op::push(&mut txn, &push, MadeId(0)).expect("a task is pushed");
     }

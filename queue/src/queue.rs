@@ -175,7 +175,8 @@ impl Queue {
     pub fn bytes(&self, rounding: Rounding) -> usize {
         let slabs = self.tasks.bytes(rounding) + self.extras.bytes(rounding);
         let tables = self.ids.bytes(rounding) + self.workers.bytes(rounding) + self.option_sets.bytes(rounding);
-        let deadlines = [&self.waiting, &self.due, &self.leases].into_iter().chain(&self.finished).map(|deadlines| deadlines.bytes(rounding));
+        let deadlines =
+            [&self.waiting, &self.due, &self.leases].into_iter().chain(&self.finished).map(|deadlines| deadlines.bytes(rounding));
         slabs
             + tables
             + self.ready.bytes(rounding)

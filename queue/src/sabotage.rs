@@ -72,11 +72,13 @@ mod switch {
         SessionOutlivesConnection,
         /// A session's claim whose connection is not known has no end.
         SessionNotBounded,
+        /// A dependency that failed counts as completed.
+        FailureNotPassedOn,
     }
 
     impl Mutation {
         /// All of them.
-        pub const ALL: [Self; 22] = [
+        pub const ALL: [Self; 23] = [
             Self::FencingSkipped,
             Self::RepeatNotRecognised,
             Self::ResultRepublished,
@@ -99,6 +101,7 @@ mod switch {
             Self::SessionLapses,
             Self::SessionOutlivesConnection,
             Self::SessionNotBounded,
+            Self::FailureNotPassedOn,
         ];
     }
 

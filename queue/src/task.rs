@@ -172,7 +172,8 @@ pub(crate) static NO_EXTRA: Extra = Extra {
 };
 
 /// What a task without [`Rare`] has.
-static NOTHING_RARE: Rare = Rare { timeout_at: None, error: None, checkpoint: None, worker: None, options: None, session: None, ties: None };
+static NOTHING_RARE: Rare =
+    Rare { timeout_at: None, error: None, checkpoint: None, worker: None, options: None, session: None, ties: None };
 
 impl Extra {
     pub(crate) fn is_empty(&self) -> bool {

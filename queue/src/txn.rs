@@ -1,6 +1,6 @@
 //! One unit of change to a queue: what was done, and what is to be sent, as one.
 
-use crate::effect::{Change, Effect, Event, Packed, Pushed};
+use crate::effect::{Change, Depends, Effect, Event, Packed, Pushed};
 use crate::index::segments::Slot;
 use crate::queue::Queue;
 use crate::session::Connection;
@@ -83,6 +83,16 @@ impl<'q> Txn<'q> {
         if let Some(batch) = done {
             self.journal.events.push((Event::Batch, batch));
         }
+    }
+
+    /// The task depends on this.
+    pub(crate) fn record_depends(&mut self, slot: Slot, depends: &Depends<'_>) {
+        debug_assert_eq!(self.queue.admit_depends(slot, depends), Ok(()), "{depends:?}");
+        if !self.journal.is_silent {
+            self.journal.packed.push(&Effect::Depends(self.queue.id_of(slot), *depends));
+        }
+        self.queue.apply_depends(slot, depends);
+        self.journal.events.push((Event::Tell, slot));
     }
 
     /// Records what happens to a batch as a whole.

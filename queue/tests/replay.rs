@@ -97,6 +97,7 @@ fn spec(bytes: usize) -> PushSpec {
         ttl: None,
         options: Options::default(),
         batch: None,
+        after: None,
     }
 }
 

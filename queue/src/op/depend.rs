@@ -1,7 +1,7 @@
 //! Tasks that depend on others: what an end means for those that wait for it.
 
-use crate::depend::{DEPENDENCIES_MAX, Of, Outcome, Tie, pack};
-use crate::effect::{Change, Depends, Effect};
+use crate::depend::{Of, Outcome, Tie, pack};
+use crate::effect::{Change, Depends};
 use crate::error::Refusal;
 use crate::id::TaskId;
 use crate::index::segments::Slot;
@@ -22,64 +22,80 @@ pub struct After<'a> {
 /// What a task depends on.
 #[derive(Clone, Copy, Debug)]
 pub enum On<'a> {
-    /// Tasks, each named once; 1 to [`DEPENDENCIES_MAX`].
+    /// Tasks, each named once; 1 to [`crate::DEPENDENCIES_MAX`].
     Tasks(&'a [TaskId<'a>]),
     /// A batch.
     Batch(&'a str),
 }
 
-/// Dependencies as they stand.
+/// Dependencies that are there.
 pub(super) struct Resolved {
     packed: Vec<u8>,
     of_batch: bool,
     run_anyway: bool,
-    /// How many have not ended.
-    pub(super) missing: usize,
-    /// The first that ended otherwise than completed.
-    bad: Option<String>,
 }
 
-/// How the dependencies of a push stand.
+/// The dependencies of a push, which renews this task if it is known. It is to be told also of what has ended: so there is one way in
+/// which an end reaches those that wait.
 ///
 /// # Errors
-/// [`Refusal::NoDependency`], with the place of the first that is not there.
-pub(super) fn resolve(queue: &Queue, after: &After<'_>) -> Result<Resolved, Refusal> {
-    let of_batch = matches!(after.on, On::Batch(_));
-    let resolve = |(place, id)| queue.look_up(id, of_batch).map(|(_, outcome)| (id, Some(outcome))).ok_or(Refusal::NoDependency { place });
-    let on: Vec<_> = match after.on {
-        On::Tasks(ids) => ids.iter().copied().take(DEPENDENCIES_MAX).enumerate().map(resolve).collect::<Result<_, _>>()?,
-        On::Batch(name) => vec![resolve((0, TaskId::Named(name)))?],
+/// [`Refusal::NoDependency`], [`Refusal::OwnBatch`], [`Refusal::BatchAwaited`].
+#[cold]
+pub(super) fn resolve(queue: &Queue, task: Option<Slot>, after: &After<'_>, batch: Option<&str>) -> Result<Resolved, Refusal> {
+    let (ids, of_batch) = match after.on {
+        On::Tasks(ids) => (ids, false),
+        On::Batch(name) => (&[TaskId::Named(name)][..], true),
     };
-    Ok(Resolved::new(&on, of_batch, after.run_anyway))
+    if of_batch && batch.is_some_and(|batch| ids == [TaskId::Named(batch)]) {
+        return Err(Refusal::OwnBatch);
+    }
+    let into = batch.and_then(|batch| queue.find_batch(batch)).map(|batch| queue.batches.slots.at(batch));
+    if into.is_some_and(|batch| queue.is_awaited(batch)) {
+        return Err(Refusal::BatchAwaited);
+    }
+    let is_there = |id| queue.look_up(id, of_batch).is_some_and(|(of, _)| task.is_none_or(|task| of != Of::Task(task)));
+    match ids.iter().position(|&id| !is_there(id)) {
+        Some(place) => Err(Refusal::NoDependency { place }),
+        None => Ok(Resolved::new(ids.iter().map(|&id| (id, Tie::Untold)), of_batch, after.run_anyway)),
+    }
 }
 
-/// How those of a task stand that begins again; what is not there any more counts as completed.
-pub(super) fn resolve_again(queue: &Queue, slot: Slot) -> Option<Resolved> {
-    let after = queue.after(slot)?;
-    let on = after.on.iter().map(|dependency| dependency.id.as_id());
-    let on: Vec<_> = on.map(|id| (id, queue.look_up(id, after.of_batch).map(|(_, outcome)| outcome))).collect();
-    Some(Resolved::new(&on, after.of_batch, after.run_anyway))
+/// What a task that begins again depends on.
+pub(super) enum Again {
+    /// On nothing that is there.
+    Free,
+    /// On something that ended otherwise than completed, maybe this task, or so that tasks could come to wait for each other: it
+    /// stays as it is.
+    Stuck(Option<Slot>),
+    /// On these.
+    Waits(Resolved),
+}
+
+/// Looks again at what a task depends on; what is not there any more counts as completed.
+#[cold]
+pub(super) fn again(queue: &Queue, slot: Slot) -> Again {
+    let Some(after) = queue.after(slot) else { return Again::Free };
+    let is_awaited = queue.batch_of(slot).is_some_and(|batch| queue.is_awaited(batch));
+    let (mut on, mut is_free) = (Vec::with_capacity(after.on.len()), true);
+    for id in after.on.iter().map(|one| one.id.as_id()) {
+        let tie = match queue.look_up(id, after.of_batch) {
+            // Its own id: what had it is not there any more.
+            Some((of, _)) if of == Of::Task(slot) => Tie::Gone,
+            Some((Of::Task(on), Outcome::Bad)) if !after.run_anyway => return Again::Stuck(Some(on)),
+            Some((_, Outcome::Bad)) if !after.run_anyway => return Again::Stuck(None),
+            Some((_, Outcome::Open)) if is_awaited => return Again::Stuck(None),
+            Some(_) => Tie::Untold,
+            None => Tie::Gone,
+        };
+        is_free &= tie == Tie::Gone;
+        on.push((id, tie));
+    }
+    if is_free { Again::Free } else { Again::Waits(Resolved::new(on.into_iter(), after.of_batch, after.run_anyway)) }
 }
 
 impl Resolved {
-    fn new(on: &[(TaskId<'_>, Option<Outcome>)], of_batch: bool, run_anyway: bool) -> Self {
-        Self {
-            packed: pack(on.iter().map(|&(id, outcome)| (id, outcome.map_or(Tie::Gone, Outcome::tie)))),
-            of_batch,
-            run_anyway,
-            missing: on.iter().filter(|(_, outcome)| *outcome == Some(Outcome::Open)).count(),
-            bad: on.iter().find(|(_, outcome)| *outcome == Some(Outcome::Bad)).map(|(id, _)| id.to_string()),
-        }
-    }
-
-    /// Whether the task fails by it.
-    pub(super) const fn is_fatal(&self) -> bool {
-        self.bad.is_some() && !self.run_anyway
-    }
-
-    /// Whether there is nothing to wait for.
-    pub(super) const fn is_over(&self) -> bool {
-        self.missing == 0
+    fn new<'a>(on: impl Iterator<Item = (TaskId<'a>, Tie)>, of_batch: bool, run_anyway: bool) -> Self {
+        Self { packed: pack(on), of_batch, run_anyway }
     }
 
     /// The task depends on this from now on.
@@ -87,54 +103,31 @@ impl Resolved {
         let Self { of_batch, run_anyway, .. } = *self;
         txn.record_depends(slot, &Depends { on: &self.packed, of_batch, run_anyway, due });
     }
-
-    /// What becomes of a waiting task by it.
-    pub(super) fn settle(&self, txn: &mut Txn<'_>, slot: Slot, defaults: &Defaults) {
-        settle(txn, slot, self.bad.as_deref(), defaults);
-    }
 }
 
 /// Tells at most `count` of those that wait for something that has ended. What they do by that may be news for others.
 pub fn tell(txn: &mut Txn<'_>, count: usize, defaults: &Defaults) {
     for _ in 0..count {
-        let Some((of, dependant)) = txn.queue().next_news() else { return };
-        tell_next(txn, of, dependant, defaults);
+        let Some((dependant, index, outcome)) = txn.queue().next_news() else { return };
+        tell_of(txn, dependant, index, outcome, defaults);
     }
 }
 
-pub(super) fn tell_next(txn: &mut Txn<'_>, of: Of, dependant: Slot, defaults: &Defaults) {
-    let queue = txn.queue();
-    let is_bad = queue.outcome_of(of) == Outcome::Bad && !sabotaged!(FailureNotPassedOn);
-    let name = match of {
-        Of::Task(slot) => {
-            let name = is_bad.then(|| queue.id_of(slot).to_string());
-            txn.record(slot, &Change::Told);
-            name
-        }
-        Of::Batch(batch) => {
-            let name = queue.batches.slots.at(batch).name.clone();
-            txn.record_batch(&Effect::BatchTold { batch: &name });
-            is_bad.then(|| name.into())
-        }
-        Of::Gone => None,
-    };
-    settle(txn, dependant, name.as_deref(), defaults);
-}
-
-/// What becomes of a waiting task of whose dependencies `bad`, if any, has turned out to have ended otherwise than completed.
-fn settle(txn: &mut Txn<'_>, slot: Slot, bad: Option<&str>, defaults: &Defaults) {
-    let now = txn.now();
-    let Some(after) = txn.queue().after(slot) else { return };
-    let (missing, due) = (after.missing, after.due.get());
-    if let Some(bad) = bad.filter(|_| !after.run_anyway) {
+/// A waiting task hears how one of those ended that it depends on.
+fn tell_of(txn: &mut Txn<'_>, slot: Slot, dependency: u32, outcome: Outcome, defaults: &Defaults) {
+    let (now, queue) = (txn.now(), txn.queue());
+    let Some(after) = queue.after(slot) else { return };
+    if outcome == Outcome::Bad && !after.run_anyway && !sabotaged!(FailureNotPassedOn) {
+        let bad = after.on.get(dependency as usize).map_or_else(String::new, |one| one.id.as_id().to_string());
         let error = format!("dependency failed: {bad}");
-        let drop_at = txn.queue().options(slot, defaults).retain_failed.drop_at(now);
+        let drop_at = queue.options(slot, defaults).retain_failed.drop_at(now);
         txn.record(slot, &Change::Abandoned { error: error.as_bytes(), at: now, drop_at });
-    } else if missing == 0 {
-        let change = match due.filter(|&due| due > now) {
-            Some(due) => Change::Delayed { due },
-            None => Change::Ripened { order: txn.next_order(), at: now },
-        };
-        txn.record(slot, &change);
+    } else if after.missing > 1 {
+        txn.record(slot, &Change::Told { dependency });
+    } else if let Some(due) = after.due.get().filter(|&due| due > now) {
+        txn.record(slot, &Change::Delayed { due });
+    } else {
+        let order = txn.next_order();
+        txn.record(slot, &Change::Ripened { order, at: now });
     }
 }

@@ -6,6 +6,7 @@ use crate::error::Refusal;
 use crate::id::{MadeId, TaskId};
 use crate::index::segments::Slot;
 use crate::op::batch::seal;
+use crate::op::depend::{After, resolve};
 use crate::options::{Options, Start};
 use crate::queue::{Queue, TASKS_MAX};
 use crate::state::State;
@@ -40,6 +41,8 @@ pub struct Push<'a> {
     pub options: Options,
     /// The batch that it is to be of.
     pub batch: Option<IntoBatch<'a>>,
+    /// What it is to wait for.
+    pub after: Option<After<'a>>,
 }
 
 /// The batch of a push.
@@ -63,12 +66,12 @@ pub enum PushOutcome {
 /// Adds a task. An id is made larger than `floor` and than any the queue made before, whatever the clock says.
 ///
 /// # Errors
-/// [`Refusal::DelayPastTtl`], [`Refusal::QueueFull`], [`Refusal::Sealed`], [`Refusal::OtherBatch`].
+/// [`Refusal::DelayPastTtl`], [`Refusal::QueueFull`], [`Refusal::Sealed`], [`Refusal::OtherBatch`], and
+/// those of what it is to wait for.
 pub fn push(txn: &mut Txn<'_>, push: &Push<'_>, floor: MadeId) -> Result<PushOutcome, Refusal> {
     let terms = Terms::of(push, txn.now())?;
     let found = push.id.and_then(|id| txn.queue().find(id));
-    let known = found.filter(|&slot| !txn.queue().is_leaving(slot));
-    if let Some(slot) = known {
+    if let Some(slot) = found.filter(|&slot| !txn.queue().is_leaving(slot)) {
         return push_known(txn, push, slot);
     }
     let id = match push.id {
@@ -81,20 +84,25 @@ pub fn push(txn: &mut Txn<'_>, push: &Push<'_>, floor: MadeId) -> Result<PushOut
     if let Some(batch) = push.batch {
         room_in_batch(txn.queue(), batch, 1)?;
     }
+    let waits = push.after.map(|after| resolve(txn.queue(), None, &after, push.batch.map(|batch| batch.name))).transpose()?;
     // Its batch is gone, and so is it.
     if let Some(slot) = found {
         txn.record(slot, &Change::Dropped);
     }
     let order = terms.order(push.payload, txn.next_order());
     let pushed = Pushed { id, made: push.id.is_none(), at: txn.now(), order };
-    Ok(PushOutcome::Added(match push.batch {
+    let slot = match push.batch {
         None => txn.record_push(&pushed),
         Some(batch) => {
             let slot = txn.record_push_into(batch.name, &pushed);
             seal_if_asked(txn, push.batch);
             slot
         }
-    }))
+    };
+    if let Some(waits) = waits {
+        waits.record(txn, slot, terms.due);
+    }
+    Ok(PushOutcome::Added(slot))
 }
 
 /// A task of this id is there.
@@ -112,8 +120,13 @@ fn push_known(txn: &mut Txn<'_>, push: &Push<'_>, slot: Slot) -> Result<PushOutc
     if !txn.queue().can_begin_again(slot) {
         return Err(Refusal::QueueFull);
     }
-    let order = Terms::of(push, txn.now())?.order(push.payload, txn.next_order());
+    let waits = push.after.map(|after| resolve(txn.queue(), Some(slot), &after, own)).transpose()?;
+    let terms = Terms::of(push, txn.now())?;
+    let order = terms.order(push.payload, txn.next_order());
     txn.record(slot, &Change::Renewed { at: txn.now(), order });
+    if let Some(waits) = waits {
+        waits.record(txn, slot, terms.due);
+    }
     seal_if_asked(txn, push.batch);
     Ok(PushOutcome::Added(slot))
 }
@@ -128,6 +141,7 @@ pub fn push_all(txn: &mut Txn<'_>, push: &Push<'_>, payloads: &[&[u8]], floor: M
     if let Some(batch) = push.batch {
         room_in_batch(txn.queue(), batch, payloads.len())?;
     }
+    let waits = push.after.map(|after| resolve(txn.queue(), None, &after, push.batch.map(|batch| batch.name))).transpose()?;
     let mut slots = Vec::with_capacity(payloads.len());
     for payload in payloads {
         id = free_from(txn.queue(), id);
@@ -137,6 +151,9 @@ pub fn push_all(txn: &mut Txn<'_>, push: &Push<'_>, payloads: &[&[u8]], floor: M
             None => txn.record_push(&pushed),
             Some(batch) => txn.record_push_into(batch.name, &pushed),
         });
+        if let (Some(waits), Some(&slot)) = (&waits, slots.last()) {
+            waits.record(txn, slot, terms.due);
+        }
         id = id.next();
     }
     seal_if_asked(txn, push.batch);
@@ -150,6 +167,8 @@ struct Terms {
     due: Option<UnixMs>,
     ttl_at: Option<UnixMs>,
     options: Option<Options>,
+    /// It waits for others first.
+    waits: bool,
 }
 
 impl Terms {
@@ -163,11 +182,15 @@ impl Terms {
             return Err(Refusal::DelayPastTtl);
         }
         let options = (push.options != Options::default()).then_some(push.options);
-        Ok(Self { priority: push.priority, due: (due > now).then_some(due), ttl_at, options })
+        Ok(Self { priority: push.priority, due: (due > now).then_some(due), ttl_at, options, waits: push.after.is_some() })
     }
 
     fn order<'a>(&self, payload: &'a [u8], place: u64) -> Order<'a> {
-        let start = self.due.map_or(Start::Ready { order: place }, |due| Start::Scheduled { due });
+        let start = match self.due {
+            _ if self.waits => Start::Waiting { order: place },
+            Some(due) => Start::Scheduled { due },
+            None => Start::Ready { order: place },
+        };
         Order { payload, priority: self.priority, start, ttl_at: self.ttl_at, options: self.options }
     }
 }

@@ -3,6 +3,7 @@
 use crate::batch::KEPT;
 use crate::effect::{Change, Effect};
 use crate::index::segments::Slot;
+use crate::op::depend::tell;
 use crate::options::Defaults;
 use crate::queue::Queue;
 use crate::session::Connection;
@@ -41,12 +42,13 @@ pub fn tick(txn: &mut Txn<'_>, count: usize, defaults: &Defaults) -> bool {
         happen(txn, batches, count, defaults);
     }
     happen(txn, tasks, count, defaults);
+    tell(txn, count, defaults);
     let mut soonest = soonest(txn, drops, defaults).min(soonest(txn, tasks, defaults));
     if has_batches {
         soonest = soonest.min(self::soonest(txn, batches, defaults));
     }
     txn.set_soonest(soonest);
-    soonest <= txn.now()
+    txn.queue().soonest() <= txn.now()
 }
 
 /// Does what has fallen due of these kinds.

@@ -197,6 +197,7 @@ impl Dice {
             ttl: self.maybe(4, |dice| dice.below(90)),
             options: if self.one_in(2) { self.options() } else { Options::default() },
             batch: None,
+            after: None,
         }
     }
 
