@@ -38,12 +38,8 @@ impl Queue {
 
     pub(crate) fn admit_batch_dropped(&self, batch: &str) -> Result<(), Mismatch> {
         let batch = self.find_batch(batch).ok_or(Mismatch::UnknownTask)?;
-        valid(self.batches.slots.at(batch).open.len() == 0)
-    }
-
-    pub(crate) fn admit_batch_told(&self, batch: &str) -> Result<(), Mismatch> {
-        let batch = self.find_batch(batch).map(|batch| self.batches.slots.at(batch)).ok_or(Mismatch::UnknownTask)?;
-        valid(batch.is_done() && self.is_awaited(batch))
+        let batch = self.batches.slots.at(batch);
+        valid(batch.open.len() == 0 && !self.is_awaited(batch))
     }
 
     pub(crate) fn admit_depends(&self, slot: Slot, depends: &Depends<'_>) -> Result<(), Mismatch> {
@@ -51,15 +47,21 @@ impl Queue {
         for one in unpack(depends.on) {
             let (id, tie) = one?;
             let is_valid = if depends.of_batch { matches!(id, TaskId::Named(name) if is_name(name)) } else { id.is_valid() };
-            let known = self.look_up(id, depends.of_batch).map(|(of, _)| of);
-            let is_tied = known.is_some_and(|of| of != Of::Task(slot)) && !state.is_terminal();
-            valid(is_valid && (tie == Tie::Gone || is_tied))?;
+            let is_there = || self.look_up(id, depends.of_batch).is_some_and(|(of, _)| of != Of::Task(slot));
+            let needs_nothing = matches!(tie, Tie::Gone | Tie::UntoldGood | Tie::UntoldBad);
+            valid(is_valid && (needs_nothing || is_there()) && (tie == Tie::Gone || !state.is_terminal()))?;
             count += 1;
-            waits |= tie == Tie::Untold;
+            waits |= !matches!(tie, Tie::Gone | Tie::Held);
         }
-        let has_ties = self.after(slot).is_some_and(|after| after.on.iter().any(|one| one.tie() != Tie::Gone));
+        let has_ties = self.after(slot).is_some_and(|after| after.on.iter().any(|one| !one.node.is_nil()));
         let fits = if depends.of_batch { count == 1 } else { (1..=DEPENDENCIES_MAX).contains(&count) };
-        valid(fits && !has_ties && (state == State::Waiting || !waits) && comes(depends.due))
+        valid(fits && !has_ties && waits == (state == State::Waiting) && comes(depends.due))
+    }
+
+    /// Whether the task still waits for more than this, which has ended.
+    fn admit_told(&self, slot: Slot, dependency: u32) -> bool {
+        let Some(after) = self.after(slot).filter(|after| after.missing > 1) else { return false };
+        after.on.get(dependency as usize).is_some_and(|one| one.untold && self.is_news(one.node))
     }
 
     pub(crate) fn admit_batches_numbered(&self, last: u64) -> Result<(), Mismatch> {
@@ -115,8 +117,8 @@ impl Queue {
                 (ended_badly || state == State::Scheduled) && self.is_new_place(order) && self.can_begin_again(slot)
             }
             Change::Renewed { at, order } => ended_badly && self.is_new(at, &order) && self.can_begin_again(slot),
-            Change::Dropped => state.is_terminal() && !self.is_kept_by_batch(slot) && !self.has_untold(slot),
-            Change::Told => state.is_terminal() && self.has_untold(slot),
+            Change::Dropped => state.is_terminal() && !self.is_kept_by_batch(slot),
+            Change::Told { dependency } => self.admit_told(slot, dependency),
             Change::Delayed { .. } | Change::Abandoned { .. } => state == State::Waiting,
             Change::Awaited { order, .. } => ended_badly && self.is_new_place(order) && self.can_begin_again(slot),
             Change::Bounded { .. } => self.session(slot).is_some(),

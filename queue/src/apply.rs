@@ -3,7 +3,7 @@
 //! [`Queue::apply`] takes an effect wherever it comes from: an operation on the master, the replication stream, the AOF, a snapshot.
 //! It needs no clock and no settings. It refuses only what cannot be of this queue's history.
 
-use crate::batch::KEPT;
+use crate::batch::{KEPT, droppable};
 use crate::blocks::Blocks;
 use crate::effect::{Change, Effect, Event, ExtraImage, Heard, Image, Order, Pushed};
 use crate::error::Mismatch;
@@ -79,10 +79,6 @@ impl Queue {
                 self.admit_depends(slot, depends)?;
                 self.apply_depends(slot, depends);
                 Ok([Some((Event::Tell, slot)), None])
-            }
-            Effect::BatchTold { batch } => {
-                self.admit_batch_told(batch)?;
-                Ok(self.apply_batch(effect))
             }
             Effect::MemberRestored { batch, number, image } => {
                 self.admit_member_image(*batch, *number, image)?;
@@ -227,15 +223,17 @@ impl Queue {
                 self.set_session(slot, None);
                 self.extend(slot, deadline);
             }
-            Change::Told | Change::Delayed { .. } | Change::Abandoned { .. } | Change::Awaited { .. } => {
+            Change::Told { .. } | Change::Delayed { .. } | Change::Abandoned { .. } | Change::Awaited { .. } => {
                 self.apply_wait(slot, change);
             }
         }
+        // Before the ties: the last one may be all that keeps a batch, which is to be seen to be done.
+        let done = if self.batches.has_members() { self.settle_member(slot, change) } else { None };
         if !self.nodes.is_empty() {
             self.settle_ties(slot, change);
         }
         self.tidy_extra(slot);
-        if self.batches.has_members() { self.settle_member(slot, change) } else { None }
+        done
     }
 
     fn apply_restored(&mut self, image: &Image<'_>, member: Option<(u64, u32)>) -> Slot {
@@ -364,7 +362,7 @@ impl Queue {
         self.leave(slot);
         self.end_ttl(slot);
         self.tasks.at_mut(slot).order = at.0;
-        self.enter(slot, state, if drop_at < KEPT { drop_at } else { UnixMs::NEVER });
+        self.enter(slot, state, droppable(drop_at));
     }
 
     /// A claim that is extended to its own deadline, as one that has met its timeout is, keeps its place in the index: see

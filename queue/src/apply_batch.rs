@@ -2,6 +2,7 @@
 
 use crate::batch::{Batch, Counts, Member, Stage, kept};
 use crate::blocks::Blocks;
+use crate::depend::Outcome;
 use crate::effect::{BatchImage, Change, Effect, Event, Heard, Image, Pushed};
 use crate::index::log::Log;
 use crate::index::segments::Slot;
@@ -25,14 +26,6 @@ impl Queue {
                     .inspect(|&batch| self.apply_batch_dropped(batch))
                     .map_or([None; 2], |batch| [Some((Event::Seal, batch)), None])
             }
-            Effect::BatchTold { batch } => {
-                let batch = self.find_batch(batch);
-                let told = batch.and_then(|batch| Some((batch, self.batches.slots.at(batch).node.get()?)));
-                told.map_or([None; 2], |(batch, node)| {
-                    self.apply_told(node);
-                    [Some((Event::Tell, batch)), None]
-                })
-            }
             _ => [None; 2],
         }
     }
@@ -53,8 +46,7 @@ impl Queue {
         let node = place.node;
         self.batches.names.remove(&place.name);
         if let Some(node) = node.get() {
-            self.batches.slots.at_mut(batch).node = Slot::NIL;
-            self.disown(node);
+            self.leave_behind(node, self.outcome_of_batch(batch));
         }
         self.set_stage(batch, Stage::Leaving);
         if is_empty {
@@ -183,6 +175,7 @@ impl Queue {
     /// The task's batch is gone, but the task is to stay: as one of no batch.
     pub(crate) fn outlive_batch(&mut self, slot: Slot) {
         if self.is_leaving(slot) {
+            self.disown_task(slot);
             let task = self.tasks.at(slot);
             if let (Some(member), state) = (task.member(), task.state()) {
                 self.tasks.at_mut(slot).extra = self.leave_batch(member, state);
@@ -268,8 +261,17 @@ impl Queue {
         let place = self.batches.slots.at(batch);
         let (was_done, stage) = (place.is_done(), place.stage_now());
         self.set_stage(batch, stage);
-        self.note_news(self.batches.slots.at(batch).node);
-        !was_done && self.batches.slots.at(batch).is_done()
+        let place = self.batches.slots.at(batch);
+        let is_done = place.is_done();
+        if let Some(node) = place.node.get() {
+            if was_done && !is_done && self.is_news(node) {
+                // What began again had ended badly.
+                self.leave_behind(node, Outcome::Bad);
+            } else {
+                self.note_news(node);
+            }
+        }
+        !was_done && is_done
     }
 
     fn set_stage(&mut self, batch: Slot, stage: Stage) {

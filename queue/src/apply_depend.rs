@@ -1,13 +1,13 @@
 //! What effects do to dependencies. Part of [`crate::apply`].
 
 use crate::apply::count;
+use crate::batch::droppable;
 use crate::depend::{After, Dependency, Node, Of, Outcome, Tie, Ties, unpack};
 use crate::effect::{Change, Depends};
 use crate::index::segments::Slot;
 use crate::queue::Queue;
 use crate::state::State;
 use crate::time::{Ms, UnixMs};
-use std::collections::BTreeSet;
 use std::mem;
 
 impl Queue {
@@ -15,11 +15,15 @@ impl Queue {
     pub(crate) fn apply_depends(&mut self, slot: Slot, depends: &Depends<'_>) {
         let (mut on, mut missing) = (Vec::new(), 0);
         let place = self.tasks.at(slot).order;
-        for (id, tie) in unpack(depends.on).map_while(Result::ok) {
-            let known = (tie != Tie::Gone).then(|| self.look_up(id, depends.of_batch)).flatten();
-            let node = known.map_or(Slot::NIL, |(of, _)| self.tie(of));
-            let untold = tie == Tie::Untold
-                && node.get().is_some_and(|node| self.change_node(node, |node| node.untold.insert((place, slot))));
+        for (index, (id, tie)) in (0..).zip(unpack(depends.on).map_while(Result::ok)) {
+            let node = match tie {
+                Tie::Gone => Slot::NIL,
+                Tie::UntoldGood => self.tie_to(Of::Gone(Outcome::Good)),
+                Tie::UntoldBad => self.tie_to(Of::Gone(Outcome::Bad)),
+                Tie::Untold | Tie::Held => self.look_up(id, depends.of_batch).map_or(Slot::NIL, |(of, _)| self.tie_to(of)),
+            };
+            let waits = !matches!(tie, Tie::Gone | Tie::Held);
+            let untold = waits && node.get().is_some_and(|node| self.wait_for(node, (place, slot), index));
             missing += u32::from(untold);
             on.push(Dependency { id: id.into(), node, untold });
         }
@@ -31,44 +35,14 @@ impl Queue {
             place,
             missing,
         };
-        let nodes: Vec<Slot> = after.on.iter().filter_map(|one| one.node.get().filter(|_| one.untold)).collect();
         self.change_ties(slot, |ties| ties.after = Some(after));
-        nodes.into_iter().for_each(|node| self.note_news(node));
     }
 
-    /// The next one to be told of the end of a node's owner has been.
-    pub(crate) fn apply_told(&mut self, node: Slot) {
-        if let Some((_, dependant)) = self.change_node(node, |node| node.untold.pop_first()) {
-            self.change_ties(dependant, |ties| {
-                let after = ties.after.as_mut();
-                let after = after.and_then(|after| {
-                    Some((after.on.iter_mut().find(|one| one.node == node && one.untold)?, &mut after.missing))
-                });
-                if let Some((dependency, missing)) = after {
-                    dependency.untold = false;
-                    *missing -= 1;
-                }
-            });
-        }
-        self.note_news(node);
-    }
-
-    /// A snapshot has the end of a task that is kept by its ties, which follow.
-    pub(crate) fn restore_keep(&mut self, slot: Slot, keep: Ms) {
-        let node = self.add_node(Of::Task(slot));
-        self.nodes.slots.at_mut(node).keep = Some(keep);
-        self.change_ties(slot, |ties| ties.node = node);
-    }
-
-    /// What happens to a task that waits, or for which others do.
+    /// What happens to a task that waits.
     #[cold]
     pub(crate) fn apply_wait(&mut self, slot: Slot, change: &Change<'_>) {
         match *change {
-            Change::Told => {
-                if let Some(node) = self.node(slot) {
-                    self.apply_told(node);
-                }
-            }
+            Change::Told { dependency } => self.hear(slot, dependency),
             Change::Delayed { due } => {
                 self.leave(slot);
                 self.enter(slot, State::Scheduled, due);
@@ -82,6 +56,8 @@ impl Queue {
                 self.outlive_batch(slot);
                 self.leave(slot);
                 self.set_error(slot, None);
+                // For what is there by now follows.
+                self.clear_after(slot);
                 self.begin_tries_anew(slot);
                 self.enter_waiting(slot, order, at);
             }
@@ -90,10 +66,12 @@ impl Queue {
     }
 
     /// The task has changed. When it ends, it needs nothing any more, and is kept while others need it; if it begins again, it has not
-    /// ended for those that wait for it.
+    /// ended for those that come to wait for it.
     #[cold]
     pub(crate) fn settle_ties(&mut self, slot: Slot, change: &Change<'_>) {
         match *change {
+            // Nothing is left that it waits for.
+            Change::Ripened { .. } | Change::Delayed { .. } => self.hear_all(slot),
             Change::Completed { at, .. }
             | Change::Failed { at, .. }
             | Change::Abandoned { at, .. }
@@ -107,8 +85,11 @@ impl Queue {
             }
             Change::Revived { .. } | Change::Renewed { .. } | Change::Awaited { .. } => {
                 if let Some(node) = self.node(slot) {
-                    self.nodes.slots.at_mut(node).keep = None;
-                    self.note_news(node);
+                    let place = self.nodes.slots.at_mut(node);
+                    place.keep = None;
+                    if place.ties == 0 || self.is_news(node) {
+                        self.leave_behind(node, Outcome::Bad);
+                    }
                 }
             }
             _ => {}
@@ -126,22 +107,36 @@ impl Queue {
     #[cold]
     pub(crate) fn disown_task(&mut self, slot: Slot) {
         if let Some(node) = self.node(slot) {
-            self.disown(node);
+            self.leave_behind(node, self.outcome(slot));
         }
     }
 
-    /// The owner of a node goes. Those that have been told of it need it no more.
-    pub(crate) fn disown(&mut self, node: Slot) {
-        self.nodes.slots.at_mut(node).of = Of::Gone;
-        self.note_news(node);
+    /// The owner of a node goes, or begins again, after it had ended like this. Those that have been told of it need it no more.
+    pub(crate) fn leave_behind(&mut self, node: Slot, outcome: Outcome) {
+        let of = mem::replace(&mut self.nodes.slots.at_mut(node).of, Of::Gone(outcome));
+        self.set_node(of, Slot::NIL);
+        if let Some(batch) = self.batch_that_keeps(of) {
+            let place = self.batches.slots.at_mut(batch);
+            place.held = place.held.saturating_sub(1);
+        }
+        if self.nodes.slots.at(node).ties == 0 {
+            // Of a damaged snapshot, which had no ties to follow.
+            self.nodes.slots.remove(node);
+        } else {
+            self.note_news(node);
+        }
+    }
+
+    /// Whether the node's owner has ended and somebody has not been told.
+    pub(crate) fn is_news(&self, node: Slot) -> bool {
+        self.nodes.slots.at(node).news.is_some()
     }
 
     /// Enters the node among the news, or takes it out.
     pub(crate) fn note_news(&mut self, node: Slot) {
-        let Some(place) = node.get().and_then(|node| self.nodes.slots.get(node)) else { return };
-        let has_ended = || self.outcome_of(place.of) != Outcome::Open;
-        let next =
-            place.untold.first().filter(|_| has_ended()).map(|&(line, dependant)| (line, self.place_among(dependant, node)));
+        let place = self.nodes.slots.at(node);
+        let first = place.untold.first_key_value().map(|(&(line, _), &index)| (line, index));
+        let next = first.filter(|_| self.outcome_of(place.of) != Outcome::Open);
         if next != place.news {
             let old = mem::replace(&mut self.nodes.slots.at_mut(node).news, next);
             if let Some(old) = old {
@@ -153,26 +148,48 @@ impl Queue {
         }
     }
 
-    /// Where a node stands among the dependencies of a task that has not been told of it.
-    fn place_among(&self, dependant: Slot, node: Slot) -> usize {
-        let on = self.after(dependant).map(|after| &after.on);
-        on.and_then(|on| on.iter().position(|one| one.node == node && one.untold)).unwrap_or_default()
+    /// The task, by its place, has to be told of the end of the node's owner, which is the `index`-th that it depends on. Answers
+    /// whether that is new.
+    fn wait_for(&mut self, node: Slot, dependant: (u64, Slot), index: u32) -> bool {
+        let is_new = self.change_node(node, |node| {
+            let is_new = !node.untold.contains_key(&dependant);
+            node.untold.entry(dependant).or_insert(index);
+            is_new
+        });
+        self.note_news(node);
+        is_new
+    }
+
+    /// The task has been told of one of those that it depends on.
+    fn hear(&mut self, slot: Slot, index: u32) {
+        let Some(after) = self.after_mut(slot) else { return };
+        let Some(dependency) = after.on.get_mut(index as usize).filter(|one| one.untold) else { return };
+        dependency.untold = false;
+        after.missing -= 1;
+        let (node, dependant) = (dependency.node, (after.place, slot));
+        self.change_node(node, |node| node.untold.remove(&dependant));
+        self.note_news(node);
+    }
+
+    /// The task has been told of all that it depends on.
+    fn hear_all(&mut self, slot: Slot) {
+        let untold = |after: &After| (0..).zip(&after.on).filter(|(_, one)| one.untold).map(|(index, _)| index).collect();
+        let untold: Vec<u32> = self.after(slot).filter(|after| after.missing > 0).map(untold).unwrap_or_default();
+        for index in untold {
+            self.hear(slot, index);
+        }
     }
 
     /// One more tie to a task or batch; answers its node.
-    fn tie(&mut self, of: Of) -> Slot {
+    fn tie_to(&mut self, of: Of) -> Slot {
         let node = match of {
             Of::Task(slot) => self.node(slot),
             Of::Batch(batch) => self.batches.slots.at(batch).node.get(),
-            Of::Gone => None,
+            Of::Gone(_) => None,
         };
         let node = node.unwrap_or_else(|| {
-            let node = self.add_node(of);
-            match of {
-                Of::Task(slot) => self.change_ties(slot, |ties| ties.node = node),
-                Of::Batch(batch) => self.batches.slots.at_mut(batch).node = node,
-                Of::Gone => {}
-            }
+            let node = self.nodes.slots.insert(Node::new(of));
+            self.set_node(of, node);
             node
         });
         let place = self.nodes.slots.at_mut(node);
@@ -183,21 +200,31 @@ impl Queue {
         node
     }
 
+    fn set_node(&mut self, of: Of, node: Slot) {
+        match of {
+            Of::Task(slot) => self.change_ties(slot, |ties| ties.node = node),
+            Of::Batch(batch) => self.batches.slots.at_mut(batch).node = node,
+            Of::Gone(_) => {}
+        }
+    }
+
+    /// The batch that is kept while this is.
+    fn batch_that_keeps(&self, of: Of) -> Option<Slot> {
+        match of {
+            Of::Task(slot) => self.batch_slot_of(slot),
+            Of::Batch(batch) => Some(batch),
+            Of::Gone(_) => None,
+        }
+    }
+
     /// The first tie to it: it is kept from now on.
     fn hold(&mut self, of: Of, node: Slot) {
-        match of {
-            Of::Task(slot) => {
-                self.keep_end(slot, node);
-                if let Some(batch) = self.batch_slot_of(slot) {
-                    self.batches.slots.at_mut(batch).held += 1;
-                    self.settle(batch);
-                }
-            }
-            Of::Batch(batch) => {
-                self.batches.slots.at_mut(batch).held += 1;
-                self.settle(batch);
-            }
-            Of::Gone => {}
+        if let Of::Task(slot) = of {
+            self.keep_end(slot, node);
+        }
+        if let Some(batch) = self.batch_that_keeps(of) {
+            self.batches.slots.at_mut(batch).held += 1;
+            self.settle(batch);
         }
     }
 
@@ -211,27 +238,30 @@ impl Queue {
         }
     }
 
+    /// A snapshot has the end of a task that is kept by its ties, which follow.
+    pub(crate) fn restore_keep(&mut self, slot: Slot, keep: Ms) {
+        let node = self.nodes.slots.insert(Node { keep: Some(keep), ..Node::new(Of::Task(slot)) });
+        self.set_node(Of::Task(slot), node);
+    }
+
     /// The task needs nothing of what it depends on any more.
-    pub(crate) fn let_go(&mut self, slot: Slot, at: UnixMs) {
-        let (mut nodes, mut place) = (Vec::new(), (0, slot));
-        if self.after(slot).is_some() {
-            self.change_ties(slot, |ties| {
-                let Some(after) = &mut ties.after else { return };
-                place.0 = after.place;
-                for dependency in &mut after.on {
-                    nodes.extend(dependency.node.get());
-                    (dependency.node, dependency.untold) = (Slot::NIL, false);
-                }
-                after.missing = 0;
-            });
+    fn let_go(&mut self, slot: Slot, at: UnixMs) {
+        let Some(after) = self.after_mut(slot) else { return };
+        let dependant = (after.place, slot);
+        let mut nodes = Vec::new();
+        for one in &mut after.on {
+            nodes.extend(one.node.get());
+            (one.node, one.untold) = (Slot::NIL, false);
         }
+        after.missing = 0;
         for node in nodes {
-            self.change_node(node, |node| {
-                node.untold.remove(&place);
+            let ties = self.change_node(node, |node| {
+                node.untold.remove(&dependant);
                 node.ties -= 1;
+                node.ties
             });
             self.note_news(node);
-            if self.nodes.slots.at(node).ties == 0 {
+            if ties == 0 {
                 self.release(node, at);
             }
         }
@@ -240,29 +270,24 @@ impl Queue {
     /// The last tie to it has gone: it is kept for its own retention from now on.
     fn release(&mut self, node: Slot, at: UnixMs) {
         let Node { of, keep, .. } = self.nodes.slots.remove(node);
-        match of {
-            Of::Task(slot) => {
-                self.change_ties(slot, |ties| ties.node = Slot::NIL);
-                self.tidy_extra(slot);
-                if let Some(batch) = self.batch_slot_of(slot) {
-                    self.release_batch(batch, at);
-                } else if let Some(keep) = keep {
-                    self.move_end(slot, at.after(keep));
-                }
+        self.set_node(of, Slot::NIL);
+        if let Of::Task(slot) = of {
+            self.tidy_extra(slot);
+            if let Some(keep) = keep {
+                self.move_end(slot, at.after(keep));
             }
-            Of::Batch(batch) => {
-                self.batches.slots.at_mut(batch).node = Slot::NIL;
-                self.release_batch(batch, at);
-            }
-            Of::Gone => {}
+        }
+        if let Some(batch) = self.batch_that_keeps(of) {
+            self.release_batch(batch, at);
         }
     }
 
-    /// The last tie to a batch, or to one of its tasks, has gone.
+    /// The last tie to a batch, or to one of its tasks, has gone. What was left of its time when the last of its tasks ended begins
+    /// anew.
     fn release_batch(&mut self, batch: Slot, at: UnixMs) {
         let place = self.batches.slots.at_mut(batch);
         place.held = place.held.saturating_sub(1);
-        if place.held == 0 && place.is_done() {
+        if place.held == 0 && place.open.len() == 0 {
             if place.kept_until != UnixMs::NEVER {
                 place.kept_until = at.after(place.kept_until.since(place.touched));
             }
@@ -274,16 +299,13 @@ impl Queue {
     /// Moves a task that has ended to another instant to be dropped at.
     fn move_end(&mut self, slot: Slot, drop_at: UnixMs) {
         let state = self.tasks.at(slot).state();
+        let drop_at = droppable(drop_at);
         let (tasks, ends) = self.deadlines_mut(state);
         ends.remove(tasks, slot);
         tasks.at_mut(slot).at = drop_at;
         ends.insert(tasks, slot);
         self.rewinds += u64::from(drop_at != UnixMs::NEVER);
         self.soonest = self.soonest.min(drop_at);
-    }
-
-    fn add_node(&mut self, of: Of) -> Slot {
-        self.nodes.slots.insert(Node { of, untold: BTreeSet::new(), ties: 0, news: None, keep: None })
     }
 
     fn change_node<R>(&mut self, node: Slot, change: impl FnOnce(&mut Node) -> R) -> R {

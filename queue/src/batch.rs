@@ -14,6 +14,11 @@ use std::num::NonZeroU32;
 /// dropped at, and before those that are kept for ever.
 pub(crate) const KEPT: UnixMs = UnixMs(1 << 63);
 
+/// Where a task of no batch stands that can be dropped at `at`.
+pub(crate) fn droppable(at: UnixMs) -> UnixMs {
+    if at < KEPT { at } else { UnixMs::NEVER }
+}
+
 /// Where a member that ended at `at` stands.
 pub(crate) fn kept(at: UnixMs) -> UnixMs {
     UnixMs(KEPT.0 + at.0.min(KEPT.0 - 2))

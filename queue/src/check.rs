@@ -2,7 +2,7 @@
 
 use crate::batch::{Batch, Counts, KEPT, NUMBERS_MAX, Stage, kept};
 use crate::blocks::Blocks;
-use crate::depend::{Of, Outcome, Tie};
+use crate::depend::{Of, Outcome};
 use crate::effect::Effect;
 use crate::id::TaskId;
 use crate::index::segments::Slot;
@@ -171,18 +171,21 @@ impl Queue {
             }
             let Some(after) = self.after(slot) else { continue };
             let mut missing = 0;
-            for one in &after.on {
+            for (index, one) in (0..).zip(&after.on) {
                 missing += u32::from(one.untold);
                 if let Some(node) = one.node.get() {
                     *ties.entry(node).or_default() += 1;
                     if one.untold {
-                        untold.insert((node, after.place, slot));
+                        untold.insert((node, after.place, slot, index));
                     }
                 }
-                ensure(one.tie() == Tie::Gone || !is_over, "a task that has ended has ties")?;
+                ensure(one.node.is_nil() || !is_over, "a task that has ended has ties")?;
             }
             ensure(missing == after.missing, "a task does not know how many it waits for")?;
-            ensure(missing == 0 || self.tasks.at(slot).state() == State::Waiting, "a task waits and is not waiting")?;
+            ensure(
+                (missing > 0) == (self.tasks.at(slot).state() == State::Waiting),
+                "a task waits and is not waiting, or the reverse",
+            )?;
         }
         for &batch in self.batches.numbers.values() {
             let place = self.batches.slots.at(batch);
@@ -200,12 +203,16 @@ impl Queue {
             ties.len() + untied.count() == nodes.len() && ties.iter().all(|(&node, &count)| nodes.at(node).ties == count),
             "ties are lost",
         )?;
-        let listed: BTreeSet<_> =
-            ties.keys().flat_map(|&node| nodes.at(node).untold.iter().map(move |&(place, slot)| (node, place, slot))).collect();
+        let listed: BTreeSet<_> = ties
+            .keys()
+            .flat_map(|&node| nodes.at(node).untold.iter().map(move |(&(place, slot), &index)| (node, place, slot, index)))
+            .collect();
         ensure(listed == untold, "those to be told are not those that wait")?;
         for &node in ties.keys() {
             let place = nodes.at(node);
-            ensure(owners.contains(&node) || (place.of == Of::Gone && place.untold.is_empty()), "a node has lost its owner")?;
+            let is_owned =
+                !matches!(place.of, Of::Gone(_) if place.untold.is_empty() || self.outcome_of(place.of) != Outcome::Open);
+            ensure(owners.contains(&node) || !is_owned, "a node has lost its owner")?;
             let is_news = !place.untold.is_empty() && self.outcome_of(place.of) != Outcome::Open;
             let listed = place.news.is_some_and(|next| self.nodes.news.contains(&(next, node)));
             ensure(listed == is_news && place.news.is_some() == is_news, "news are not told")?;

@@ -3,6 +3,9 @@
 //! Whatever others wait for (a task, or a batch) has a [`Node`], which knows who has not been told of its end. A task that waits knows its
 //! nodes, each with what is between the two. The nodes of things that have ended and have somebody to tell are the queue's news: an
 //! operation, or the tick, tells of them one by one, so no end costs more than another however many wait for it.
+//!
+//! An end stays an end for those that have not been told of it: a thing that goes, or begins again, leaves its node behind, which
+//! remembers how it ended. So nobody waits for what began to wait after him, and no circle can come to be.
 
 use crate::batch::Batch;
 use crate::blocks::{Blocks, Rounding};
@@ -13,7 +16,7 @@ use crate::queue::Queue;
 use crate::state::State;
 use crate::time::{MaybeMs, Ms};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 
 /// Most tasks that one can wait for.
@@ -28,14 +31,18 @@ pub enum Tie {
     Held,
     /// Nothing any more: it is not there, or the task has ended.
     Gone,
+    /// It was completed and is gone, and the task has not been told so.
+    UntoldGood,
+    /// It ended otherwise and is gone or has begun again, and the task has not been told so.
+    UntoldBad,
 }
 
 /// What others depend on.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
     pub(crate) of: Of,
-    /// Who waits and has not been told, by their place in line.
-    pub(crate) untold: BTreeSet<(u64, Slot)>,
+    /// Who waits and has not been told, by their place in line; with the node's place among their dependencies.
+    pub(crate) untold: BTreeMap<(u64, Slot), u32>,
     /// How many ties lead to it. The last one takes it away.
     pub(crate) ties: u32,
     /// As it stands among the news, if it does.
@@ -49,13 +56,17 @@ pub(crate) struct Node {
 pub(crate) enum Of {
     Task(Slot),
     Batch(Slot),
-    /// It was forgotten.
-    Gone,
+    /// It went, or began again, after it had ended like this.
+    Gone(Outcome),
 }
 
 impl Node {
+    pub(crate) const fn new(of: Of) -> Self {
+        Self { of, untold: BTreeMap::new(), ties: 0, news: None, keep: None }
+    }
+
     pub(crate) fn owned(&self) -> Blocks {
-        Blocks::tree::<(u64, Slot)>(self.untold.len())
+        Blocks::tree::<((u64, Slot), u32)>(self.untold.len())
     }
 }
 
@@ -69,7 +80,7 @@ pub(crate) struct Nodes {
 }
 
 /// Who is told next: his place in line, and the node's place among his dependencies.
-pub(crate) type NextTold = (u64, usize);
+pub(crate) type NextTold = (u64, u32);
 
 impl Nodes {
     pub(crate) fn bytes(&self, rounding: Rounding) -> usize {
@@ -113,16 +124,6 @@ pub(crate) struct Dependency {
     /// Its node while there is a tie; else nil.
     pub(crate) node: Slot,
     pub(crate) untold: bool,
-}
-
-impl Dependency {
-    pub(crate) const fn tie(&self) -> Tie {
-        match (self.node.is_nil(), self.untold) {
-            (true, _) => Tie::Gone,
-            (false, true) => Tie::Untold,
-            (false, false) => Tie::Held,
-        }
-    }
 }
 
 impl Ties {
@@ -178,6 +179,7 @@ pub struct AfterView<'a> {
 
 impl<'a> AfterView<'a> {
     /// The ids of the tasks, or the name of the batch.
+    #[must_use]
     pub fn on(self) -> impl ExactSizeIterator<Item = TaskId<'a>> {
         self.after.on.iter().map(|dependency| dependency.id.as_id())
     }
@@ -222,19 +224,20 @@ impl Queue {
         self.ties(slot)?.after.as_ref()
     }
 
+    /// To change nothing that takes more or less memory then.
+    pub(crate) fn after_mut(&mut self, slot: Slot) -> Option<&mut After> {
+        let extra = self.extra_slot(self.tasks.at(slot)).get()?;
+        self.extras.at_mut(extra).rare.as_mut()?.ties.as_mut()?.after.as_mut()
+    }
+
     /// The node of a task.
     pub(crate) fn node(&self, slot: Slot) -> Option<Slot> {
         self.ties(slot)?.node.get()
     }
 
-    /// Whether somebody has not been told yet how this task ends.
-    pub(crate) fn has_untold(&self, slot: Slot) -> bool {
-        !self.nodes.is_empty() && self.node(slot).is_some_and(|node| !self.nodes.slots.at(node).untold.is_empty())
-    }
-
-    /// Whether somebody waits for this batch.
+    /// Whether somebody waits for this batch, which is not done.
     pub(crate) fn is_awaited(&self, batch: &Batch) -> bool {
-        batch.node.get().is_some_and(|node| !self.nodes.slots.at(node).untold.is_empty())
+        !batch.is_done() && batch.node.get().is_some_and(|node| !self.nodes.slots.at(node).untold.is_empty())
     }
 
     /// How a task stands for those that depend on it.
@@ -260,15 +263,16 @@ impl Queue {
         match of {
             Of::Task(slot) => self.outcome(slot),
             Of::Batch(batch) => self.outcome_of_batch(batch),
-            Of::Gone => Outcome::Open,
+            Of::Gone(outcome) => outcome,
         }
     }
 
-    /// Of whom there is news, and who is to be told next.
-    pub(crate) fn next_news(&self) -> Option<(Of, Slot)> {
+    /// Who is to be told next, and of which of his dependencies, how that ended.
+    pub(crate) fn next_news(&self) -> Option<(Slot, u32, Outcome)> {
         let &(_, node) = self.nodes.news.first()?;
         let node = self.nodes.slots.at(node);
-        Some((node.of, node.untold.first()?.1))
+        let (&(_, dependant), &index) = node.untold.first_key_value()?;
+        Some((dependant, index, self.outcome_of(node.of)))
     }
 
     /// What the tie between a task and something of this name would be, and how that stands.
@@ -282,9 +286,25 @@ impl Queue {
         Some((of, self.outcome_of(of)))
     }
 
-    /// Dependencies as a snapshot has them. A tie to what was forgotten leads to nothing.
+    /// A task that follows its batch is as good as gone: no tie can be made to it again.
+    pub(crate) fn tie(&self, dependency: &Dependency) -> Tie {
+        let Some(node) = dependency.node.get() else { return Tie::Gone };
+        let left = match self.nodes.slots.at(node).of {
+            Of::Gone(outcome) => Some(outcome),
+            Of::Task(slot) if self.is_leaving(slot) => Some(self.outcome(slot)),
+            Of::Task(_) | Of::Batch(_) => None,
+        };
+        match (left, dependency.untold) {
+            (None, true) => Tie::Untold,
+            (None, false) => Tie::Held,
+            (Some(Outcome::Bad), true) => Tie::UntoldBad,
+            (Some(_), true) => Tie::UntoldGood,
+            (Some(_), false) => Tie::Gone,
+        }
+    }
+
+    /// Dependencies as a snapshot has them.
     pub(crate) fn packed_after(&self, after: &After) -> Vec<u8> {
-        let is_gone = |one: &Dependency| one.node.get().is_none_or(|node| self.nodes.slots.at(node).of == Of::Gone);
-        pack(after.on.iter().map(|one| (one.id.as_id(), if is_gone(one) { Tie::Gone } else { one.tie() })))
+        pack(after.on.iter().map(|one| (one.id.as_id(), self.tie(one))))
     }
 }

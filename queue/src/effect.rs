@@ -65,11 +65,6 @@ pub enum Effect<'a> {
     BatchRestored(BatchImage<'a>),
     /// A task depends on others: of a push or a retry, or from a snapshot after all tasks.
     Depends(#[serde(borrow)] TaskId<'a>, #[serde(borrow)] Depends<'a>),
-    /// The next one that waits for the batch was told that it is done.
-    BatchTold {
-        /// The batch's name.
-        batch: &'a str,
-    },
     /// A task of a batch as it is, from a snapshot.
     MemberRestored {
         /// The batch's incarnation.
@@ -255,16 +250,19 @@ pub enum Change<'a> {
         /// When the claim lapses.
         deadline: UnixMs,
     },
-    /// The next one that waits for it was told how it ended.
-    Told,
-    /// What it waited for has ended; its time has not come.
+    /// It was told of the end of something that it waits for, and waits for the rest.
+    Told {
+        /// Which of those that it depends on, from 0 on.
+        dependency: u32,
+    },
+    /// All that it waited for has ended; its time has not come.
     Delayed {
         /// When it becomes ready.
         due: UnixMs,
     },
-    /// Something that it waited for ended otherwise than completed.
+    /// Something that it waited for ended otherwise than completed, and so does it.
     Abandoned {
-        /// What.
+        /// Why.
         #[serde(borrow, with = "serde_bytes")]
         error: &'a [u8],
         /// When.
@@ -410,7 +408,7 @@ pub enum Event {
     Cancel,
     Expire,
     Drop,
-    /// One that waits for it was told how it ended.
+    /// It waits, or waits for less.
     Tell,
     /// A batch is done. Its slot is that of the batch.
     Batch,
@@ -439,7 +437,7 @@ impl Change<'_> {
             Self::Completed { .. } => Event::Complete,
             Self::BackedOff { .. } | Self::Requeued { .. } => Event::Retry,
             Self::Failed { .. } | Self::Abandoned { .. } => Event::Fail,
-            Self::Awaited { .. } | Self::Delayed { .. } | Self::Told => Event::Tell,
+            Self::Awaited { .. } | Self::Delayed { .. } | Self::Told { .. } => Event::Tell,
             Self::Released { .. } | Self::Deferred { .. } => Event::Release,
             Self::Lapsed { .. } => Event::Lapse,
             Self::Canceled { .. } => Event::Cancel,

@@ -45,11 +45,15 @@ impl Readers {
                 let Some(batch) = self.batches.get(&id) else { return };
                 let pending = &mut self.readers.entry(batch.clone()).or_default().pending;
                 match change {
-                    Change::Completed { .. } | Change::Failed { .. } | Change::Canceled { .. } | Change::Expired { .. } => {
+                    Change::Completed { .. }
+                    | Change::Failed { .. }
+                    | Change::Abandoned { .. }
+                    | Change::Canceled { .. }
+                    | Change::Expired { .. } => {
                         pending.push(id);
                     }
                     // It has not ended any more: who has not heard of that end never will.
-                    Change::Revived { .. } | Change::Renewed { .. } => pending.retain(|end| *end != id),
+                    Change::Revived { .. } | Change::Renewed { .. } | Change::Awaited { .. } => pending.retain(|end| *end != id),
                     _ => {}
                 }
             }

@@ -1,8 +1,8 @@
-//! Batches as a whole: `TASK.SEAL`, and `TASK.CANCEL`, `RETRY` and `FORGET … BATCH`.
+//! Batches as a whole: `TASK.SEAL`, and `TASK.CANCEL` and `FORGET … BATCH`.
 
 use crate::effect::Effect;
 use crate::index::segments::Slot;
-use crate::op::{cancel, retry};
+use crate::op::cancel;
 use crate::options::Defaults;
 use crate::queue::Queue;
 use crate::txn::Txn;
@@ -29,20 +29,10 @@ pub fn cancel_batch(txn: &mut Txn<'_>, name: &str, count: usize, defaults: &Defa
     )
 }
 
-/// Makes at most `count` failed, canceled and expired tasks of the batch ready, those that ended first first. Answers how many.
-pub fn retry_batch(txn: &mut Txn<'_>, name: &str, count: usize) -> usize {
-    retry::revive_some(txn, count, |queue, passed, count| {
-        let batch = queue.find_batch(name).map(|batch| queue.batches.slots.at(batch));
-        let bad = batch.into_iter().flat_map(|batch| batch.bad.iter().filter_map(|&number| batch.ends.get(number)));
-        bad.skip(passed).take(count).collect()
-    })
-}
-
 /// Drops the batch, if it is done. Answers how many tasks go with it: not at once, but before any other.
 pub fn forget_batch(txn: &mut Txn<'_>, name: &str) -> usize {
     let known = txn.queue().find_batch(name).map(|batch| txn.queue().view_batch(batch));
-    let batch = txn.queue().find_batch(name).map(|batch| txn.queue().batches.slots.at(batch));
-    match known.filter(|known| known.done && !batch.is_some_and(|batch| txn.queue().is_awaited(batch))) {
+    match known.filter(|known| known.done) {
         Some(batch) => {
             txn.record_batch(&Effect::BatchDropped { batch: name });
             batch.total

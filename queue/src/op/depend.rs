@@ -1,7 +1,7 @@
 //! Tasks that depend on others: what an end means for those that wait for it.
 
 use crate::depend::{Of, Outcome, Tie, pack};
-use crate::effect::{Change, Depends, Effect};
+use crate::effect::{Change, Depends};
 use crate::error::Refusal;
 use crate::id::TaskId;
 use crate::index::segments::Slot;
@@ -35,7 +35,8 @@ pub(super) struct Resolved {
     run_anyway: bool,
 }
 
-/// The dependencies of a push, which renews this task if it is known, to be told of even if they have ended: so there is one way in which an end reaches those that wait.
+/// The dependencies of a push, which renews this task if it is known. It is to be told also of what has ended: so there is one way in
+/// which an end reaches those that wait.
 ///
 /// # Errors
 /// [`Refusal::NoDependency`], [`Refusal::OwnBatch`], [`Refusal::BatchAwaited`].
@@ -59,31 +60,37 @@ pub(super) fn resolve(queue: &Queue, task: Option<Slot>, after: &After<'_>, batc
     }
 }
 
-/// What a task that begins again depends on; what is not there any more counts as completed.
+/// What a task that begins again depends on.
 pub(super) enum Again {
-    /// On nothing.
+    /// On nothing that is there.
     Free,
-    /// On something that ended otherwise than completed, or so that others could wait for each other: it stays as it is.
-    Stuck,
+    /// On something that ended otherwise than completed, maybe this task, or so that tasks could come to wait for each other: it
+    /// stays as it is.
+    Stuck(Option<Slot>),
     /// On these.
     Waits(Resolved),
 }
 
+/// Looks again at what a task depends on; what is not there any more counts as completed.
 #[cold]
 pub(super) fn again(queue: &Queue, slot: Slot) -> Again {
     let Some(after) = queue.after(slot) else { return Again::Free };
-    let ids = || after.on.iter().map(|dependency| dependency.id.as_id());
-    let outcome = |id| queue.look_up(id, after.of_batch).filter(|&(of, _)| of != Of::Task(slot)).map(|(_, outcome)| outcome);
-    let has = |of: Outcome| ids().any(|id| outcome(id) == Some(of));
-    if ids().all(|id| outcome(id).is_none()) {
-        return Again::Free;
-    }
     let is_awaited = queue.batch_of(slot).is_some_and(|batch| queue.is_awaited(batch));
-    if (has(Outcome::Bad) && !after.run_anyway) || (has(Outcome::Open) && is_awaited) {
-        return Again::Stuck;
+    let (mut on, mut is_free) = (Vec::with_capacity(after.on.len()), true);
+    for id in after.on.iter().map(|one| one.id.as_id()) {
+        let tie = match queue.look_up(id, after.of_batch) {
+            // Its own id: what had it is not there any more.
+            Some((of, _)) if of == Of::Task(slot) => Tie::Gone,
+            Some((Of::Task(on), Outcome::Bad)) if !after.run_anyway => return Again::Stuck(Some(on)),
+            Some((_, Outcome::Bad)) if !after.run_anyway => return Again::Stuck(None),
+            Some((_, Outcome::Open)) if is_awaited => return Again::Stuck(None),
+            Some(_) => Tie::Untold,
+            None => Tie::Gone,
+        };
+        is_free &= tie == Tie::Gone;
+        on.push((id, tie));
     }
-    let tie = |id| outcome(id).map_or(Tie::Gone, |_| Tie::Untold);
-    Again::Waits(Resolved::new(ids().map(|id| (id, tie(id))), after.of_batch, after.run_anyway))
+    if is_free { Again::Free } else { Again::Waits(Resolved::new(on.into_iter(), after.of_batch, after.run_anyway)) }
 }
 
 impl Resolved {
@@ -101,44 +108,26 @@ impl Resolved {
 /// Tells at most `count` of those that wait for something that has ended. What they do by that may be news for others.
 pub fn tell(txn: &mut Txn<'_>, count: usize, defaults: &Defaults) {
     for _ in 0..count {
-        let Some((of, dependant)) = txn.queue().next_news() else { return };
-        tell_next(txn, of, dependant, defaults);
+        let Some((dependant, index, outcome)) = txn.queue().next_news() else { return };
+        tell_of(txn, dependant, index, outcome, defaults);
     }
 }
 
-pub(super) fn tell_next(txn: &mut Txn<'_>, of: Of, dependant: Slot, defaults: &Defaults) {
-    let queue = txn.queue();
-    let is_bad = queue.outcome_of(of) == Outcome::Bad && !sabotaged!(FailureNotPassedOn);
-    let name = match of {
-        Of::Task(slot) => {
-            let name = is_bad.then(|| queue.id_of(slot).to_string());
-            txn.record(slot, &Change::Told);
-            name
-        }
-        Of::Batch(batch) => {
-            let name = queue.batches.slots.at(batch).name.clone();
-            txn.record_batch(&Effect::BatchTold { batch: &name });
-            is_bad.then(|| name.into())
-        }
-        Of::Gone => None,
-    };
-    settle(txn, dependant, name.as_deref(), defaults);
-}
-
-/// What becomes of a waiting task of whose dependencies `bad`, if any, has turned out to have ended otherwise than completed.
-fn settle(txn: &mut Txn<'_>, slot: Slot, bad: Option<&str>, defaults: &Defaults) {
-    let now = txn.now();
-    let Some(after) = txn.queue().after(slot) else { return };
-    let (missing, due) = (after.missing, after.due.get());
-    if let Some(bad) = bad.filter(|_| !after.run_anyway) {
+/// A waiting task hears how one of those ended that it depends on.
+fn tell_of(txn: &mut Txn<'_>, slot: Slot, dependency: u32, outcome: Outcome, defaults: &Defaults) {
+    let (now, queue) = (txn.now(), txn.queue());
+    let Some(after) = queue.after(slot) else { return };
+    if outcome == Outcome::Bad && !after.run_anyway && !sabotaged!(FailureNotPassedOn) {
+        let bad = after.on.get(dependency as usize).map_or_else(String::new, |one| one.id.as_id().to_string());
         let error = format!("dependency failed: {bad}");
-        let drop_at = txn.queue().options(slot, defaults).retain_failed.drop_at(now);
+        let drop_at = queue.options(slot, defaults).retain_failed.drop_at(now);
         txn.record(slot, &Change::Abandoned { error: error.as_bytes(), at: now, drop_at });
-    } else if missing == 0 {
-        let change = match due.filter(|&due| due > now) {
-            Some(due) => Change::Delayed { due },
-            None => Change::Ripened { order: txn.next_order(), at: now },
-        };
-        txn.record(slot, &change);
+    } else if after.missing > 1 {
+        txn.record(slot, &Change::Told { dependency });
+    } else if let Some(due) = after.due.get().filter(|&due| due > now) {
+        txn.record(slot, &Change::Delayed { due });
+    } else {
+        let order = txn.next_order();
+        txn.record(slot, &Change::Ripened { order, at: now });
     }
 }

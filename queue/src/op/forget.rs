@@ -19,9 +19,8 @@ pub fn forget(txn: &mut Txn<'_>, id: TaskId<'_>) -> bool {
     }
 }
 
-/// Whether the task can be dropped: it has ended, and those that wait for it have been told.
 fn can_forget(queue: &Queue, slot: Slot) -> bool {
-    queue.tasks.at(slot).state().is_terminal() && !queue.is_kept_by_batch(slot) && !queue.has_untold(slot)
+    queue.tasks.at(slot).state().is_terminal() && !queue.is_kept_by_batch(slot)
 }
 
 /// Drops at most `count` ended tasks, but for those of batches. Of the next to go of each state, the one that finished first goes first. Answers how many.
@@ -31,7 +30,7 @@ pub fn forget_all(txn: &mut Txn<'_>, count: usize) -> usize {
             let queue = txn.queue();
             let heads = queue.finished.iter().filter_map(|ends| ends.first_outside(&queue.tasks, KEPT..UnixMs::NEVER));
             let next = heads.min_by_key(|&slot| queue.tasks.at(slot).order);
-            next.filter(|&slot| can_forget(queue, slot)).is_some_and(|slot| {
+            next.is_some_and(|slot| {
                 txn.record(slot, &Change::Dropped);
                 true
             })

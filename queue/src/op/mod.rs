@@ -14,7 +14,7 @@ mod retry;
 mod standing;
 mod tick;
 
-pub use batch::{cancel_batch, forget_batch, retry_batch, seal};
+pub use batch::{cancel_batch, forget_batch, seal};
 pub use cancel::{cancel, cancel_all};
 pub use claim::{Claim, claim};
 pub use complete::{Completion, complete};
@@ -24,5 +24,5 @@ pub use fail::{Next, fail};
 pub use forget::{forget, forget_all};
 pub use push::{Delay, IntoBatch, Push, PushOutcome, push, push_all};
 pub use release::release;
-pub use retry::{retry, retry_all};
+pub use retry::{retry, retry_all, retry_batch};
 pub use tick::{LEASE_EXPIRED, TIMEOUT, tick};

@@ -71,8 +71,7 @@ pub enum PushOutcome {
 pub fn push(txn: &mut Txn<'_>, push: &Push<'_>, floor: MadeId) -> Result<PushOutcome, Refusal> {
     let terms = Terms::of(push, txn.now())?;
     let found = push.id.and_then(|id| txn.queue().find(id));
-    let known = found.filter(|&slot| !txn.queue().is_leaving(slot) || txn.queue().has_untold(slot));
-    if let Some(slot) = known {
+    if let Some(slot) = found.filter(|&slot| !txn.queue().is_leaving(slot)) {
         return push_known(txn, push, slot);
     }
     let id = match push.id {
@@ -120,10 +119,6 @@ fn push_known(txn: &mut Txn<'_>, push: &Push<'_>, slot: Slot) -> Result<PushOutc
     }
     if !txn.queue().can_begin_again(slot) {
         return Err(Refusal::QueueFull);
-    }
-    if txn.queue().has_untold(slot) {
-        // In a moment those that wait for it know how it ended.
-        return Ok(PushOutcome::Existing(slot));
     }
     let waits = push.after.map(|after| resolve(txn.queue(), Some(slot), &after, own)).transpose()?;
     let terms = Terms::of(push, txn.now())?;

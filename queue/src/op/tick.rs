@@ -27,10 +27,8 @@ pub fn tick(txn: &mut Txn<'_>, count: usize, defaults: &Defaults) -> bool {
     let batches: [Kind; 3] = [
         (|queue, _| queue.batches.first(&queue.batches.done), |txn, batch, _| drop_batch(txn, batch)),
         (Queue::next_abandoned, |txn, batch, _| drop_batch(txn, batch)),
-        (|queue, _| Some((UnixMs(0), queue.next_leaving()?)), |txn, slot, _| txn.record(slot, &Change::Dropped)),
+        (|queue, _| Some((UnixMs(0), queue.batches.next_leaving()?)), |txn, slot, _| txn.record(slot, &Change::Dropped)),
     ];
-    let news: [Kind; 1] =
-        [(|queue, _| queue.next_news().map(|(_, dependant)| (UnixMs(0), dependant)), |txn, _, defaults| tell(txn, 1, defaults))];
     let tasks: [Kind; 5] = [
         (|queue, _| queue.due.first(&queue.tasks), |txn, slot, _| ripen(txn, slot)),
         (|queue, _| queue.ttls.first().copied(), expire),
@@ -44,9 +42,7 @@ pub fn tick(txn: &mut Txn<'_>, count: usize, defaults: &Defaults) -> bool {
         happen(txn, batches, count, defaults);
     }
     happen(txn, tasks, count, defaults);
-    if txn.queue().has_news() {
-        happen(txn, news, count, defaults);
-    }
+    tell(txn, count, defaults);
     let mut soonest = soonest(txn, drops, defaults).min(soonest(txn, tasks, defaults));
     if has_batches {
         soonest = soonest.min(self::soonest(txn, batches, defaults));
@@ -122,11 +118,6 @@ impl Queue {
     fn next_unknown(&self, _: &Defaults) -> Option<(UnixMs, Slot)> {
         let is_overlooked = sabotaged!(SessionNotBounded);
         self.sessions.first_of(Connection::UNKNOWN).filter(|_| !is_overlooked).map(|slot| (UnixMs(0), slot))
-    }
-
-    /// The next task to follow its batch, once those are told that wait for it.
-    fn next_leaving(&self) -> Option<Slot> {
-        self.batches.next_leaving().filter(|&slot| !self.has_untold(slot))
     }
 
     /// The finished task that goes next.
