@@ -84,6 +84,51 @@ fn a_lost_claim_has_no_effects() {
     assert_eq!(server.run("GET done"), "1");
 }
 
+/// A task that is not retained cannot be told from one that never was; nothing is written twice.
+#[test]
+fn a_repeat_for_a_task_that_is_gone_hears_notask() {
+    let server = Server::start();
+    server.run_all(&["TASK.PUSH jobs x ID a RETAIN 0", "TASK.CLAIM jobs"]);
+    assert_eq!(run(&server, &finish("a", 1)), int(1));
+    run(&server, &finish("a", 1)).assert_refused("NOTASK", &[]);
+    assert_eq!(server.run("GET done"), "1");
+}
+
+/// An ID that is pushed again after its task is gone is a new task: an old worker's attempt passes for its first one.
+#[test]
+fn an_id_pushed_again_is_a_new_task() {
+    let server = Server::start();
+    server.run_all(&["TASK.PUSH jobs x ID a RETAIN 0", "TASK.CLAIM jobs"]);
+    run(&server, &finish("a", 1));
+    server.run_all(&["TASK.PUSH jobs y ID a"]);
+    assert_eq!(server.claim("jobs").attempt, 1);
+    assert_eq!(run(&server, &finish("a", 1)), int(2));
+}
+
+/// Over maxmemory a plain script completes and writes; a function does if it is flagged, else it is refused before it begins.
+#[test]
+fn a_full_server_runs_what_says_so() {
+    let server = Server::start();
+    let function = |name: &str, flags: &str| {
+        format!(
+            "redis.register_function{{function_name='{name}', callback=function(KEYS, ARGV) {SCRIPT} end, flags={{{flags}}}}}"
+        )
+    };
+    let library = format!("#!lua name=lib\n{}\n{}", function("plain", ""), function("flagged", "'allow-oom'"));
+    assert_eq!(server.cmd(&[b"FUNCTION", b"LOAD", library.as_bytes()]), "lib");
+    server.run_all(&["TASK.PUSH jobs x ID a", "TASK.PUSH jobs x ID b", "TASK.PUSH jobs x ID c", "TASK.CLAIM jobs COUNT 3"]);
+    server.run_all(&["CONFIG SET maxmemory-policy noeviction", "CONFIG SET maxmemory 1"]);
+    assert_eq!(run(&server, &finish("a", 1)), int(1));
+    server.run("FCALL plain 2 jobs done b 1 result").assert_refused("OOM", &[]);
+    assert_eq!(server.state("jobs", "b"), "claimed");
+    assert_eq!(server.run("FCALL flagged 2 jobs done b 1 result"), int(2));
+    let script = |first: &str| {
+        server.cmd(&[b"EVAL", format!("{first}\n{SCRIPT}").as_bytes(), b"2", b"jobs", b"done", b"c", b"1", b"result"])
+    };
+    script("#!lua").assert_refused("OOM", &[]);
+    assert_eq!(script("#!lua flags=allow-oom"), int(3));
+}
+
 /// Functions hold the promise as scripts do.
 #[test]
 fn functions_hold_it_too() {

@@ -1,8 +1,9 @@
 //! The examples do what they say.
 
-use crate::support::{Server, cargo};
+use crate::support::{Server, cargo, eventually_within};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -41,6 +42,81 @@ fn python_recipe_with_a_failure() {
     assert!(!output.status.success());
     assert!(printed.contains("failed: ValueError"), "{printed}");
     assert!(printed.contains("2 of 3 tasks completed"), "{printed}");
+}
+
+/// The worker in the README, and the one whose loop is one command, go on over restarts and failovers, and wait meanwhile.
+#[test]
+fn python_workers_outlive_a_failover() {
+    let python_block = |file: &str| {
+        let page = std::fs::read_to_string(root().join(file)).unwrap();
+        page.split("```python\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a block").to_owned()
+    };
+    let readme = python_block("README.md");
+    let (before, _) = readme.split_once("while True:\n    # BLOCK").expect("its loop");
+    outlives_a_failover(&readme);
+    outlives_a_failover(&format!("{before}{}", python_block("docs/commands.md")));
+}
+
+fn outlives_a_failover(worker: &str) {
+    let mut server = Server::builder().aof().start();
+    let script = server.directory().join("worker.py");
+    let worker = worker.replace("redis.Redis(", &format!("redis.Redis(port={}, ", server.port()));
+    std::fs::write(&script, worker).unwrap();
+    let process = Command::new(python()).arg(script).stdout(Stdio::null()).spawn();
+    let mut process = Worker(process.expect("`make python` makes .venv, which this test needs"));
+    let mut pushed = 0;
+    let mut works = |server: &Server| {
+        pushed += 3;
+        server.run("TASK.MPUSH mail 3 a b c");
+        eventually_within(Duration::from_secs(20), || server.count("mail", "completed") == pushed);
+    };
+    works(&server);
+    // It waits when its master becomes a replica: it is told, and from then on refused.
+    server.wait_for_blocked(1);
+    server.run("REPLICAOF 127.0.0.1 1");
+    server.wait_for_blocked(0);
+    let errors = || server.info("total_error_replies").parse::<u64>().expect("a count");
+    let before = errors();
+    eventually_within(Duration::from_secs(20), || errors() >= before + 2);
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(errors() <= before + 4, "a hot loop: {} errors", errors() - before);
+    server.run("REPLICAOF NO ONE");
+    works(&server);
+    server.crash_and_restart();
+    works(&server);
+    assert!(process.0.try_wait().unwrap().is_none(), "the worker has ended");
+}
+
+/// A process that ends with the test, also if that fails.
+struct Worker(Child);
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// Money is moved once also if the server steps down for a while, and dies, under the workers.
+#[test]
+fn python_money_outlives_a_failover() {
+    let mut server = Server::builder().config("appendfsync", "always").aof().start();
+    let port = server.port().to_string();
+    let script = root().join("examples/python/money.py");
+    let mut command = Command::new(python());
+    let process = command.arg(script).args(["--port", &port]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+    let process = process.expect("`make python` makes .venv, which this test needs");
+    let has_done = |server: &Server, count| server.count("{bank}:transfers", "completed") >= count;
+    eventually_within(Duration::from_secs(60), || has_done(&server, 100));
+    server.run("REPLICAOF 127.0.0.1 1");
+    std::thread::sleep(Duration::from_millis(300));
+    server.run("REPLICAOF NO ONE");
+    let done = server.count("{bank}:transfers", "completed");
+    eventually_within(Duration::from_secs(60), || has_done(&server, done + 100));
+    server.crash_and_restart();
+    let output = process.wait_with_output().unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && printed.ends_with("each transfer once: yes\n"), "{printed}");
 }
 
 /// Workers that are killed with -9 and repeat themselves move money, each transfer once; and not once, if they are careless.

@@ -1,9 +1,10 @@
 //! docs/security.md: the recipe for users, and that the rights it gives are all they have.
 
 use crate::support::{Client, Server};
+use std::{path::Path, process::Command};
 
 /// The commands a user is tried with, each on a queue inside and one outside of its pattern.
-const ATTEMPTS: [&str; 22] = [
+const ATTEMPTS: [&str; 25] = [
     "TASK.PUSH QUEUE x",
     "TASK.MPUSH QUEUE 1 x",
     "TASK.CALL QUEUE x BLOCK 1",
@@ -26,15 +27,37 @@ const ATTEMPTS: [&str; 22] = [
     "TASK.CANCEL QUEUE a",
     "TASK.RETRY QUEUE a",
     "TASK.FORGET QUEUE a",
+    "UNLINK QUEUE:none",
+    "SET QUEUE:mark x",
+    "INCRBY QUEUE:count 1",
 ];
+
+/// The same of commands that name no key.
+const WITHOUT_KEY: [&str; 7] =
+    ["PING", "WAIT 0 1", "EVAL \"return 1\" 0", "SCRIPT LOAD \"return 1\"", "SLOWLOG GET", "CLUSTER SLOTS", "ASKING"];
+
+/// The lines of the document that are fenced as `fence`.
+fn lines(fence: &str) -> impl Iterator<Item = &'static str> {
+    let document = include_str!("../docs/security.md");
+    let block = document.split(&format!("```{fence}\n")).nth(1).and_then(|rest| rest.split("```").next());
+    block.expect("the block").lines()
+}
+
+fn apply(server: &Server, fence: &str) {
+    for line in lines(fence) {
+        assert_eq!(server.run(line), "OK", "{line}");
+    }
+}
 
 /// A server with the users of the document.
 fn server() -> Server {
     let server = Server::start();
-    let document = include_str!("../docs/security.md");
-    let recipe = document.split("```acl").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
-    for line in recipe.lines().filter(|line| !line.trim().is_empty()) {
-        assert_eq!(server.run(line), "OK", "{line}");
+    for fence in ["acl", "acl-effects"] {
+        apply(&server, fence);
+    }
+    if !server.run("COMMAND INFO waitaof").at(0).is_nil() {
+        apply(&server, "acl-7.2");
+        assert!(!login(&server, "producer").run("WAITAOF 0 0 1").is_error());
     }
     server
 }
@@ -50,22 +73,111 @@ fn login(server: &Server, user: &str) -> Client {
 fn the_recipe_gives_these_rights() {
     let server = server();
     for (user, may) in [
-        ("producer", "PUSH MPUSH SEAL"),
-        ("client", "PUSH MPUSH SEAL CALL RESULT GATHER BATCH COLLECT CANCEL"),
-        ("worker", "CLAIM MCLAIM EXTEND MEXTEND COMPLETE MCOMPLETE FAIL RELEASE"),
-        ("observer", "GET INFO LIST RESULT GATHER BATCH COLLECT"),
-        ("operator", "GET INFO LIST RESULT GATHER BATCH COLLECT CANCEL RETRY FORGET"),
+        ("producer", "PUSH MPUSH SEAL SET PING WAIT"),
+        ("client", "PUSH MPUSH SEAL CALL RESULT GATHER BATCH COLLECT CANCEL PING WAIT"),
+        ("worker", "CLAIM MCLAIM EXTEND MEXTEND COMPLETE MCOMPLETE FAIL RELEASE PING WAIT"),
+        ("observer", "GET INFO LIST RESULT GATHER BATCH COLLECT PING"),
+        ("operator", "GET INFO LIST RESULT GATHER BATCH COLLECT CANCEL RETRY FORGET UNLINK PING"),
+        ("seller", "CLAIM EXTEND COMPLETE FAIL RELEASE INCRBY PING WAIT EVAL SCRIPT"),
     ] {
         let mut client = login(&server, user);
+        let is_allowed = |attempt: &str| {
+            let mut words = attempt.split(['.', ' ']);
+            let command = words.find(|word| *word != "TASK").expect("a command");
+            may.split(' ').any(|allowed| allowed == command)
+        };
         for attempt in ATTEMPTS {
-            let command = attempt.split(['.', ' ']).nth(1).unwrap();
             let inside = client.run(&attempt.replace("QUEUE", "jobs:mail"));
-            let allowed = may.split(' ').any(|allowed| allowed == command);
-            assert_eq!(inside.is_error() && inside.code() == "NOPERM", !allowed, "{user}: {attempt}: {inside:?}");
+            let is_refused = inside.is_error() && inside.code() == "NOPERM";
+            assert_eq!(is_refused, !is_allowed(attempt), "{user}: {attempt}: {inside:?}");
             let outside = client.run(&attempt.replace("QUEUE", "other"));
             outside.assert_refused("NOPERM", &[]);
         }
+        for attempt in WITHOUT_KEY {
+            let reply = client.run(attempt);
+            let is_refused = reply.is_error() && reply.code() == "NOPERM";
+            assert_eq!(is_refused, !is_allowed(attempt), "{user}: {attempt}: {reply:?}");
+        }
+        // Its mark is all that a producer can overwrite.
+        client.run("SET jobs:mail x").assert_refused("NOPERM", &[]);
+        client.run("MONITOR").assert_refused("NOPERM", &[]);
     }
+}
+
+/// A producer sees nothing, but learns whether an ID is there, and revives a task that has failed.
+#[test]
+fn a_producer_learns_by_nx() {
+    let server = server();
+    server.run_all(&["TASK.PUSH jobs:mail x ID a ATTEMPTS 1", "TASK.CLAIM jobs:mail", "TASK.FAIL jobs:mail a no"]);
+    let mut producer = login(&server, "producer");
+    assert!(producer.run("TASK.PUSH jobs:mail y ID a NX").is_nil());
+    assert_eq!(producer.run("TASK.PUSH jobs:mail y ID b NX"), "b");
+    assert_eq!(producer.run("TASK.PUSH jobs:mail y ID a RENEW"), "a");
+    assert_eq!(server.state("jobs:mail", "a"), "ready");
+}
+
+/// An observer hears of its own queues, by the channel of the queue or by the one pattern.
+#[test]
+fn an_observer_hears_of_its_queues_only() {
+    let server = server();
+    for line in ["SUBSCRIBE __keyspace@0__:jobs:mail", "PSUBSCRIBE __keyspace@*__:jobs:*"] {
+        let reply = login(&server, "observer").run(line);
+        assert!(!reply.is_error(), "{line}: {reply:?}");
+    }
+    for line in [
+        "SUBSCRIBE __keyspace@0__:other",
+        "SUBSCRIBE __keyevent@0__:task.complete",
+        "PSUBSCRIBE __keyspace@0__:jobs:*",
+        "PSUBSCRIBE __key*__:*",
+        "PSUBSCRIBE *",
+    ] {
+        login(&server, "observer").run(line).assert_refused("NOPERM", &[]);
+    }
+}
+
+/// Redis-py's cluster client works with the rights that the page gives it.
+#[test]
+fn a_cluster_client_has_what_it_needs() {
+    let server = Server::builder().cluster().start();
+    apply(&server, "acl");
+    let script = format!(
+        "import redis\n\
+         def user(name): return redis.RedisCluster(host='127.0.0.1', port={}, username=name, password='change-me')\n\
+         user('producer').execute_command('TASK.PUSH', 'jobs:mail', 'x')\n\
+         print(user('worker').execute_command('TASK.CLAIM', 'jobs:mail')[1])",
+        server.port()
+    );
+    let run = || {
+        let python = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python");
+        Command::new(python).args(["-c", &script]).output().expect("`make python` makes .venv, which this test needs")
+    };
+    assert!(!run().status.success(), "the page says that it needs more");
+    apply(&server, "acl-cluster");
+    let output = run();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "b'x'\n", "{}", String::from_utf8_lossy(&output.stderr));
+    let asked = login(&server, "worker").run("ASKING");
+    assert_eq!(asked, "OK");
+}
+
+/// The script of the page completes and writes, each right being there.
+#[test]
+fn effects_have_their_rights() {
+    let server = server();
+    let finish = |user: &str, id: &str, key: &str| {
+        let script =
+            "redis.call('TASK.COMPLETE', KEYS[1], ARGV[1], 'sold', 'ATTEMPT', 1) return redis.call('INCRBY', KEYS[2], 3)";
+        login(&server, user).run(&format!("EVAL \"{script}\" 2 jobs:shop {key} {id}"))
+    };
+    server.run_all(&["TASK.PUSH jobs:shop x ID a", "TASK.PUSH jobs:shop x ID b", "TASK.CLAIM jobs:shop COUNT 2"]);
+    // The keys are looked at before the script begins.
+    finish("seller", "a", "other").assert_refused("NOPERM", &[]);
+    assert_eq!(server.state("jobs:shop", "a"), "claimed");
+    assert_eq!(finish("seller", "a", "stock:apples"), 3);
+    // A command is looked at when the script comes to it: the page warns of this.
+    server.run_all(&["ACL SETUSER seller -incrby"]);
+    assert!(finish("seller", "b", "stock:apples").is_error());
+    assert_eq!(server.state("jobs:shop", "b"), "completed");
+    assert_eq!(server.run("GET stock:apples"), "3");
 }
 
 /// The internal command is refused to everyone, however it is said.
@@ -88,6 +200,19 @@ fn effects_come_from_no_client() {
     for user in ["producer", "worker", "operator"] {
         login(&server, user).run("TASK.APPLY jobs:mail x").assert_refused("NOPERM", &[]);
     }
+}
+
+/// The server's slow log shows payloads, and does not when it is turned off.
+#[test]
+fn the_slow_log_shows_payloads_unless_it_is_off() {
+    let server = server();
+    let shows = |slower_than: &str| {
+        server.run_all(&[&format!("CONFIG SET slowlog-log-slower-than {slower_than}"), "SLOWLOG RESET"]);
+        server.run("TASK.PUSH jobs:mail secret-payload");
+        format!("{:?}", server.run("SLOWLOG GET")).contains("secret-payload")
+    };
+    assert!(shows("0"));
+    assert!(!shows("-1"));
 }
 
 /// Nothing of a payload or a result gets into the log, whatever is wrong with it.

@@ -322,11 +322,23 @@ fn a_late_heartbeat_is_in_time_until_the_lapse() {
 #[test]
 fn too_few_replicas_stop_time() {
     let server = Server::start();
-    server.run_all(&["TASK.PUSH jobs x ID a DELAY 60", "CONFIG SET min-replicas-to-write 1"]);
-    holds_for(200, || server.state("jobs", "a") == "scheduled");
+    let mut client = server.client();
+    client.send_all(&[
+        "TASK.PUSH jobs x ID held ATTEMPTS 1",
+        "TASK.CLAIM jobs LEASE 60",
+        "TASK.PUSH jobs x ID a DELAY 60",
+        "CONFIG SET min-replicas-to-write 1",
+    ]);
+    for _ in 0..4 {
+        assert!(!client.read().is_error());
+    }
+    holds_for(200, || server.state("jobs", "a") == "scheduled" && server.state("jobs", "held") == "claimed");
     server.run("TASK.CLAIM jobs").assert_refused("NOREPLICAS", &[]);
+    server.run("TASK.EXTEND jobs held ATTEMPT 1").assert_refused("NOREPLICAS", &[]);
     server.run("CONFIG SET min-replicas-to-write 0");
     server.wait_for_state("a", "ready");
+    server.wait_for_state("held", "failed");
+    assert_eq!(server.run("TASK.RESULT jobs held").at(1), "lease expired");
 }
 
 /// A claim never gets a task whose TTL is over, also before the server has acted on it.

@@ -34,23 +34,37 @@ redis.call('HINCRBY', KEYS[2], ARGV[4], ARGV[5])
 COMPLETE = "redis.call('TASK.COMPLETE', KEYS[1], ARGV[1], 'moved', 'ATTEMPT', ARGV[2])"
 
 
+# DONE: we have said it before. The others: another worker has the task by now, or it was canceled or is gone.
+NOT_OURS = "DONE", "STALE", "CANCELED", "NOTCLAIMED", "NOTASK"
+
+
+def ask(r, *command):
+    """Says a command until it is answered, over restarts and failovers too. None if the task is not ours any more."""
+    while True:
+        try:
+            return r.execute_command(*command)
+        except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError) as error:
+            if str(error).startswith(NOT_OURS):
+                return None
+            if type(error) is redis.ResponseError and not str(error).startswith(("UNBLOCKED", "NOREPLICAS", "MISCONF")):
+                raise
+            print(f"{command[0]}: {error}", file=sys.stderr)
+        time.sleep(1)
+        r.connection_pool.disconnect()  # the address may lead to a new master by now
+
+
 def worker(port, careless):
     r = redis.Redis(port=port, decode_responses=True)
     while True:
         # A short lease, so that the tasks of the dead come back soon.
-        task = r.execute_command("TASK.CLAIM", QUEUE, "BLOCK", 1000, "LEASE", 200)
+        task = ask(r, "TASK.CLAIM", QUEUE, "BLOCK", 1000, "LEASE", 200)
         if task is None:
             continue
         id, payload, attempt = task[:3]
         time.sleep(random.uniform(0, 0.002))  # the work
         for script in (WRITES, COMPLETE) if careless else (COMPLETE + WRITES,):
             while True:
-                try:
-                    r.eval(script, 2, QUEUE, ACCOUNTS, id, attempt, *payload.split())
-                except redis.ResponseError as refused:
-                    # DONE: we have said it before. STALE: another worker has the task by now.
-                    if not any(code in str(refused) for code in ("DONE", "STALE")):
-                        raise
+                ask(r, "EVAL", script, 2, QUEUE, ACCOUNTS, id, attempt, *payload.split())
                 if random.random() < 0.8:
                     break  # else as if no answer had come: say it again
 

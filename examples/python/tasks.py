@@ -15,11 +15,13 @@ a task is gone when a worker dies after BRPOP, and the producer has to poll. Wit
 import argparse
 import multiprocessing
 import sys
+import time
 import uuid
 
 import redis
 
 QUEUE = "primes"
+NOT_OURS = "STALE", "CANCELED", "NOTCLAIMED", "NOTASK"
 
 
 def compute(payload):
@@ -32,10 +34,25 @@ def compute(payload):
     return sum(sieve[2:])
 
 
+def ask(r, *command):
+    """Says a command until it is answered, over restarts and failovers too. None if the task is not ours any more."""
+    while True:
+        try:
+            return r.execute_command(*command)
+        except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError) as error:
+            if str(error).startswith(NOT_OURS):
+                return None
+            if type(error) is redis.ResponseError and not str(error).startswith(("UNBLOCKED", "NOREPLICAS", "MISCONF")):
+                raise
+            print(f"{command[0]}: {error}", file=sys.stderr)
+        time.sleep(1)
+        r.connection_pool.disconnect()  # the address may lead to a new master by now
+
+
 def worker(name, port, stop):
     r = redis.Redis(port=port, decode_responses=True)
     while not stop.is_set():
-        task = r.execute_command("TASK.CLAIM", QUEUE, "WORKER", name, "BLOCK", 1000)
+        task = ask(r, "TASK.CLAIM", QUEUE, "WORKER", name, "BLOCK", 1000)
         if task is None:
             continue  # nothing to do for a second
         id, payload, attempt = task[:3]
@@ -43,21 +60,16 @@ def worker(name, port, stop):
             answer = "TASK.COMPLETE", QUEUE, id, compute(payload)
         except Exception as error:  # tried again after a while, up to ATTEMPTS times
             answer = "TASK.FAIL", QUEUE, id, f"{type(error).__name__}: {error}"
-        try:
-            # ATTEMPT is the fence: if we were too slow and another worker has the task by now, we
-            # are refused, and its result is the one that counts. Work of more than 30 seconds says
-            # TASK.EXTEND now and then, or is pushed with a longer LEASE.
-            r.execute_command(*answer, "ATTEMPT", attempt)
-        except redis.ResponseError as error:
-            if str(error).split()[0] not in ("STALE", "CANCELED", "NOTCLAIMED", "NOTASK"):
-                raise
-            print(f"{name}: {id} is not ours any more: {error}", file=sys.stderr)
+        # ATTEMPT is the fence: if we were too slow and another worker has the task by now, we are
+        # refused, and its result is the one that counts. Work of more than 30 seconds says TASK.EXTEND
+        # now and then, or is pushed with a longer LEASE.
+        ask(r, *answer, "ATTEMPT", attempt)
 
 
 def result(r, id, workers):
     """Waits until the task is done, one way or another: its state, and its result or error."""
     while any(process.is_alive() for process in workers):
-        answer = r.execute_command("TASK.RESULT", QUEUE, id, "BLOCK", 1000)
+        answer = ask(r, "TASK.RESULT", QUEUE, id, "BLOCK", 1000)
         state, data = answer[:2] if answer else ("forgotten", None)
         if state in ("completed", "failed", "canceled", "expired", "forgotten"):
             return state, data
