@@ -299,13 +299,10 @@ impl Queue {
     /// Moves a task that has ended to another instant to be dropped at.
     fn move_end(&mut self, slot: Slot, drop_at: UnixMs) {
         let state = self.tasks.at(slot).state();
-        let drop_at = droppable(drop_at);
         let (tasks, ends) = self.deadlines_mut(state);
         ends.remove(tasks, slot);
-        tasks.at_mut(slot).at = drop_at;
-        ends.insert(tasks, slot);
+        self.enter(slot, state, droppable(drop_at));
         self.rewinds += u64::from(drop_at != UnixMs::NEVER);
-        self.soonest = self.soonest.min(drop_at);
     }
 
     fn change_node<R>(&mut self, node: Slot, change: impl FnOnce(&mut Node) -> R) -> R {
