@@ -134,7 +134,7 @@ fn tell_of(txn: &mut Txn<'_>, slot: Slot, dependency: u32, outcome: Outcome, def
         let error = format!("dependency failed: {bad}");
         let drop_at = queue.options(slot, defaults).retain_failed.drop_at(now);
         txn.record(slot, &Change::Abandoned { error: error.as_bytes(), at: now, drop_at });
-    } else if after.missing > 1 {
+    } else if after.missing > 1 && !sabotaged!(FirstIsEnough) {
         txn.record(slot, &Change::Told { dependency });
     } else if let Some(due) = after.due.get().filter(|&due| due > now) {
         txn.record(slot, &Change::Delayed { due });
