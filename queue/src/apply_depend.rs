@@ -87,8 +87,10 @@ impl Queue {
                 if let Some(node) = self.node(slot) {
                     let place = self.nodes.slots.at_mut(node);
                     place.keep = None;
-                    if place.ties == 0 || self.is_news(node) {
+                    if place.ties == 0 || (self.is_news(node) && !sabotaged!(EndForgotten)) {
                         self.leave_behind(node, Outcome::Bad);
+                    } else if sabotaged!(EndForgotten) {
+                        self.note_news(node);
                     }
                 }
             }
@@ -136,7 +138,8 @@ impl Queue {
     pub(crate) fn note_news(&mut self, node: Slot) {
         let place = self.nodes.slots.at(node);
         let first = place.untold.first_key_value().map(|(&(line, _), &index)| (line, index));
-        let next = first.filter(|_| self.outcome_of(place.of) != Outcome::Open);
+        let is_over = sabotaged!(RestNotTold) && place.news.is_some();
+        let next = first.filter(|_| !is_over && self.outcome_of(place.of) != Outcome::Open);
         if next != place.news {
             let old = mem::replace(&mut self.nodes.slots.at_mut(node).news, next);
             if let Some(old) = old {
@@ -232,7 +235,7 @@ impl Queue {
     fn keep_end(&mut self, slot: Slot, node: Slot) {
         let task = self.tasks.at(slot);
         let (state, at, ended) = (task.state(), task.at, UnixMs(task.order));
-        if state.is_terminal() && task.member().is_none() && at != UnixMs::NEVER {
+        if state.is_terminal() && task.member().is_none() && at != UnixMs::NEVER && !sabotaged!(NeededNotKept) {
             self.nodes.slots.at_mut(node).keep = Some(at.since(ended));
             self.move_end(slot, UnixMs::NEVER);
         }
@@ -299,13 +302,10 @@ impl Queue {
     /// Moves a task that has ended to another instant to be dropped at.
     fn move_end(&mut self, slot: Slot, drop_at: UnixMs) {
         let state = self.tasks.at(slot).state();
-        let drop_at = droppable(drop_at);
         let (tasks, ends) = self.deadlines_mut(state);
         ends.remove(tasks, slot);
-        tasks.at_mut(slot).at = drop_at;
-        ends.insert(tasks, slot);
+        self.enter(slot, state, droppable(drop_at));
         self.rewinds += u64::from(drop_at != UnixMs::NEVER);
-        self.soonest = self.soonest.min(drop_at);
     }
 
     fn change_node<R>(&mut self, node: Slot, change: impl FnOnce(&mut Node) -> R) -> R {
