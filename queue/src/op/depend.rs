@@ -110,7 +110,8 @@ impl Resolved {
     }
 }
 
-/// Tells at most `count` of those that wait for something that has ended. What they do by that may be news for others.
+/// Tells at most `count` of those that wait for something that has ended; fewer, if they fail by it and have much to let go. What they do
+/// by that may be news for others.
 pub fn tell(txn: &mut Txn<'_>, count: usize, defaults: &Defaults) {
     if txn.queue().has_news() {
         tell_some(txn, count, defaults);
@@ -119,9 +120,15 @@ pub fn tell(txn: &mut Txn<'_>, count: usize, defaults: &Defaults) {
 
 #[cold]
 fn tell_some(txn: &mut Txn<'_>, count: usize, defaults: &Defaults) {
-    for _ in 0..count {
-        let Some((dependant, index, outcome)) = txn.queue().next_news() else { return };
+    /// Dependencies that are let go in the time that it takes to tell one task.
+    const LET_GO: usize = 16;
+    let mut left = count;
+    while left > 0
+        && let Some((dependant, index, outcome)) = txn.queue().next_news()
+    {
+        let lets_go = if outcome == Outcome::Bad { txn.queue().after(dependant).map_or(0, |after| after.on.len()) } else { 0 };
         tell_of(txn, dependant, index, outcome, defaults);
+        left = left.saturating_sub(1 + lets_go / LET_GO);
     }
 }
 
