@@ -9,7 +9,7 @@ use crate::{agenda, apply, config, sessions, state, waiters};
 use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use taskqueue::{Defaults, Event, Journal, MadeId, Ms, Queue, Refusal, Txn, UnixMs};
+use taskqueue::{Defaults, Event, Journal, MadeId, Ms, Queue, Refusal, Txn, UnixMs, op};
 
 /// What an operation needs to know of the server.
 pub(crate) struct Env {
@@ -22,6 +22,9 @@ pub(crate) enum Missing {
     Create,
     Leave,
 }
+
+/// Tasks that are told at once of the end of what they wait for; of the others the tick tells.
+const TELL_AT_ONCE: usize = 64;
 
 /// The last id made in this server, so that ids grow even when their queue was deleted.
 static LAST_ID: AtomicU64 = AtomicU64::new(0);
@@ -92,6 +95,7 @@ pub(crate) fn transact_then<R, N>(
     let now = now();
     let mut txn = Txn::new(&mut value.queue, &mut done.journal, now);
     let answer = operation(&mut txn, &env)?;
+    op::tell(&mut txn, TELL_AT_ONCE, &env.defaults);
     waiters::serve(&mut txn, &env, done.db, name.bytes(), &mut done.telling.served);
     #[cfg(feature = "fault-injection")]
     crate::redis::fault::point();
@@ -183,7 +187,7 @@ pub(crate) fn notify(context: &Context, name: KeyName<'_>, events: impl Iterator
             Event::Expire => c"task.expire",
             Event::Drop => c"task.drop",
             Event::Batch => c"task.batch",
-            Event::Extend | Event::Seal | Event::Restore => continue,
+            Event::Tell | Event::Extend | Event::Seal | Event::Restore => continue,
         };
         context.notify(event, name);
     }

@@ -17,6 +17,7 @@ mod complete;
 mod config;
 mod crash;
 mod defrag;
+mod dependencies;
 mod documents;
 mod errors;
 mod events;

@@ -95,6 +95,7 @@ fn task(delay: Ms) -> Push<'static> {
         ttl: None,
         options: Options::default(),
         batch: None,
+        after: None,
     }
 }
 

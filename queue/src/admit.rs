@@ -4,7 +4,8 @@
 //! master can have done is told apart here, before anything changes: else an index would lose a task, or a count overflow.
 
 use crate::batch::{KEPT, NUMBERS_MAX, kept};
-use crate::effect::{BatchImage, Change, Head, Image, Order, Pushed};
+use crate::depend::{DEPENDENCIES_MAX, Of, Tie, unpack};
+use crate::effect::{BatchImage, Change, Depends, Head, Image, Order, Pushed};
 use crate::error::Mismatch;
 use crate::id::{MadeId, TaskId, parse_name};
 use crate::index::segments::Slot;
@@ -37,7 +38,30 @@ impl Queue {
 
     pub(crate) fn admit_batch_dropped(&self, batch: &str) -> Result<(), Mismatch> {
         let batch = self.find_batch(batch).ok_or(Mismatch::UnknownTask)?;
-        valid(self.batches.slots.at(batch).open.len() == 0)
+        let batch = self.batches.slots.at(batch);
+        valid(batch.open.len() == 0 && !self.is_awaited(batch))
+    }
+
+    pub(crate) fn admit_depends(&self, slot: Slot, depends: &Depends<'_>) -> Result<(), Mismatch> {
+        let (state, mut count, mut waits) = (self.tasks.at(slot).state(), 0, false);
+        for one in unpack(depends.on) {
+            let (id, tie) = one?;
+            let is_valid = if depends.of_batch { matches!(id, TaskId::Named(name) if is_name(name)) } else { id.is_valid() };
+            let is_there = || self.look_up(id, depends.of_batch).is_some_and(|(of, _)| of != Of::Task(slot));
+            let needs_nothing = matches!(tie, Tie::Gone | Tie::UntoldGood | Tie::UntoldBad);
+            valid(is_valid && (needs_nothing || is_there()) && (tie == Tie::Gone || !state.is_terminal()))?;
+            count += 1;
+            waits |= !matches!(tie, Tie::Gone | Tie::Held);
+        }
+        let has_ties = self.after(slot).is_some_and(|after| after.on.iter().any(|one| !one.node.is_nil()));
+        let fits = if depends.of_batch { count == 1 } else { (1..=DEPENDENCIES_MAX).contains(&count) };
+        valid(fits && !has_ties && waits == (state == State::Waiting) && comes(depends.due))
+    }
+
+    /// Whether the task still waits for more than this, which has ended.
+    fn admit_told(&self, slot: Slot, dependency: u32) -> bool {
+        let Some(after) = self.after(slot).filter(|after| after.missing > 1) else { return false };
+        after.on.get(dependency as usize).is_some_and(|one| one.untold && self.is_news(one.node))
     }
 
     pub(crate) fn admit_batches_numbered(&self, last: u64) -> Result<(), Mismatch> {
@@ -76,7 +100,7 @@ impl Queue {
         let is_answerable = state == State::Claimed || (state == State::Ready && task.last_claim() == LastClaim::Lapsed);
         let ended_badly = matches!(state, State::Failed | State::Canceled | State::Expired);
         valid(match *change {
-            Change::Ripened { order, .. } => state == State::Scheduled && self.is_new_place(order),
+            Change::Ripened { order, .. } => matches!(state, State::Scheduled | State::Waiting) && self.is_new_place(order),
             Change::Claimed { attempt, lease, at, .. } => {
                 state == State::Ready && attempt == task.attempt.saturating_add(1) && lease <= Ms::MAX && comes(Some(at))
             }
@@ -94,6 +118,9 @@ impl Queue {
             }
             Change::Renewed { at, order } => ended_badly && self.is_new(at, &order) && self.can_begin_again(slot),
             Change::Dropped => state.is_terminal() && !self.is_kept_by_batch(slot),
+            Change::Told { dependency } => self.admit_told(slot, dependency),
+            Change::Delayed { .. } | Change::Abandoned { .. } => state == State::Waiting,
+            Change::Awaited { order, .. } => ended_badly && self.is_new_place(order) && self.can_begin_again(slot),
             Change::Bounded { .. } => self.session(slot).is_some(),
         })
     }
@@ -120,8 +147,14 @@ impl Queue {
         let extra = image.extra.unwrap_or_default();
         let was_claimed = image.attempt > 0;
         let claim_fits = match (image.state, image.last_claim) {
-            (State::Scheduled | State::Ready | State::Canceled | State::Expired, LastClaim::Open) => !was_claimed,
-            (State::Scheduled | State::Ready | State::Canceled | State::Expired, LastClaim::Voided)
+            (
+                State::Waiting | State::Scheduled | State::Ready | State::Failed | State::Canceled | State::Expired,
+                LastClaim::Open,
+            ) => !was_claimed,
+            (
+                State::Waiting | State::Scheduled | State::Ready | State::Failed | State::Canceled | State::Expired,
+                LastClaim::Voided,
+            )
             | (State::Scheduled, LastClaim::FailedToScheduled | LastClaim::Released)
             | (State::Ready, LastClaim::FailedToScheduled | LastClaim::FailedToReady | LastClaim::Released | LastClaim::Lapsed)
             | (State::Claimed, LastClaim::Open)
@@ -129,9 +162,10 @@ impl Queue {
             | (State::Failed, LastClaim::FailedForGood | LastClaim::Lapsed) => was_claimed,
             _ => false,
         };
-        let may_have_ttl = matches!(image.state, State::Scheduled | State::Ready)
+        let may_have_ttl = matches!(image.state, State::Waiting | State::Scheduled | State::Ready)
             && matches!(image.last_claim, LastClaim::Open | LastClaim::Voided);
-        let has_place = matches!(image.state, State::Ready | State::Claimed);
+        let has_place = matches!(image.state, State::Waiting | State::Ready | State::Claimed);
+        let is_kept = image.state.is_terminal() && image.at == UnixMs::NEVER;
         valid(
             claim_fits
                 && image.worker.is_some() == was_claimed
@@ -139,6 +173,7 @@ impl Queue {
                 && (extra.ttl_at.is_none() || may_have_ttl)
                 && ((extra.claimed_at, extra.timeout_at, extra.session) == (None, None, false) || image.state == State::Claimed)
                 && [extra.created, extra.ttl_at, extra.claimed_at].into_iter().all(comes)
+                && (extra.keep.is_none() || is_kept)
                 && image.attempt <= ATTEMPT_MAX
                 && image.worker.is_none_or(|(_, lease)| lease <= Ms::MAX)
                 && extra.options.is_none_or(|options| options.is_valid())
@@ -156,7 +191,7 @@ impl Queue {
 
     fn is_new(&self, at: UnixMs, order: &Order<'_>) -> bool {
         let has_new_place = match order.start {
-            Start::Ready { order } => self.is_new_place(order),
+            Start::Ready { order } | Start::Waiting { order } => self.is_new_place(order),
             Start::Scheduled { .. } => true,
         };
         has_new_place && comes(Some(at)) && comes(order.ttl_at) && order.options.is_none_or(|options| options.is_valid())

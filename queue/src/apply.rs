@@ -3,7 +3,7 @@
 //! [`Queue::apply`] takes an effect wherever it comes from: an operation on the master, the replication stream, the AOF, a snapshot.
 //! It needs no clock and no settings. It refuses only what cannot be of this queue's history.
 
-use crate::batch::KEPT;
+use crate::batch::{KEPT, droppable};
 use crate::blocks::Blocks;
 use crate::effect::{Change, Effect, Event, ExtraImage, Heard, Image, Order, Pushed};
 use crate::error::Mismatch;
@@ -73,6 +73,12 @@ impl Queue {
                 self.admit_batch_image(image)?;
                 self.apply_batch_restored(image);
                 Ok([None; 2])
+            }
+            Effect::Depends(id, depends) => {
+                let slot = self.find(*id).ok_or(Mismatch::UnknownTask)?;
+                self.admit_depends(slot, depends)?;
+                self.apply_depends(slot, depends);
+                Ok([Some((Event::Tell, slot)), None])
             }
             Effect::MemberRestored { batch, number, image } => {
                 self.admit_member_image(*batch, *number, image)?;
@@ -204,6 +210,7 @@ impl Queue {
                 self.outlive_batch(slot);
                 self.leave(slot);
                 self.change_rare(slot, false, |rare| (rare.error, rare.checkpoint) = (None, None));
+                self.clear_after(slot);
                 self.begin_tries_anew(slot);
                 self.begin(slot, &order, at);
                 count(&mut self.head.totals.pushed);
@@ -216,9 +223,17 @@ impl Queue {
                 self.set_session(slot, None);
                 self.extend(slot, deadline);
             }
+            Change::Told { .. } | Change::Delayed { .. } | Change::Abandoned { .. } | Change::Awaited { .. } => {
+                self.apply_wait(slot, change);
+            }
+        }
+        // Before the ties: the last one may be all that keeps a batch, which is to be seen to be done.
+        let done = if self.batches.has_members() { self.settle_member(slot, change) } else { None };
+        if !self.nodes.is_empty() {
+            self.settle_ties(slot, change);
         }
         self.tidy_extra(slot);
-        if self.batches.has_members() { self.settle_member(slot, change) } else { None }
+        done
     }
 
     fn apply_restored(&mut self, image: &Image<'_>, member: Option<(u64, u32)>) -> Slot {
@@ -259,6 +274,9 @@ impl Queue {
         self.set_checkpoint(slot, image.checkpoint);
         self.set_ttl(slot, image.ttl_at);
         self.set_session(slot, image.session.then_some(Connection::UNKNOWN));
+        if let Some(keep) = image.keep {
+            self.restore_keep(slot, keep);
+        }
     }
 
     /// Adds a task in no state's index yet.
@@ -295,6 +313,7 @@ impl Queue {
         match order.start {
             Start::Ready { order } => self.enter_ready(slot, order, at),
             Start::Scheduled { due } => self.enter(slot, State::Scheduled, due),
+            Start::Waiting { order } => self.enter_waiting(slot, order, at),
         }
         self.set_ttl(slot, order.ttl_at);
     }
@@ -304,7 +323,7 @@ impl Queue {
         if sabotaged!(PlaceLost) { self.next_order() } else { self.tasks.at(slot).order }
     }
 
-    fn begin_tries_anew(&mut self, slot: Slot) {
+    pub(crate) fn begin_tries_anew(&mut self, slot: Slot) {
         self.void_claims(slot);
         if sabotaged!(AttemptReset) {
             self.tasks.at_mut(slot).attempt = 0;
@@ -339,11 +358,11 @@ impl Queue {
         count(&mut self.head.totals.released);
     }
 
-    fn finish(&mut self, slot: Slot, state: State, at: UnixMs, drop_at: UnixMs) {
+    pub(crate) fn finish(&mut self, slot: Slot, state: State, at: UnixMs, drop_at: UnixMs) {
         self.leave(slot);
         self.end_ttl(slot);
         self.tasks.at_mut(slot).order = at.0;
-        self.enter(slot, state, if drop_at < KEPT { drop_at } else { UnixMs::NEVER });
+        self.enter(slot, state, droppable(drop_at));
     }
 
     /// A claim that is extended to its own deadline, as one that has met its timeout is, keeps its place in the index: see
@@ -360,12 +379,11 @@ impl Queue {
     }
 
     /// Takes the task out of the index of its state, and its claim's times and session off it.
-    fn leave(&mut self, slot: Slot) {
+    pub(crate) fn leave(&mut self, slot: Slot) {
         if !self.sessions.is_empty() {
             self.set_session(slot, None);
         }
         match self.tasks.at(slot).state() {
-            State::Waiting => {}
             State::Ready => self.ready.remove(&mut self.tasks, slot),
             state => {
                 let (tasks, deadlines) = self.deadlines_mut(state);
@@ -387,7 +405,7 @@ impl Queue {
         self.ready.insert(&mut self.tasks, slot);
     }
 
-    fn enter(&mut self, slot: Slot, state: State, at: UnixMs) {
+    pub(crate) fn enter(&mut self, slot: Slot, state: State, at: UnixMs) {
         let at = if self.batches.has_members() { self.move_member(slot, state, at) } else { at };
         let task = self.tasks.at_mut(slot);
         task.set_state(state);
@@ -405,8 +423,18 @@ impl Queue {
         deadlines.insert(tasks, slot);
     }
 
+    #[cold]
+    pub(crate) fn enter_waiting(&mut self, slot: Slot, place: u64, at: UnixMs) {
+        self.head.last_order = self.head.last_order.max(place);
+        self.tasks.at_mut(slot).order = place;
+        let soonest = self.soonest;
+        self.enter(slot, State::Waiting, at);
+        // No instant ends the wait.
+        self.soonest = soonest;
+    }
+
     /// The index of a state ordered by an instant, beside the tasks it links.
-    fn deadlines_mut(&mut self, state: State) -> (&mut Segments<Task>, &mut Deadlines) {
+    pub(crate) fn deadlines_mut(&mut self, state: State) -> (&mut Segments<Task>, &mut Deadlines) {
         let [completed, failed, canceled, expired] = &mut self.finished;
         let deadlines = match state {
             State::Claimed => &mut self.leases,
@@ -414,12 +442,16 @@ impl Queue {
             State::Failed => failed,
             State::Canceled => canceled,
             State::Expired => expired,
-            State::Waiting | State::Scheduled | State::Ready => &mut self.due,
+            State::Waiting => &mut self.waiting,
+            State::Scheduled | State::Ready => &mut self.due,
         };
         (&mut self.tasks, deadlines)
     }
 
     fn drop_task(&mut self, slot: Slot) {
+        if !self.nodes.is_empty() {
+            self.disown_task(slot);
+        }
         self.leave(slot);
         self.end_ttl(slot);
         self.clear_worker(slot);
@@ -443,7 +475,7 @@ impl Queue {
         self.owned += Blocks::of(data.len());
     }
 
-    fn set_error(&mut self, slot: Slot, error: Option<&[u8]>) {
+    pub(crate) fn set_error(&mut self, slot: Slot, error: Option<&[u8]>) {
         self.change_rare(slot, error.is_some(), |rare| rare.error = error.map(Into::into));
     }
 
@@ -545,7 +577,9 @@ impl Queue {
     }
 
     /// Drops an [`Extra`] that says nothing, so that equal tasks are equal whatever they went through.
-    fn tidy_extra(&mut self, slot: Slot) {
+    #[allow(clippy::inline_always, reason = "nearly all tasks have none, which is one comparison")]
+    #[inline(always)]
+    pub(crate) fn tidy_extra(&mut self, slot: Slot) {
         if let Some(extra) = self.extra_slot(self.tasks.at(slot)).get()
             && self.extras.at(extra).is_empty()
         {
@@ -556,7 +590,7 @@ impl Queue {
 }
 
 /// One more; but a dump that says it had counted to the end cannot make it overflow.
-const fn count(total: &mut u64) {
+pub(crate) const fn count(total: &mut u64) {
     *total = total.saturating_add(1);
 }
 

@@ -2,6 +2,7 @@
 
 use crate::batch::{Batch, Counts, Member, Stage, kept};
 use crate::blocks::Blocks;
+use crate::depend::Outcome;
 use crate::effect::{BatchImage, Change, Effect, Event, Heard, Image, Pushed};
 use crate::index::log::Log;
 use crate::index::segments::Slot;
@@ -42,7 +43,11 @@ impl Queue {
     fn apply_batch_dropped(&mut self, batch: Slot) {
         let place = self.batches.slots.at(batch);
         let (incarnation, is_empty) = (place.incarnation, place.counts.total() == 0);
+        let node = place.node;
         self.batches.names.remove(&place.name);
+        if let Some(node) = node.get() {
+            self.leave_behind(node, self.outcome_of_batch(batch));
+        }
         self.set_stage(batch, Stage::Leaving);
         if is_empty {
             self.remove_batch(batch);
@@ -65,6 +70,8 @@ impl Queue {
             ends: Log::default().starting_at(image.ended),
             bad: BTreeSet::new(),
             stage,
+            node: Slot::NIL,
+            held: 0,
         });
         self.settle(batch);
     }
@@ -152,9 +159,10 @@ impl Queue {
         let (at, drop_at) = match *change {
             Change::Completed { at, drop_at, .. }
             | Change::Failed { at, drop_at, .. }
+            | Change::Abandoned { at, drop_at, .. }
             | Change::Canceled { at, drop_at }
             | Change::Expired { at, drop_at } => (at, Some(drop_at)),
-            Change::Revived { at, .. } | Change::Renewed { at, .. } => (at, None),
+            Change::Revived { at, .. } | Change::Renewed { at, .. } | Change::Awaited { at, .. } => (at, None),
             _ => return None,
         };
         let batch = self.member(self.tasks.at(slot))?.batch();
@@ -167,6 +175,7 @@ impl Queue {
     /// The task's batch is gone, but the task is to stay: as one of no batch.
     pub(crate) fn outlive_batch(&mut self, slot: Slot) {
         if self.is_leaving(slot) {
+            self.disown_task(slot);
             let task = self.tasks.at(slot);
             if let (Some(member), state) = (task.member(), task.state()) {
                 self.tasks.at_mut(slot).extra = self.leave_batch(member, state);
@@ -214,6 +223,8 @@ impl Queue {
             ends: Log::default(),
             bad: BTreeSet::new(),
             stage: Stage::Running,
+            node: Slot::NIL,
+            held: 0,
         })
     }
 
@@ -246,11 +257,21 @@ impl Queue {
     }
 
     /// Enters the batch among those that go, or takes it out. Whether it is done by what has happened.
-    fn settle(&mut self, batch: Slot) -> bool {
+    pub(crate) fn settle(&mut self, batch: Slot) -> bool {
         let place = self.batches.slots.at(batch);
         let (was_done, stage) = (place.is_done(), place.stage_now());
         self.set_stage(batch, stage);
-        !was_done && self.batches.slots.at(batch).is_done()
+        let place = self.batches.slots.at(batch);
+        let is_done = place.is_done();
+        if let Some(node) = place.node.get() {
+            if was_done && !is_done && self.is_news(node) {
+                // What began again had ended badly.
+                self.leave_behind(node, Outcome::Bad);
+            } else {
+                self.note_news(node);
+            }
+        }
+        !was_done && is_done
     }
 
     fn set_stage(&mut self, batch: Slot, stage: Stage) {
@@ -263,7 +284,7 @@ impl Queue {
         match old {
             Stage::Idle(since) | Stage::Empty(since) => _ = self.batches.idle.remove(&(since, incarnation)),
             Stage::Done(at) => _ = self.batches.done.remove(&(at, incarnation)),
-            Stage::Running | Stage::Leaving => {}
+            Stage::Running | Stage::Held | Stage::Leaving => {}
         }
         match stage {
             Stage::Idle(at) | Stage::Empty(at) => {
@@ -274,7 +295,7 @@ impl Queue {
                 self.batches.done.insert((at, incarnation));
                 self.soonest = self.soonest.min(at);
             }
-            Stage::Running | Stage::Leaving => {}
+            Stage::Running | Stage::Held | Stage::Leaving => {}
         }
     }
 }

@@ -14,6 +14,11 @@ use std::num::NonZeroU32;
 /// dropped at, and before those that are kept for ever.
 pub(crate) const KEPT: UnixMs = UnixMs(1 << 63);
 
+/// Where a task of no batch stands that can be dropped at `at`.
+pub(crate) fn droppable(at: UnixMs) -> UnixMs {
+    if at < KEPT { at } else { UnixMs::NEVER }
+}
+
 /// Where a member that ended at `at` stands.
 pub(crate) fn kept(at: UnixMs) -> UnixMs {
     UnixMs(KEPT.0 + at.0.min(KEPT.0 - 2))
@@ -85,6 +90,8 @@ pub(crate) enum Stage {
     Empty(UnixMs),
     /// Done: it goes at this instant.
     Done(UnixMs),
+    /// Done, and kept for those that depend on it.
+    Held,
     /// Gone for whoever looks; its tasks follow.
     Leaving,
 }
@@ -109,6 +116,10 @@ pub(crate) struct Batch {
     pub(crate) bad: BTreeSet<u32>,
     /// As the sets in [`Batches`] have it.
     pub(crate) stage: Stage,
+    /// The node of those that depend on it, or nil.
+    pub(crate) node: Slot,
+    /// How many of its members, and of itself, others depend on: it stays until none is left.
+    pub(crate) held: u32,
 }
 
 impl Batch {
@@ -118,6 +129,8 @@ impl Batch {
             Stage::Leaving
         } else if self.open.len() > 0 {
             Stage::Running
+        } else if self.held > 0 {
+            if self.is_sealed { Stage::Held } else { Stage::Running }
         } else if !self.is_sealed {
             Stage::Idle(self.touched)
         } else if self.ends.len() == 0 {
@@ -129,7 +142,7 @@ impl Batch {
 
     /// Whether it is sealed and all its tasks have ended.
     pub(crate) const fn is_done(&self) -> bool {
-        matches!(self.stage, Stage::Done(_) | Stage::Empty(_))
+        matches!(self.stage, Stage::Done(_) | Stage::Empty(_) | Stage::Held)
     }
 
     pub(crate) fn is_leaving(&self) -> bool {
@@ -236,6 +249,10 @@ impl Queue {
             sealed: batch.is_sealed,
             done: batch.is_done(),
         }
+    }
+
+    pub(crate) fn batch_slot_of(&self, slot: Slot) -> Option<Slot> {
+        self.member(self.tasks.at(slot)).map(Member::batch)
     }
 
     pub(crate) fn member(&self, task: &Task) -> Option<&Member> {

@@ -2,6 +2,7 @@
 
 use crate::batch::{Batch, Counts, KEPT, NUMBERS_MAX, Stage, kept};
 use crate::blocks::Blocks;
+use crate::depend::{Of, Outcome};
 use crate::effect::Effect;
 use crate::id::TaskId;
 use crate::index::segments::Slot;
@@ -34,6 +35,7 @@ impl Queue {
         let claims = slots.iter().map(|&slot| (self.tasks.at(slot), slot));
         self.sessions.check(claims.filter_map(|(task, slot)| Some((self.extra(task).rare().session?, task.order, slot))))?;
         self.check_batches(&slots)?;
+        self.check_ties(&slots)?;
         self.check_sums(&slots)
     }
 
@@ -61,7 +63,7 @@ impl Queue {
         ensure(self.extra_slot(task).is_nil() || !extra.is_empty(), "an extra says nothing")?;
         ensure(task.state() != State::Scheduled || task.order == 0, "a scheduled task has a place in line")?;
         ensure(
-            task.state() == State::Ready || task.at >= KEPT || self.soonest <= task.at,
+            matches!(task.state(), State::Waiting | State::Ready) || task.at >= KEPT || self.soonest <= task.at,
             "a task is due before the soonest instant",
         )?;
         let told = |created| matches!(self.id_of(slot), TaskId::Made(id) if id.made_at() == created);
@@ -111,7 +113,7 @@ impl Queue {
             names += usize::from(!batch.is_leaving());
             ensure(batch.is_leaving() || self.find_batch(&batch.name) == Some(slot), "the name does not find its batch")?;
             let is_listed = match batch.stage {
-                Stage::Running => true,
+                Stage::Running | Stage::Held => true,
                 Stage::Leaving => {
                     let has_tasks = batch.ends.len() > 0;
                     leaving += usize::from(has_tasks);
@@ -151,6 +153,74 @@ impl Queue {
         ensure(may_end, "a batch has too few numbers left")
     }
 
+    /// Each tie is known at both ends, and what has ties is kept.
+    fn check_ties(&self, slots: &BTreeSet<Slot>) -> Result<(), String> {
+        let nodes = &self.nodes.slots;
+        nodes.check()?;
+        let (mut ties, mut untold): (BTreeMap<Slot, u32>, BTreeSet<_>) = Default::default();
+        let (mut owners, mut held): (BTreeSet<Slot>, BTreeMap<Slot, u32>) = Default::default();
+        for &slot in slots {
+            let is_over = self.tasks.at(slot).state().is_terminal();
+            if let Some(node) = self.node(slot) {
+                ensure(nodes.at(node).of == Of::Task(slot) && owners.insert(node), "a node is another's")?;
+                let task = self.tasks.at(slot);
+                ensure(!is_over || task.member().is_some() || task.at == UnixMs::NEVER, "a task with ties can be dropped")?;
+                if let Some(batch) = self.batch_slot_of(slot) {
+                    *held.entry(batch).or_default() += 1;
+                }
+            }
+            let Some(after) = self.after(slot) else { continue };
+            let mut missing = 0;
+            for (index, one) in (0..).zip(&after.on) {
+                missing += u32::from(one.untold);
+                if let Some(node) = one.node.get() {
+                    *ties.entry(node).or_default() += 1;
+                    if one.untold {
+                        untold.insert((node, after.place, slot, index));
+                    }
+                }
+                ensure(one.node.is_nil() || !is_over, "a task that has ended has ties")?;
+            }
+            ensure(missing == after.missing, "a task does not know how many it waits for")?;
+            ensure(
+                (missing > 0) == (self.tasks.at(slot).state() == State::Waiting),
+                "a task waits and is not waiting, or the reverse",
+            )?;
+        }
+        for &batch in self.batches.numbers.values() {
+            let place = self.batches.slots.at(batch);
+            if let Some(node) = place.node.get() {
+                ensure(nodes.at(node).of == Of::Batch(batch) && owners.insert(node), "a node is another's")?;
+                *held.entry(batch).or_default() += 1;
+            }
+            let is_right = place.is_leaving() || place.held == held.get(&batch).copied().unwrap_or_default();
+            ensure(is_right, "a batch does not know by how many it is held")?;
+        }
+        // A snapshot has what is kept before those that it is kept for.
+        let untied =
+            (0..nodes.bound()).filter_map(|slot| nodes.get(Slot(slot))).filter(|node| node.ties == 0 && node.keep.is_some());
+        ensure(
+            ties.len() + untied.count() == nodes.len() && ties.iter().all(|(&node, &count)| nodes.at(node).ties == count),
+            "ties are lost",
+        )?;
+        let listed: BTreeSet<_> = ties
+            .keys()
+            .flat_map(|&node| nodes.at(node).untold.iter().map(move |&(place, index, slot)| (node, place, slot, index)))
+            .collect();
+        ensure(listed == untold, "those to be told are not those that wait")?;
+        for &node in ties.keys() {
+            let place = nodes.at(node);
+            let is_owned =
+                !matches!(place.of, Of::Gone(_) if place.untold.is_empty() || self.outcome_of(place.of) != Outcome::Open);
+            ensure(owners.contains(&node) || !is_owned, "a node has lost its owner")?;
+            let is_news = !place.untold.is_empty() && self.outcome_of(place.of) != Outcome::Open;
+            let listed = place.news.is_some_and(|next| self.nodes.news.contains(&(next, node)));
+            ensure(listed == is_news && place.news.is_some() == is_news, "news are not told")?;
+        }
+        let news = ties.keys().filter(|&&node| nodes.at(node).news.is_some()).count();
+        ensure(news == self.nodes.news.len(), "there is news of nothing")
+    }
+
     fn check_sums(&self, slots: &BTreeSet<Slot>) -> Result<(), String> {
         let (mut owned, mut extras) = (Blocks::default(), BTreeSet::new());
         let (mut workers, mut options) = (HashMap::new(), HashMap::new());
@@ -163,6 +233,9 @@ impl Queue {
         }
         for (_, batch) in self.batches.numbers.values().map(|&slot| (slot, self.batches.slots.at(slot))) {
             owned += batch.owned();
+        }
+        for node in (0..self.nodes.slots.bound()).filter_map(|slot| self.nodes.slots.get(Slot(slot))) {
+            owned += node.owned();
         }
         ensure(self.owned == owned, "owned bytes are not what tasks own")?;
         ensure(self.extras.len() == extras.len(), "an extra is shared or lost")?;

@@ -58,6 +58,7 @@ mod tests {
                 ttl: None,
                 options: Options::default(),
                 batch: None,
+                after: None,
             };
             op::push(&mut txn, &push, MadeId::default()).unwrap();
         }

@@ -63,6 +63,8 @@ pub enum Effect<'a> {
     /// A batch as it is, from a snapshot, before its tasks.
     #[serde(borrow)]
     BatchRestored(BatchImage<'a>),
+    /// A task depends on others: of a push or a retry, or from a snapshot after all tasks.
+    Depends(#[serde(borrow)] TaskId<'a>, #[serde(borrow)] Depends<'a>),
     /// A task of a batch as it is, from a snapshot.
     MemberRestored {
         /// The batch's incarnation.
@@ -104,6 +106,20 @@ pub struct Order<'a> {
     pub ttl_at: Option<UnixMs>,
     /// What it sets for itself; most set nothing.
     pub options: Option<Options>,
+}
+
+/// What a task depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Depends<'a> {
+    /// A list of pairs of an id and a [`Tie`](crate::Tie), in postcard's wire format.
+    #[serde(borrow, with = "serde_bytes")]
+    pub on: &'a [u8],
+    /// The one in it is a batch.
+    pub of_batch: bool,
+    /// The task runs whatever becomes of them.
+    pub run_anyway: bool,
+    /// When it may be claimed at the soonest.
+    pub due: Option<UnixMs>,
 }
 
 /// What happened to a task.
@@ -234,6 +250,33 @@ pub enum Change<'a> {
         /// When the claim lapses.
         deadline: UnixMs,
     },
+    /// It was told of the end of something that it waits for, and waits for the rest.
+    Told {
+        /// Which of those that it depends on, from 0 on.
+        dependency: u32,
+    },
+    /// All that it waited for has ended; its time has not come.
+    Delayed {
+        /// When it becomes ready.
+        due: UnixMs,
+    },
+    /// Something that it waited for ended otherwise than completed, and so does it.
+    Abandoned {
+        /// Why.
+        #[serde(borrow, with = "serde_bytes")]
+        error: &'a [u8],
+        /// When.
+        at: UnixMs,
+        /// Kept until then.
+        drop_at: UnixMs,
+    },
+    /// It begins again, with all its tries, and waits.
+    Awaited {
+        /// Its place among those that wait.
+        order: u64,
+        /// When.
+        at: UnixMs,
+    },
 }
 
 /// The numbers of a queue that its tasks do not tell.
@@ -324,6 +367,8 @@ pub struct ExtraImage<'a> {
     pub checkpoint: Option<&'a [u8]>,
     /// Its claim is a session's.
     pub session: bool,
+    /// It has ended, and stays as long as others need it; then for so long.
+    pub keep: Option<Ms>,
 }
 
 /// A batch as it is; its tasks follow.
@@ -363,6 +408,8 @@ pub enum Event {
     Cancel,
     Expire,
     Drop,
+    /// It waits, or waits for less.
+    Tell,
     /// A batch is done. Its slot is that of the batch.
     Batch,
     /// A batch was sealed, or is gone. Its slot is that of the batch, or was.
@@ -389,7 +436,8 @@ impl Change<'_> {
             Self::Extended { .. } | Self::Bounded { .. } => Event::Extend,
             Self::Completed { .. } => Event::Complete,
             Self::BackedOff { .. } | Self::Requeued { .. } => Event::Retry,
-            Self::Failed { .. } => Event::Fail,
+            Self::Failed { .. } | Self::Abandoned { .. } => Event::Fail,
+            Self::Awaited { .. } | Self::Delayed { .. } | Self::Told { .. } => Event::Tell,
             Self::Released { .. } | Self::Deferred { .. } => Event::Release,
             Self::Lapsed { .. } => Event::Lapse,
             Self::Canceled { .. } => Event::Cancel,

@@ -25,6 +25,15 @@ pub enum Refusal {
     Sealed,
     /// BATCH of a renewal does not name the task's own batch.
     OtherBatch,
+    /// Something that a task is to depend on is not in the queue.
+    NoDependency {
+        /// Its place among what was named, from 0 on.
+        place: usize,
+    },
+    /// A task cannot wait for its own batch.
+    OwnBatch,
+    /// A batch that others wait for takes no tasks that wait.
+    BatchAwaited,
     /// The queue holds as many tasks as it can number, or its ids have come to their end.
     QueueFull,
 }
@@ -34,11 +43,13 @@ impl Refusal {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::NoTask => "NOTASK",
+            Self::NoTask | Self::NoDependency { .. } => "NOTASK",
             Self::Canceled => "CANCELED",
             Self::Stale => "STALE",
             Self::NotClaimed(_) => "NOTCLAIMED",
-            Self::BadName { .. } | Self::DelayPastTtl | Self::Sealed | Self::OtherBatch => "ERR",
+            Self::BadName { .. } | Self::DelayPastTtl | Self::Sealed | Self::OtherBatch | Self::OwnBatch | Self::BatchAwaited => {
+                "ERR"
+            }
             Self::QueueFull => "QUEUEFULL",
         }
     }
@@ -60,6 +71,11 @@ impl fmt::Display for Refusal {
             Self::Sealed => out.write_str("BATCH names a sealed batch: it takes no more tasks"),
             Self::OtherBatch => {
                 out.write_str("BATCH must name the task's own batch: a task is of one batch, or of none, for its life")
+            }
+            Self::NoDependency { .. } => out.write_str("what the task is to wait for is not in the queue"),
+            Self::OwnBatch => out.write_str("AFTERBATCH names the task's own batch, which could never be done"),
+            Self::BatchAwaited => {
+                out.write_str("BATCH names a batch that tasks wait for: it takes only tasks that wait for nothing")
             }
             Self::QueueFull => out.write_str("the queue holds as many tasks, or has made as many ids, as it can"),
         }

@@ -90,4 +90,9 @@ pub enum Start {
         /// When it becomes ready.
         due: UnixMs,
     },
+    /// When what it depends on has ended.
+    Waiting {
+        /// Its place among those that wait.
+        order: u64,
+    },
 }

@@ -2,6 +2,7 @@
 
 use crate::batch::Batches;
 use crate::blocks::{Blocks, Rounding};
+use crate::depend::Nodes;
 use crate::effect::{Head, Totals};
 use crate::id::{MadeId, TaskId};
 use crate::index::deadlines::Deadlines;
@@ -42,6 +43,10 @@ pub struct Queue {
     /// Claims of sessions.
     pub(crate) sessions: Sessions,
     pub(crate) batches: Batches,
+    /// Waiting tasks by since when.
+    pub(crate) waiting: Deadlines,
+    /// What tasks depend on.
+    pub(crate) nodes: Nodes,
     pub(crate) head: Head,
     /// How long tasks were ready before they were claimed.
     pub(crate) waits: Times,
@@ -70,6 +75,8 @@ impl Default for Queue {
             ttls: BTreeSet::new(),
             sessions: Sessions::default(),
             batches: Batches::default(),
+            waiting: Deadlines::default(),
+            nodes: Nodes::default(),
             head: Head::default(),
             waits: Times::default(),
             runs: Times::default(),
@@ -97,7 +104,6 @@ impl Queue {
     #[must_use]
     pub fn count(&self, state: State) -> usize {
         match state {
-            State::Waiting => 0,
             State::Ready => self.ready.len(),
             _ => self.deadlines(state).map_or(0, Deadlines::len),
         }
@@ -142,7 +148,7 @@ impl Queue {
     /// An instant before which nothing falls due: when to look at the queue next.
     #[must_use]
     pub fn soonest(&self) -> UnixMs {
-        if self.sessions.is_due() { UnixMs(0) } else { self.soonest }
+        if self.sessions.is_due() || self.has_news() { UnixMs(0) } else { self.soonest }
     }
 
     /// The task of that id.
@@ -169,11 +175,13 @@ impl Queue {
     pub fn bytes(&self, rounding: Rounding) -> usize {
         let slabs = self.tasks.bytes(rounding) + self.extras.bytes(rounding);
         let tables = self.ids.bytes(rounding) + self.workers.bytes(rounding) + self.option_sets.bytes(rounding);
-        let deadlines = [&self.due, &self.leases].into_iter().chain(&self.finished).map(|deadlines| deadlines.bytes(rounding));
+        let deadlines =
+            [&self.waiting, &self.due, &self.leases].into_iter().chain(&self.finished).map(|deadlines| deadlines.bytes(rounding));
         slabs
             + tables
             + self.ready.bytes(rounding)
             + self.batches.bytes(rounding)
+            + self.nodes.bytes(rounding)
             + deadlines.sum::<usize>()
             + rounding.tree::<(UnixMs, Slot)>(self.ttls.len())
             + self.sessions.bytes(rounding)
@@ -216,7 +224,8 @@ impl Queue {
     pub(crate) const fn deadlines(&self, state: State) -> Option<&Deadlines> {
         let [completed, failed, canceled, expired] = &self.finished;
         match state {
-            State::Waiting | State::Ready => None,
+            State::Ready => None,
+            State::Waiting => Some(&self.waiting),
             State::Scheduled => Some(&self.due),
             State::Claimed => Some(&self.leases),
             State::Completed => Some(completed),

@@ -72,11 +72,21 @@ mod switch {
         SessionOutlivesConnection,
         /// A session's claim whose connection is not known has no end.
         SessionNotBounded,
+        /// A dependency that failed counts as completed.
+        FailureNotPassedOn,
+        /// A task that waits for several is ready after the first.
+        FirstIsEnough,
+        /// Only one of those that wait is told of an end.
+        RestNotTold,
+        /// A result is dropped though others need it.
+        NeededNotKept,
+        /// Those that have not been told of an end wait for the next, if the dependency begins again.
+        EndForgotten,
     }
 
     impl Mutation {
         /// All of them.
-        pub const ALL: [Self; 22] = [
+        pub const ALL: [Self; 27] = [
             Self::FencingSkipped,
             Self::RepeatNotRecognised,
             Self::ResultRepublished,
@@ -99,6 +109,11 @@ mod switch {
             Self::SessionLapses,
             Self::SessionOutlivesConnection,
             Self::SessionNotBounded,
+            Self::FailureNotPassedOn,
+            Self::FirstIsEnough,
+            Self::RestNotTold,
+            Self::NeededNotKept,
+            Self::EndForgotten,
         ];
     }
 

@@ -3,7 +3,7 @@
 //! The order is canonical: equal queues give equal bytes, whatever slots their tasks have and however they came to be.
 
 use crate::batch::Batch;
-use crate::effect::{BatchImage, Effect, ExtraImage, Image, Packed};
+use crate::effect::{BatchImage, Depends, Effect, ExtraImage, Image, Packed};
 use crate::index::deadlines::Deadlines;
 use crate::index::segments::Slot;
 use crate::queue::Queue;
@@ -31,12 +31,19 @@ impl Queue {
                 image: self.image(slot),
             },
         });
-        for effect in batches.chain(tasks) {
-            packed.push(&effect);
+        let mut give = |effect: &Effect<'_>| {
+            packed.push(effect);
             if packed.bytes().len() >= CHUNK_BYTES {
                 sink(packed.bytes());
                 packed.clear();
             }
+        };
+        batches.chain(tasks).for_each(|effect| give(&effect));
+        // When all are there that tasks may depend on.
+        for (slot, after) in self.in_order().filter_map(|slot| Some((slot, self.after(slot)?))) {
+            let on = self.packed_after(after);
+            let depends = Depends { on: &on, of_batch: after.of_batch, run_anyway: after.run_anyway, due: after.due.get() };
+            give(&Effect::Depends(self.id_of(slot), depends));
         }
         if !packed.is_empty() {
             sink(packed.bytes());
@@ -52,7 +59,7 @@ impl Queue {
     }
 
     fn in_order(&self) -> impl Iterator<Item = Slot> + '_ {
-        let deadlines = [&self.due, &self.leases].into_iter().chain(&self.finished);
+        let deadlines = [&self.waiting, &self.due, &self.leases].into_iter().chain(&self.finished);
         self.ready.iter(&self.tasks).chain(deadlines.flat_map(|deadlines: &Deadlines| deadlines.iter(&self.tasks)))
     }
 
@@ -69,6 +76,7 @@ impl Queue {
             error: extra.rare().error.as_deref(),
             checkpoint: extra.rare().checkpoint.as_deref(),
             session: extra.rare().session.is_some(),
+            keep: self.node(slot).and_then(|node| self.nodes.slots.at(node).keep),
         };
         Image {
             id: self.id_of(slot),

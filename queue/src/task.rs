@@ -1,6 +1,7 @@
 //! A task as the queue keeps it: 64 bytes and its data; what is rare stands apart in [`Extra`].
 
 use crate::blocks::Blocks;
+use crate::depend::Ties;
 use crate::index::counted::Number;
 use crate::index::segments::Slot;
 use crate::index::workers::Worker;
@@ -16,6 +17,7 @@ use std::mem;
 ///
 /// | state | `at` | `order` |
 /// | --- | --- | --- |
+/// | waiting | since when it waits | its place among those that wait |
 /// | scheduled | when it becomes ready | – |
 /// | ready | since when it is ready | its place in line |
 /// | claimed | when the claim lapses; a session's with no timeout: never | its place in line |
@@ -154,6 +156,8 @@ pub(crate) struct Rare {
     pub(crate) options: Option<Box<Options>>,
     /// The connection that its claim is a session of.
     pub(crate) session: Option<Connection>,
+    /// What it depends on, and who depends on it.
+    pub(crate) ties: Option<Box<Ties>>,
 }
 
 /// What a task without [`Extra`] has.
@@ -168,7 +172,8 @@ pub(crate) static NO_EXTRA: Extra = Extra {
 };
 
 /// What a task without [`Rare`] has.
-static NOTHING_RARE: Rare = Rare { timeout_at: None, error: None, checkpoint: None, worker: None, options: None, session: None };
+static NOTHING_RARE: Rare =
+    Rare { timeout_at: None, error: None, checkpoint: None, worker: None, options: None, session: None, ties: None };
 
 impl Extra {
     pub(crate) fn is_empty(&self) -> bool {
@@ -205,6 +210,9 @@ impl Rare {
         }
         if self.options.is_some() {
             blocks += Blocks::of(mem::size_of::<Options>());
+        }
+        if let Some(ties) = &self.ties {
+            blocks += ties.blocks();
         }
         blocks
     }

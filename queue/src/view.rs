@@ -24,6 +24,8 @@ pub struct TaskView<'a> {
     pub tries: u32,
     pub worker: Option<&'a str>,
     pub created: UnixMs,
+    /// Since when it waits for others.
+    pub waits_since: Option<UnixMs>,
     pub ready_at: Option<UnixMs>,
     pub claimed_at: Option<UnixMs>,
     pub deadline: Option<UnixMs>,
@@ -48,10 +50,10 @@ pub struct ClaimView<'a> {
 }
 
 impl TaskView<'_> {
-    /// The instant that orders the tasks of its state: due, ready since, end of the claim, or finished. None of a claim that has no end.
+    /// The instant that orders the tasks of its state: waiting since, due, ready since, end of the claim, or finished. None of a claim that has no end.
     #[must_use]
     pub fn instant(&self) -> Option<UnixMs> {
-        self.deadline.or(self.ready_at).or(self.finished)
+        self.deadline.or(self.ready_at).or(self.waits_since).or(self.finished)
     }
 }
 
@@ -75,6 +77,7 @@ impl Queue {
             tries: self.tries(slot),
             worker: self.worker(slot).map(|(name, _)| name).filter(|_| state == State::Claimed || state.is_terminal()),
             created: self.created(slot),
+            waits_since: at_if(state == State::Waiting),
             ready_at: at_if(matches!(state, State::Scheduled | State::Ready)),
             claimed_at: (state == State::Claimed).then(|| self.claimed_at(slot)),
             deadline: at_if(state == State::Claimed).filter(|&at| at != UnixMs::NEVER),

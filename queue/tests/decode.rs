@@ -8,9 +8,9 @@ mod support;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use support::{Command, DelaySpec, Driver, PushSpec, START, cases, history, restored, run};
-use taskqueue::effect::{Change, ExtraImage, Head, Image, Order, Packed, Pushed, Totals, VERSION, unpack};
+use taskqueue::effect::{Change, Depends, ExtraImage, Head, Image, Order, Packed, Pushed, Totals, VERSION, unpack};
 use taskqueue::{
-    Defaults, Effect, Journal, LastClaim, MadeId, Mismatch, Ms, Options, Queue, Retention, Start, State, TaskId, UnixMs,
+    Defaults, Effect, Journal, LastClaim, MadeId, Mismatch, Ms, Options, Queue, Retention, Start, State, TaskId, Tie, UnixMs,
 };
 
 /// Applies what can be applied. A refused effect changes nothing, an accepted one leaves the queue sound.
@@ -31,8 +31,15 @@ fn feed(queue: &mut Queue, packed: &[u8]) -> Result<(), TestCaseError> {
 fn lives_on(mut queue: Queue) -> Result<(), TestCaseError> {
     prop_assert_eq!(restored(&queue.snapshot()).snapshot(), queue.snapshot());
     let (mut journal, settings) = (Journal::default(), Defaults::default());
-    let spec =
-        PushSpec { payload: vec![1], priority: 3, delay: DelaySpec::For(0), ttl: None, options: Options::default(), batch: None };
+    let spec = PushSpec {
+        payload: vec![1],
+        priority: 3,
+        delay: DelaySpec::For(0),
+        ttl: None,
+        options: Options::default(),
+        batch: None,
+        after: None,
+    };
     let mut commands = vec![Command::Push { task: spec, id: None, renew: false, floor: MadeId(0) }, Command::RetryAll(2)];
     for _ in 0..6 {
         commands.push(Command::Claim { worker: "w".to_owned(), lease: None, session: None });
@@ -113,8 +120,11 @@ fn options() -> impl Strategy<Value = Option<Options>> {
 }
 
 fn order() -> impl Strategy<Value = Order<'static>> {
-    let start =
-        prop_oneof![number().prop_map(|order| Start::Ready { order }), instant().prop_map(|due| Start::Scheduled { due })];
+    let start = prop_oneof![
+        number().prop_map(|order| Start::Ready { order }),
+        instant().prop_map(|due| Start::Scheduled { due }),
+        number().prop_map(|order| Start::Waiting { order }),
+    ];
     (any::<u8>(), start, prop::option::of(instant()), options()).prop_map(|(priority, start, ttl_at, options)| Order {
         payload: b"payload",
         priority,
@@ -157,6 +167,10 @@ fn change() -> impl Strategy<Value = Change<'static>> {
         (instant(), order()).prop_map(|(at, order)| Change::Renewed { at, order }),
         Just(Change::Dropped),
         instant().prop_map(|deadline| Change::Bounded { deadline }),
+        (0..3_u32).prop_map(|dependency| Change::Told { dependency }),
+        instant().prop_map(|due| Change::Delayed { due }),
+        (instant(), instant()).prop_map(|(at, drop_at)| Change::Abandoned { error: b"error", at, drop_at }),
+        (number(), instant()).prop_map(|(order, at)| Change::Awaited { order, at }),
     ]
 }
 
@@ -172,7 +186,8 @@ fn image() -> impl Strategy<Value = Image<'static>> {
     );
     let extra =
         extra.prop_map(|((created, options, ttl_at, uncounted), (claimed_at, timeout_at, error, checkpoint, session))| {
-            ExtraImage { created, options, ttl_at, uncounted, claimed_at, timeout_at, error, checkpoint, session }
+            let keep = timeout_at.filter(|_| claimed_at.is_none()).map(|at| Ms(at.0));
+            ExtraImage { created, options, ttl_at, uncounted, claimed_at, timeout_at, error, checkpoint, session, keep }
         });
     let worker = (any::<bool>(), number());
     (id(), status, instant(), number(), worker, prop::option::of(extra)).prop_map(|(id, status, at, order, worker, extra)| {
@@ -195,7 +210,40 @@ fn effect() -> impl Strategy<Value = Effect<'static>> {
         .prop_map(|(id, made, at, order)| Effect::Pushed(Pushed { id, made, at, order }));
     let counts = || select(&COUNTS[..]);
     let measured = (counts(), counts()).prop_map(|(waits, runs)| Effect::Measured { waits, runs });
-    prop_oneof![1 => head, 1 => measured, 4 => pushed, 8 => image().prop_map(Effect::Restored), 12 => (id(), change()).prop_map(|(id, change)| Effect::Changed(id, change))]
+    // Boxed, for they are large and stand on the stack.
+    let changed = (id(), change()).prop_map(|(id, change)| Effect::Changed(id, change)).boxed();
+    let depends = (id(), depends()).prop_map(|(id, depends)| Effect::Depends(id, depends)).boxed();
+    prop_oneof![
+        1 => head,
+        1 => measured,
+        4 => pushed,
+        8 => image().prop_map(Effect::Restored),
+        12 => changed,
+        4 => depends,
+        2 => batch().boxed(),
+    ]
+}
+
+fn batch() -> impl Strategy<Value = Effect<'static>> {
+    let name = || select(&NAMES[..3]);
+    let pushed = (id(), any::<bool>(), instant(), order());
+    prop_oneof![
+        2 => (name(), pushed).prop_map(|(batch, (id, made, at, order))| {
+            Effect::PushedInto { batch, pushed: Pushed { id, made, at, order } }
+        }),
+        1 => (name(), instant()).prop_map(|(batch, at)| Effect::Sealed { batch, at }),
+        1 => name().prop_map(|batch| Effect::BatchDropped { batch }),
+    ]
+}
+
+/// Lists of dependencies, some well-formed: of the ids and batches that the other effects name.
+fn depends() -> impl Strategy<Value = Depends<'static>> {
+    let tie = select(vec![Tie::Untold, Tie::Untold, Tie::Held, Tie::Gone, Tie::UntoldGood, Tie::UntoldBad]);
+    let on = prop::collection::vec((id(), tie), 0..3);
+    (on, any::<bool>(), any::<bool>(), prop::option::of(instant())).prop_map(|(on, of_batch, run_anyway, due)| {
+        let on: Vec<u8> = on.iter().flat_map(|one| postcard::to_allocvec(one).unwrap()).collect();
+        Depends { on: Vec::leak(on), of_batch, run_anyway, due }
+    })
 }
 
 proptest! {
@@ -275,8 +323,15 @@ fn refused(queue: &mut Queue, effect: &Effect<'_>) -> Mismatch {
 #[test]
 fn effects_of_another_history_are_told_apart() {
     let mut driver = Driver::new(Defaults::default());
-    let spec =
-        PushSpec { payload: vec![1], priority: 3, delay: DelaySpec::For(0), ttl: None, options: Options::default(), batch: None };
+    let spec = PushSpec {
+        payload: vec![1],
+        priority: 3,
+        delay: DelaySpec::For(0),
+        ttl: None,
+        options: Options::default(),
+        batch: None,
+        after: None,
+    };
     driver.run(&Command::Push { task: spec, id: Some("a".to_owned()), renew: false, floor: MadeId(0) });
     let pushed = driver.journal.packed.bytes().to_vec();
     let push = unpack(&pushed).next().unwrap().unwrap();
@@ -360,8 +415,15 @@ fn ids_that_run_out_refuse_pushes() {
         Mismatch::Invalid
     );
     driver.queue.apply(&Effect::Restarted(Head { last_id, ..Head::default() })).unwrap();
-    let spec =
-        PushSpec { payload: vec![1], priority: 3, delay: DelaySpec::For(0), ttl: None, options: Options::default(), batch: None };
+    let spec = PushSpec {
+        payload: vec![1],
+        priority: 3,
+        delay: DelaySpec::For(0),
+        ttl: None,
+        options: Options::default(),
+        batch: None,
+        after: None,
+    };
     let push = |id: Option<String>, floor| Command::Push { task: spec.clone(), id, renew: false, floor };
     let full = support::Answer::Refused(taskqueue::Refusal::QueueFull);
     assert_eq!(driver.run(&push(None, MadeId(0))), full);

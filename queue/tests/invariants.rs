@@ -61,7 +61,8 @@ proptest! {
 
 fn plain_push(id: Option<String>) -> Command {
     let delay = DelaySpec::For(0);
-    let task = PushSpec { payload: vec![0; 10], priority: 0, delay, ttl: None, options: Options::default(), batch: None };
+    let task =
+        PushSpec { payload: vec![0; 10], priority: 0, delay, ttl: None, options: Options::default(), batch: None, after: None };
     Command::Push { task, id, renew: false, floor: taskqueue::MadeId(0) }
 }
 

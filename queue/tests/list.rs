@@ -69,7 +69,15 @@ fn crowded_step() -> impl Strategy<Value = Step> {
 }
 
 fn plain() -> PushSpec {
-    PushSpec { payload: Vec::new(), priority: 0, delay: DelaySpec::For(0), ttl: None, options: Options::default(), batch: None }
+    PushSpec {
+        payload: Vec::new(),
+        priority: 0,
+        delay: DelaySpec::For(0),
+        ttl: None,
+        options: Options::default(),
+        batch: None,
+        after: None,
+    }
 }
 
 proptest! {

@@ -1,4 +1,4 @@
-//! The queue against a model: obvious code over a list of tasks, written from PROTOCOL sections 1 to 4.
+//! The queue against a model: obvious code over a list of tasks, written from PROTOCOL sections 1 to 5.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
@@ -6,7 +6,7 @@ mod support;
 
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use support::{Answer, Command, DelaySpec, Driver, PushSpec, START, cases, history, listed};
+use support::{AfterSpec, Answer, Command, DelaySpec, Driver, OnSpec, PushSpec, START, cases, history, listed};
 use taskqueue::effect::{Change, Totals};
 use taskqueue::op::{Completion, Next};
 use taskqueue::{BatchView, Defaults, Effect, Ms, Options, Refusal, Retention, State, UnixMs};
@@ -101,6 +101,43 @@ struct Task {
     ended_in: u64,
     /// The incarnation of its batch.
     batch: Option<u64>,
+    /// Tells it from others that had or will have its id.
+    born: u64,
+    after: Option<After>,
+    /// How long it is kept once nobody needs it any more; it has ended and somebody does.
+    keep: Option<Ms>,
+}
+
+/// What a task depends on.
+#[derive(Clone, Debug, Default)]
+struct After {
+    on: Vec<Dependency>,
+    run_anyway: bool,
+    due: Option<UnixMs>,
+    is_of_batch: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Dependency {
+    name: String,
+    /// What is kept for it, by its birth or incarnation.
+    of: Option<Of>,
+    /// It has ended, well or badly.
+    ended: Option<bool>,
+    /// The task knows that.
+    told: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Of {
+    Task(u64),
+    Batch(u64),
+}
+
+impl After {
+    fn missing(&self) -> usize {
+        self.on.iter().filter(|one| !one.told).count()
+    }
 }
 
 /// A batch; without a name when it is gone and its tasks are about to follow.
@@ -112,6 +149,8 @@ struct Batch {
     kept_until: UnixMs,
     open: Vec<String>,
     ends: Vec<String>,
+    /// As those know that wait for it.
+    was_done: bool,
 }
 
 impl Batch {
@@ -170,6 +209,7 @@ struct Model {
     last_place: u64,
     batches: BTreeMap<u64, Batch>,
     last_batch: u64,
+    last_birth: u64,
     events: u64,
     commands: u64,
     totals: Totals,
@@ -209,11 +249,12 @@ impl Model {
             }
             Command::Retry(id) => {
                 let can = self.tasks.get(id).is_some_and(|task| task.ended_badly() || task.is(State::Scheduled));
-                self.all(can.then(|| id.clone()), |model, id| model.retry(&id, now))
+                Answer::Count(usize::from(can && self.retry(id, now).is_ok()))
             }
             Command::CancelAll(count) => {
                 let mut ids = self.sorted(|task| task.is(State::Ready), |task| (task.place, 0));
-                ids.extend(self.sorted(|task| task.is(State::Scheduled), |task| (task.at.0, task.entered)));
+                ids.extend(self.of_state(State::Scheduled));
+                ids.extend(self.of_state(State::Waiting));
                 self.all(ids.into_iter().take(*count), |model, id| model.cancel(&id, now, server))
             }
             Command::ForgetAll(count) => {
@@ -221,8 +262,8 @@ impl Model {
                 Answer::Count(forgotten)
             }
             Command::RetryAll(count) => {
-                let ids = self.sorted(|task| task.is(State::Failed), |task| (task.at.0, task.entered));
-                self.all(ids.into_iter().take(*count), |model, id| model.retry(&id, now))
+                let ids = self.of_state(State::Failed);
+                self.retry_some(&ids, *count, |model, id| model.retry_first_cause(id, now))
             }
             Command::Seal(name) => {
                 let total = self.batch(name).map_or(0, |batch| self.batches[&batch].total());
@@ -239,11 +280,12 @@ impl Model {
             }
             Command::RetryBatch(name, count) => {
                 let ends = self.batch(name).map(|batch| self.batches[&batch].ends.clone()).unwrap_or_default();
-                let bad: Vec<String> = ends.into_iter().filter(|id| self.tasks[id].ended_badly()).take(*count).collect();
-                self.all(bad, |model, id| model.retry(&id, now))
+                let bad: Vec<String> = ends.into_iter().filter(|id| self.tasks[id].ended_badly()).collect();
+                self.retry_some(&bad, *count, |model, id| model.retry(id, now).is_ok())
             }
             Command::Tick { budget } => self.tick(*budget, now, server, hints),
         };
+        self.tell(2, now, server);
         let over = |task: &Task| task.ended_in == self.commands && task.state().is_terminal() && task.at <= now;
         for id in self.sorted(over, |task| (task.entered, 0)) {
             self.drop(&id);
@@ -311,6 +353,21 @@ impl Model {
         if !batch.sealed {
             (batch.sealed, batch.touched) = (true, now);
         }
+        let number = self.batch(name).unwrap();
+        self.note_done(number);
+    }
+
+    /// A batch is done, or not any more: those that wait for it are to know.
+    fn note_done(&mut self, number: u64) {
+        let batch = &self.batches[&number];
+        let (was_done, is_done) = (batch.was_done, batch.is_done());
+        let is_good = batch.ends.iter().all(|id| self.tasks[id].is(State::Completed));
+        self.batches.get_mut(&number).unwrap().was_done = is_done;
+        match (was_done, is_done) {
+            (false, true) => self.note_end(Of::Batch(number), is_good),
+            (true, false) => self.begins_again(Of::Batch(number)),
+            _ => {}
+        }
     }
 
     /// A batch is gone; its tasks follow.
@@ -318,6 +375,7 @@ impl Model {
         let batch = self.batches.get_mut(&number).unwrap();
         batch.name = None;
         let total = batch.total();
+        self.goes(Of::Batch(number));
         self.forget_if_empty(number);
         total
     }
@@ -350,6 +408,7 @@ impl Model {
     fn reopen(&mut self, id: &str, now: UnixMs) {
         let task = self.tasks[id].clone();
         if self.is_leaving(&task) {
+            self.goes(Of::Task(task.born));
             self.leave_batch(id);
         } else if let Some(number) = task.batch {
             let batch = self.batches.get_mut(&number).unwrap();
@@ -358,12 +417,177 @@ impl Model {
                 batch.ends.retain(|end| end != id);
                 batch.open.push(id.to_owned());
             }
+            self.note_done(number);
+        }
+        if task.state().is_terminal() {
+            self.begins_again(Of::Task(task.born));
+        }
+        self.task(id).keep = None;
+    }
+
+    // Who waits for whom.
+
+    /// Every tie there is between a task and what it depends on.
+    fn ties(&mut self) -> impl Iterator<Item = &mut Dependency> {
+        self.tasks.values_mut().filter_map(|task| task.after.as_mut()).flat_map(|after| &mut after.on)
+    }
+
+    /// Whether a task that has not ended depends on it.
+    fn is_needed(&self, of: Of) -> bool {
+        let mut all = self.tasks.values().filter_map(|task| task.after.as_ref()).flat_map(|after| &after.on);
+        all.any(|one| one.of == Some(of))
+    }
+
+    /// Whether a task waits for this batch.
+    fn is_awaited(&self, batch: Option<u64>) -> bool {
+        let mut all = self.tasks.values().filter_map(|task| task.after.as_ref()).flat_map(|after| &after.on);
+        batch.is_some_and(|batch| all.any(|one| one.of == Some(Of::Batch(batch)) && one.ended.is_none()))
+    }
+
+    /// It has ended: whoever depends on it will be told.
+    fn note_end(&mut self, of: Of, is_good: bool) {
+        self.ties().filter(|one| one.of == Some(of) && !one.told).for_each(|one| one.ended = Some(is_good));
+    }
+
+    /// It is not kept for anybody any more. An end that somebody has not been told of remains an end.
+    fn goes(&mut self, of: Of) {
+        self.ties().filter(|one| one.of == Some(of)).for_each(|one| one.of = None);
+    }
+
+    fn begins_again(&mut self, of: Of) {
+        if self.ties().any(|one| one.of == Some(of) && one.ended.is_some() && !one.told) {
+            self.goes(of);
+        }
+    }
+
+    /// What has this name, and whether it has ended well or badly. A task that is about to follow its batch is as good as gone.
+    fn look_up(&self, name: &str, is_of_batch: bool) -> Option<(Of, Option<bool>)> {
+        if is_of_batch {
+            let number = self.batch(name)?;
+            let batch = &self.batches[&number];
+            let is_good = batch.ends.iter().all(|id| self.tasks[id].is(State::Completed));
+            return Some((Of::Batch(number), batch.is_done().then_some(is_good)));
+        }
+        let task = self.tasks.get(name).filter(|task| !self.is_leaving(task))?;
+        Some((Of::Task(task.born), task.state().is_terminal().then_some(task.is(State::Completed))))
+    }
+
+    /// Why a task, new or this one, cannot wait for these.
+    fn refuses(&self, id: Option<&str>, spec: &PushSpec, batch: Option<&str>) -> Option<Refusal> {
+        let spec = spec.after.as_ref()?;
+        if matches!(&spec.on, OnSpec::Batch(name) if batch == Some(name)) {
+            return Some(Refusal::OwnBatch);
+        }
+        if self.is_awaited(batch.and_then(|batch| self.batch(batch))) {
+            return Some(Refusal::BatchAwaited);
+        }
+        let (names, is_of_batch) = names(spec);
+        let is_there = |name: &String| self.look_up(name, is_of_batch).is_some() && (is_of_batch || Some(&**name) != id);
+        let place = names.iter().position(|name| !is_there(name))?;
+        Some(Refusal::NoDependency { place })
+    }
+
+    /// The task depends on these from now on, as far as they are there.
+    fn depend(&mut self, id: &str, names: Vec<String>, after: &After) {
+        let find = |model: &Self, name: &str| model.look_up(name, after.is_of_batch).filter(|_| after.is_of_batch || name != id);
+        let found = names.into_iter().map(|name| (find(self, &name), name)).collect::<Vec<_>>();
+        for of in found.iter().filter_map(|(found, _)| Some(found.as_ref()?.0)) {
+            let needed = self.tasks.iter().find(|(_, task)| Of::Task(task.born) == of).map(|(id, _)| id.clone());
+            if let Some(id) = needed {
+                self.keep_while_needed(&id);
+            }
+        }
+        let tie = |(found, name): (Option<(Of, Option<bool>)>, String)| Dependency {
+            name,
+            of: found.map(|(of, _)| of),
+            ended: found.and_then(|(_, ended)| ended),
+            told: found.is_none(),
+        };
+        self.task(id).after = Some(After { on: found.into_iter().map(tie).collect(), ..*after });
+    }
+
+    /// A task that has ended and is needed has no time to go at. (Members of batches are kept by those.)
+    fn keep_while_needed(&mut self, id: &str) {
+        let task = &self.tasks[id];
+        if task.state().is_terminal() && task.batch.is_none() && task.at != UnixMs::NEVER {
+            let (state, keep) = (task.state(), task.at.since(task.finished));
+            self.enter(id, state, UnixMs::NEVER);
+            self.task(id).keep = Some(keep);
+        }
+    }
+
+    /// A task has ended, and needs nothing any more. What nobody else needs is kept for its own retention from now on.
+    fn let_go(&mut self, id: &str, now: UnixMs) {
+        let Some(after) = &mut self.task(id).after else { return };
+        let mut ended = Vec::new();
+        for one in &mut after.on {
+            ended.extend(one.of.take());
+            one.told = true;
+        }
+        for of in ended {
+            if self.is_needed(of) {
+                continue;
+            }
+            let task = self.tasks.iter().find(|(_, task)| Of::Task(task.born) == of).map(|(id, task)| (id.clone(), task.clone()));
+            match (of, task) {
+                (Of::Batch(number), _) | (_, Some((_, Task { batch: Some(number), .. }))) => self.release_batch(number, now),
+                (_, Some((id, Task { keep: Some(keep), state: Some(state), .. }))) => {
+                    self.enter(&id, state, now.after(keep));
+                    self.task(&id).keep = None;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn is_batch_needed(&self, number: u64) -> bool {
+        let members = self.tasks.values().filter(|task| task.batch == Some(number));
+        self.is_needed(Of::Batch(number)) || members.into_iter().any(|task| self.is_needed(Of::Task(task.born)))
+    }
+
+    /// What was left of a batch's time when its last task ended begins anew.
+    fn release_batch(&mut self, number: u64, now: UnixMs) {
+        if self.is_batch_needed(number) {
+            return;
+        }
+        let batch = self.batches.get_mut(&number).unwrap();
+        if batch.open.is_empty() {
+            if batch.kept_until != UnixMs::NEVER {
+                batch.kept_until = now.after(batch.kept_until.since(batch.touched));
+            }
+            batch.touched = now;
+        }
+    }
+
+    /// Some of those that wait hear of an end: whoever began to wait first, first.
+    fn tell(&mut self, count: usize, now: UnixMs, server: &Defaults) {
+        for _ in 0..count {
+            let is_news = |one: &Dependency| one.ended.is_some() && !one.told;
+            let waits = self.tasks.iter().filter_map(|(id, task)| Some((task.place, id, task.after.as_ref()?)));
+            let news = waits.filter(|(.., after)| after.on.iter().any(is_news));
+            let Some((_, id, after)) = news.min_by_key(|&(place, ..)| place) else { return };
+            let (id, after) = (id.clone(), after.clone());
+            let index = after.on.iter().position(is_news).unwrap();
+            let one = &after.on[index];
+            self.task(&id).after.as_mut().unwrap().on[index].told = true;
+            if one.ended == Some(false) && !after.run_anyway {
+                self.task(&id).error = Some(format!("dependency failed: {}", one.name).into_bytes());
+                let drop_at = kept_until(self.task(&id).settings(server).retain_failed, now);
+                self.end(&id, State::Failed, now, drop_at);
+            } else if after.missing() == 1 {
+                match after.due.filter(|&due| due > now) {
+                    Some(due) => self.enter(&id, State::Scheduled, due),
+                    None => self.stand_at_the_end(&id, now),
+                }
+            }
         }
     }
 
     /// When a batch goes, if it does.
-    fn goes_at(batch: &Batch, server: &Defaults) -> Option<UnixMs> {
+    fn goes_at(&self, number: u64, server: &Defaults) -> Option<UnixMs> {
+        let batch = &self.batches[&number];
         let at = match (&batch.name, batch.open.is_empty()) {
+            (Some(_), true) if self.is_batch_needed(number) => return None,
             (Some(_), true) if batch.sealed && batch.total() > 0 => batch.kept_until,
             (Some(_), true) => kept_until(server.retain_failed, batch.touched),
             _ => return None,
@@ -377,7 +601,7 @@ impl Model {
         let mut due: Vec<u64> = self.batches.keys().copied().collect();
         due.retain(|number| {
             let batch = &self.batches[number];
-            (batch.is_done() && batch.total() > 0) == done && Self::goes_at(batch, server).is_some_and(|at| at <= now)
+            (batch.is_done() && batch.total() > 0) == done && self.goes_at(*number, server).is_some_and(|at| at <= now)
         });
         due.sort_by_key(|number| (at(&self.batches[number]), *number));
         due
@@ -410,9 +634,19 @@ impl Model {
             State::Canceled => self.totals.canceled += 1,
             _ => self.totals.expired += 1,
         }
+        let (born, batch) = (self.tasks[id].born, self.tasks[id].batch);
+        self.note_end(Of::Task(born), state == State::Completed);
+        if let Some(number) = batch {
+            self.note_done(number);
+        }
+        self.let_go(id, now);
+        if self.is_needed(Of::Task(born)) {
+            self.keep_while_needed(id);
+        }
     }
 
     fn drop(&mut self, id: &str) {
+        self.goes(Of::Task(self.tasks[id].born));
         self.leave_batch(id);
         self.tasks.remove(id).unwrap();
         self.totals.dropped += 1;
@@ -436,12 +670,65 @@ impl Model {
         self.end(id, State::Canceled, now, drop_at);
     }
 
-    fn retry(&mut self, id: &str, now: UnixMs) {
+    /// It begins again, unless what it depends on has ended badly: then maybe for this task.
+    fn retry(&mut self, id: &str, now: UnixMs) -> Result<(), Option<String>> {
+        let task = self.tasks[id].clone();
+        let mut waits = None;
+        if let Some(after) = task.after.filter(|_| task.state.is_some_and(State::is_terminal)) {
+            let is_own = |name: &str| !after.is_of_batch && name == id;
+            let look_up = |name: &str| self.look_up(name, after.is_of_batch).filter(|_| !is_own(name));
+            let found: Vec<_> = after.on.iter().map(|one| (one.name.clone(), look_up(&one.name))).collect();
+            let cannot_wait = self.is_awaited(task.batch.filter(|batch| self.batches[batch].name.is_some()));
+            for (name, found) in &found {
+                match found {
+                    Some((_, Some(false))) if !after.run_anyway => return Err(Some(name.clone()).filter(|_| !after.is_of_batch)),
+                    Some((_, None)) if cannot_wait => return Err(None),
+                    _ => {}
+                }
+            }
+            if found.iter().any(|(_, found)| found.is_some()) {
+                waits = Some((found.into_iter().map(|(name, _)| name).collect(), After { due: None, on: Vec::new(), ..after }));
+            }
+        }
         self.reopen(id, now);
         self.void(id);
         let task = self.task(id);
         (task.tries, task.error) = (0, None);
-        self.stand_at_the_end(id, now);
+        match waits {
+            None => self.stand_at_the_end(id, now),
+            Some((names, after)) => {
+                self.wait(id, now);
+                self.depend(id, names, &after);
+            }
+        }
+        Ok(())
+    }
+
+    /// Of a failed task and what it failed for, and so on, the first that can begin again, if that is failed too.
+    fn retry_first_cause(&mut self, id: &str, now: UnixMs) -> bool {
+        let mut id = id.to_owned();
+        for _ in 0..10 {
+            match self.retry(&id, now) {
+                Ok(()) => return true,
+                Err(Some(cause)) if self.tasks[&cause].is(State::Failed) => id = cause,
+                Err(_) => return false,
+            }
+        }
+        false
+    }
+
+    /// The first `count` of these, or if none of those can begin again, some behind them.
+    fn retry_some(&mut self, ids: &[String], count: usize, retry: impl Fn(&mut Self, &str) -> bool) -> Answer {
+        let mut retry = |id: &&String| self.tasks[*id].state().is_terminal() && retry(self, id);
+        let first = ids.iter().take(count).filter(&mut retry).count();
+        let more = ids.iter().skip(count).take(10 * count);
+        Answer::Count(if first > 0 { first } else { more.filter(&mut retry).take(count).count() })
+    }
+
+    fn wait(&mut self, id: &str, now: UnixMs) {
+        self.last_place += 1;
+        self.task(id).place = self.last_place;
+        self.enter(id, State::Waiting, now);
     }
 
     fn expire(&mut self, id: &str, now: UnixMs, server: &Defaults) {
@@ -486,7 +773,9 @@ impl Model {
         if spec.ttl.is_some_and(|ttl| due >= now.0 + ttl) {
             return Answer::Refused(Refusal::DelayPastTtl);
         }
-        let mut task = Task::default();
+        self.last_birth += 1;
+        let mut task = Task { born: self.last_birth, ..Task::default() };
+        let batch_of_push = spec.batch.as_ref().map(|(name, _)| &**name);
         let id = if let Some(id) = id {
             if let Some(known) = self.tasks.get(id).filter(|known| !self.is_leaving(known)).cloned() {
                 if !(renew && known.ended_badly()) {
@@ -498,8 +787,12 @@ impl Model {
                 if spec.batch.as_ref().is_some_and(|(name, _)| known.batch.is_none() || self.batch(name) != known.batch) {
                     return Answer::Refused(Refusal::OtherBatch);
                 }
+                let own = known.batch.and_then(|batch| self.batches[&batch].name.as_deref());
+                if let Some(refusal) = self.refuses(Some(id), spec, own) {
+                    return Answer::Refused(refusal);
+                }
                 self.reopen(id, now);
-                task.batch = known.batch;
+                (task.batch, task.born) = (known.batch, known.born);
                 // Begins again; but attempts never go back, and no claim before it counts any more.
                 (task.attempt, task.worker) = (known.attempt, known.worker);
                 if task.attempt > 0 {
@@ -509,10 +802,16 @@ impl Model {
             if !self.is_there(id) && self.is_refused(spec) {
                 return Answer::Refused(Refusal::Sealed);
             }
+            if let Some(refusal) = self.refuses(None, spec, batch_of_push).filter(|_| !self.is_there(id)) {
+                return Answer::Refused(refusal);
+            }
             id.to_owned()
         } else {
             if self.is_refused(spec) {
                 return Answer::Refused(Refusal::Sealed);
+            }
+            if let Some(refusal) = self.refuses(None, spec, batch_of_push) {
+                return Answer::Refused(refusal);
             }
             let mut number = (now.0 << 16).max(self.last_id + 1).max(floor + 1);
             while self.tasks.contains_key(&made(number)) {
@@ -538,7 +837,12 @@ impl Model {
         task.ttl_at = spec.ttl.map(|ttl| UnixMs(now.0 + ttl));
         self.tasks.insert(id.clone(), task);
         self.totals.pushed += 1;
-        if due > now.0 {
+        if let Some(after) = &spec.after {
+            self.wait(&id, now);
+            let due = Some(UnixMs(due)).filter(|&due| due > now);
+            let (names, is_of_batch) = names(after);
+            self.depend(&id, names, &After { run_anyway: after.run_anyway, due, is_of_batch, on: Vec::new() });
+        } else if due > now.0 {
             self.enter(&id, State::Scheduled, UnixMs(due));
         } else {
             self.stand_at_the_end(&id, now);
@@ -747,13 +1051,15 @@ impl Model {
         for id in self.due(deadline, now).into_iter().take(budget) {
             self.lapse(&id, now, server);
         }
+        self.tell(budget, now, server);
         Answer::Left(
             [&drop_at as &dyn Fn(&Task) -> Option<UnixMs>, &due_at, &ttl_at, &deadline]
                 .into_iter()
                 .any(|which| !self.due(which, now).is_empty())
                 || self.tasks.values().any(over)
                 || [true, false].into_iter().any(|done| !self.batches_due(done, now, server).is_empty())
-                || !self.leaving().is_empty(),
+                || !self.leaving().is_empty()
+                || self.ties().any(|one| one.ended.is_some() && !one.told),
         )
     }
 
@@ -777,6 +1083,15 @@ impl Model {
             let drop_at = kept_until(task.settings(server).retain_failed, now);
             self.end(id, State::Failed, now, drop_at);
         }
+    }
+}
+
+/// What a push is to wait for, and whether it is a batch.
+fn names(spec: &AfterSpec) -> (Vec<String>, bool) {
+    match &spec.on {
+        OnSpec::Tasks(ids) => (ids.clone(), false),
+        OnSpec::Batch(name) => (vec![name.clone()], true),
+        OnSpec::Picks(_) => panic!("the driver has found out what is meant"),
     }
 }
 
@@ -828,13 +1143,25 @@ fn same(driver: &Driver, model: &Model) -> Result<(), String> {
         let batch = task.batch.map(|batch| &model.batches[&batch]);
         let drop_at = match batch {
             None => over.then_some(task.at),
-            Some(batch) => over.then_some(batch.kept_until).filter(|_| batch.is_done()),
+            Some(batch) => over
+                .then_some(batch.kept_until)
+                .filter(|_| batch.is_done() && !task.batch.is_some_and(|batch| model.is_batch_needed(batch))),
         };
         equal("drop at", view.drop_at, drop_at.filter(|&at| at != UnixMs::NEVER))?;
         if let Some(name) = batch.and_then(|batch| batch.name.as_deref()) {
             equal("batch", view.batch, Some(name))?;
         }
         equal("expires at", view.expire_at, task.ttl_at)?;
+        equal("waits since", view.waits_since, (state == State::Waiting).then_some(task.at))?;
+        let after = queue.after_view(slot).map(|after| {
+            let on: Vec<String> = after.on().map(|id| id.to_string()).collect();
+            (on, after.is_of_batch(), after.runs_anyway(), after.missing() as usize)
+        });
+        let expected = task.after.as_ref().map(|after| {
+            let on = after.on.iter().map(|one| one.name.clone()).collect();
+            (on, after.is_of_batch, after.run_anyway, after.missing())
+        });
+        equal("after", after, expected)?;
         equal("settings", view.settings, task.settings(&driver.defaults))?;
         let data = match state {
             State::Completed => task.result.as_deref(),

@@ -5,7 +5,7 @@ use crate::redis::context::Context;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::ser::{Serialize, SerializeMap, Serializer};
-use taskqueue::{Ms, TaskView, UnixMs};
+use taskqueue::{AfterView, Ms, TaskView, UnixMs};
 
 /// A value that has a name.
 pub(super) enum Field<'a> {
@@ -14,6 +14,7 @@ pub(super) enum Field<'a> {
     Bytes(&'a [u8]),
     Text(String),
     Map(Fields<'a>),
+    List(Vec<String>),
 }
 
 /// Names and values, in order.
@@ -31,6 +32,12 @@ impl Fields<'_> {
                 Field::Bytes(bytes) => context.bulk(bytes),
                 Field::Text(text) => context.bulk(text.as_bytes()),
                 Field::Map(fields) => fields.reply(context),
+                Field::List(texts) => {
+                    context.array(texts.len());
+                    for text in texts {
+                        context.bulk(text.as_bytes());
+                    }
+                }
             }
         }
     }
@@ -60,6 +67,7 @@ impl Serialize for Field<'_> {
             Self::Integer(number) => serializer.serialize_i64(*number),
             Self::Text(text) => serializer.serialize_str(text),
             Self::Map(fields) => fields.serialize(serializer),
+            Self::List(texts) => texts.serialize(serializer),
             Self::Bytes(bytes) => match std::str::from_utf8(bytes) {
                 Ok(text) => serializer.serialize_str(text),
                 Err(_) => Fields(vec![("base64", Field::Text(BASE64_STANDARD.encode(bytes)))]).serialize(serializer),
@@ -102,6 +110,18 @@ impl<'a, T: Into<Field<'a>>> From<Option<T>> for Field<'a> {
     fn from(value: Option<T>) -> Self {
         value.map_or(Self::Nil, Into::into)
     }
+}
+
+/// What a task depends on.
+pub(super) fn of_dependencies(after: Option<AfterView<'_>>) -> [(&'static str, Field<'_>); 4] {
+    let tasks = after.filter(|after| !after.is_of_batch());
+    let batch = after.filter(|after| after.is_of_batch()).and_then(|after| after.on().next());
+    [
+        ("after", tasks.map_or(Field::Nil, |after| Field::List(after.on().map(|id| id.to_string()).collect()))),
+        ("after-batch", batch.map_or(Field::Nil, |name| Field::Text(name.to_string()))),
+        ("on-fail", after.map(|after| if after.runs_anyway() { "run" } else { "fail" }).into()),
+        ("waits-for", after.map(|after| u64::from(after.missing())).into()),
+    ]
 }
 
 /// All of a task; without its payload if that is not wanted.

@@ -41,7 +41,8 @@ fn get(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     let value = key.value()?;
     match value.and_then(|value| Some((value, value.queue.find(id)?))) {
         Some((value, slot)) => {
-            let fields = fields::of_task(&value.queue.view(slot, &config::defaults()), true);
+            let mut fields = fields::of_task(&value.queue.view(slot, &config::defaults()), true);
+            fields.0.extend(fields::of_dependencies(value.queue.after_view(slot)));
             if json {
                 fields.reply_json(context);
             } else {

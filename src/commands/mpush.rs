@@ -26,6 +26,9 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     acl: "write slow task",
 };
 
+/// Most dependencies of all tasks together: one command's work is bounded.
+const TIES_MAX: usize = 10_000;
+
 fn mpush(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     let mut args = Args::new(args);
     let name = args.key()?;
@@ -39,9 +42,14 @@ fn mpush(context: &Context, args: Argv<'_>) -> Result<(), Error> {
             return Err(if is_of_one { error() } else { word.unknown() });
         }
     }
+    let ties = payloads.len() * pushing.dependencies();
+    if ties > TIES_MAX {
+        let error = format!("numtasks times numids is {ties}: one MPUSH makes at most {TIES_MAX} dependencies");
+        return Err(Error::new("ERR", error));
+    }
     let push = pushing.push(&[])?;
     let push_all = |txn: &mut Txn<'_>, _: &Env| {
-        let slots = op::push_all(txn, &push, &payloads, id_floor())?;
+        let slots = op::push_all(txn, &push, &payloads, id_floor()).map_err(|refusal| pushing.refused(refusal))?;
         Ok(slots.into_iter().map(|slot| txn.queue().id(slot).into()).collect())
     };
     let ids: Vec<OwnedId> = transact(context, name, Missing::Create, push_all)?.unwrap_or_default();

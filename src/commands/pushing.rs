@@ -6,8 +6,9 @@ use crate::redis::context::Context;
 use crate::redis::error::Error;
 use crate::redis::string::KeyName;
 use crate::transact::{Missing, id_floor, transact};
-use taskqueue::op::{self, Delay, IntoBatch, Push, PushOutcome};
-use taskqueue::{Ms, Options, OwnedId, TaskId, id};
+use std::collections::BTreeSet;
+use taskqueue::op::{self, After, Delay, IntoBatch, On, Push, PushOutcome};
+use taskqueue::{DEPENDENCIES_MAX, Ms, Options, OwnedId, Refusal, TaskId, id};
 
 /// The options of one task with an id of its own, for COMMAND DOCS.
 pub(super) const ID_OPTIONS: &[Arg] = &[
@@ -45,6 +46,31 @@ pub(super) const OPTIONS: &[Arg] = &[
         ],
     )
     .optional(),
+    Arg::block(
+        "dependencies",
+        &[
+            Arg::one_of(
+                "on",
+                &[
+                    Arg::block(
+                        "tasks",
+                        &[
+                            Arg::integer("numids").token("AFTER").summary("It waits until these tasks are completed."),
+                            Arg::string("after-id").multiple().summary("Up to 1,000."),
+                        ],
+                    ),
+                    Arg::string("after-batch")
+                        .token("AFTERBATCH")
+                        .summary("It waits until this batch is done, each task completed."),
+                ],
+            ),
+            Arg::one_of("on-fail", &[Arg::word("fail", "FAIL"), Arg::word("run", "RUN")])
+                .token("ONFAIL")
+                .optional()
+                .summary("What to do if one ends otherwise. Default: fail."),
+        ],
+    )
+    .optional(),
 ];
 
 /// The options as they were given.
@@ -59,6 +85,14 @@ pub(super) struct Pushing<'a> {
     ttl: Option<Ms>,
     options: Options,
     batch: Option<IntoBatch<'a>>,
+    after: Option<Dependencies<'a>>,
+    run_anyway: Option<bool>,
+}
+
+/// What a task is to wait for.
+enum Dependencies<'a> {
+    Tasks(Vec<TaskId<'a>>),
+    Batch(&'a str),
 }
 
 impl<'a> Pushing<'a> {
@@ -98,6 +132,22 @@ impl<'a> Pushing<'a> {
             let name = id::parse_name("BATCH", args.value(word)?)?;
             let seal = args.skip("SEAL");
             set(&mut self.batch, word, IntoBatch { name, seal })?;
+        } else if word.is("AFTER") || word.is("AFTERBATCH") {
+            let after = if word.is("AFTER") {
+                tasks(args)?
+            } else {
+                Dependencies::Batch(id::parse_name("AFTERBATCH", args.value(word)?)?)
+            };
+            if self.after.replace(after).is_some() {
+                return Err(Error::new("ERR", "syntax error: AFTER and AFTERBATCH can be given once, and not together"));
+            }
+        } else if word.is("ONFAIL") {
+            let run_anyway = match args.value(word)? {
+                value if value.eq_ignore_ascii_case(b"fail") => false,
+                value if value.eq_ignore_ascii_case(b"run") => true,
+                _ => return Err(Error::new("ERR", "syntax error: ONFAIL takes FAIL or RUN")),
+            };
+            set(&mut self.run_anyway, word, run_anyway)?;
         } else {
             return args.set_task_option(&mut self.options, word);
         }
@@ -108,7 +158,7 @@ impl<'a> Pushing<'a> {
     pub(super) fn run(&self, context: &Context, queue: KeyName<'_>, payload: &[u8]) -> Result<Option<OwnedId>, Error> {
         let push = self.push(payload)?;
         let pushed = transact(context, queue, Missing::Create, |txn, _| {
-            Ok(match op::push(txn, &push, id_floor())? {
+            Ok(match op::push(txn, &push, id_floor()).map_err(|refusal| self.refused(refusal))? {
                 PushOutcome::Existing(_) if self.nx => None,
                 PushOutcome::Existing(slot) | PushOutcome::Added(slot) => Some(txn.queue().id(slot).into()),
             })
@@ -116,10 +166,36 @@ impl<'a> Pushing<'a> {
         Ok(pushed?.flatten())
     }
 
+    /// What is said of a refused push: names what it is to wait for, if that is not there.
+    pub(super) fn refused(&self, refusal: Refusal) -> Error {
+        match (refusal, &self.after) {
+            (Refusal::NoDependency { place }, Some(Dependencies::Tasks(ids))) => {
+                let id = ids.get(place).map_or_else(String::new, ToString::to_string);
+                Error::new(refusal.code(), format!("AFTER names '{id}', and no such task is in the queue"))
+            }
+            (Refusal::NoDependency { .. }, Some(Dependencies::Batch(name))) => {
+                Error::new(refusal.code(), format!("AFTERBATCH names '{name}', and no such batch is in the queue"))
+            }
+            _ => refusal.into(),
+        }
+    }
+
+    /// How many tasks each of these waits for.
+    pub(super) fn dependencies(&self) -> usize {
+        match &self.after {
+            None => 0,
+            Some(Dependencies::Tasks(ids)) => ids.len(),
+            Some(Dependencies::Batch(_)) => 1,
+        }
+    }
+
     /// All of it, for this payload.
-    pub(super) fn push(&self, payload: &'a [u8]) -> Result<Push<'a>, Error> {
+    pub(super) fn push<'s>(&'s self, payload: &'s [u8]) -> Result<Push<'s>, Error> {
         if self.renew && self.id.is_none() {
             return Err(Error::new("ERR", "syntax error: RENEW goes with ID"));
+        }
+        if self.run_anyway.is_some() && self.after.is_none() {
+            return Err(Error::new("ERR", "syntax error: ONFAIL goes with AFTER or AFTERBATCH"));
         }
         Ok(Push {
             payload,
@@ -130,6 +206,30 @@ impl<'a> Pushing<'a> {
             ttl: self.ttl,
             options: self.options,
             batch: self.batch,
+            after: self.after.as_ref().map(|after| After {
+                on: match after {
+                    Dependencies::Tasks(ids) => On::Tasks(ids),
+                    Dependencies::Batch(name) => On::Batch(name),
+                },
+                run_anyway: self.run_anyway.unwrap_or_default(),
+            }),
         })
     }
+}
+
+/// `numids id [id …]`, each id once.
+fn tasks<'a>(args: &mut Args<'a>) -> Result<Dependencies<'a>, Error> {
+    let count = args.count_of("numids", 1)?;
+    if count > DEPENDENCIES_MAX {
+        return Err(Error::new("ERR", format!("numids of AFTER must be an integer from 1 to {DEPENDENCIES_MAX}")));
+    }
+    let mut known = BTreeSet::new();
+    let mut ids = Vec::with_capacity(count);
+    for _ in 0..count {
+        let id = args.id()?;
+        if known.insert(OwnedId::from(id)) {
+            ids.push(id);
+        }
+    }
+    Ok(Dependencies::Tasks(ids))
 }

@@ -1,8 +1,8 @@
-//! Batches as a whole: `TASK.SEAL`, and `TASK.CANCEL`, `RETRY` and `FORGET … BATCH`.
+//! Batches as a whole: `TASK.SEAL`, and `TASK.CANCEL` and `FORGET … BATCH`.
 
 use crate::effect::Effect;
 use crate::index::segments::Slot;
-use crate::op::{cancel, retry};
+use crate::op::cancel;
 use crate::options::Defaults;
 use crate::queue::Queue;
 use crate::txn::Txn;
@@ -29,19 +29,10 @@ pub fn cancel_batch(txn: &mut Txn<'_>, name: &str, count: usize, defaults: &Defa
     )
 }
 
-/// Makes at most `count` failed, canceled and expired tasks of the batch ready, those that ended first first. Answers how many.
-pub fn retry_batch(txn: &mut Txn<'_>, name: &str, count: usize) -> usize {
-    let next = |queue: &Queue, batch| {
-        let batch = queue.batches.slots.at(batch);
-        batch.bad.first().and_then(|&number| batch.ends.get(number)).filter(|_| batch.has_room())
-    };
-    each(txn, name, count, next, retry::revive)
-}
-
 /// Drops the batch, if it is done. Answers how many tasks go with it: not at once, but before any other.
 pub fn forget_batch(txn: &mut Txn<'_>, name: &str) -> usize {
     let known = txn.queue().find_batch(name).map(|batch| txn.queue().view_batch(batch));
-    match known.filter(|batch| batch.done) {
+    match known.filter(|known| known.done) {
         Some(batch) => {
             txn.record_batch(&Effect::BatchDropped { batch: name });
             batch.total

@@ -2,6 +2,7 @@
 
 use crate::effect::Change;
 use crate::id::TaskId;
+use crate::index::deadlines::Deadlines;
 use crate::index::segments::Slot;
 use crate::options::Defaults;
 use crate::state::State;
@@ -18,13 +19,14 @@ pub fn cancel(txn: &mut Txn<'_>, id: TaskId<'_>, defaults: &Defaults) -> bool {
     }
 }
 
-/// Cancels at most `count` tasks that nobody has claimed: ready ones, oldest first, then scheduled ones, next first. Answers how
-/// many.
+/// Cancels at most `count` tasks that nobody has claimed: ready ones, oldest first, then scheduled ones, next first,
+/// then those that wait for others. Answers how many.
 pub fn cancel_all(txn: &mut Txn<'_>, count: usize, defaults: &Defaults) -> usize {
     (0..count)
         .take_while(|_| {
             let queue = txn.queue();
-            let next = queue.ready.oldest(&queue.tasks).or(queue.due.first(&queue.tasks).map(|(_, slot)| slot));
+            let first_of = |index: &Deadlines| index.first(&queue.tasks).map(|(_, slot)| slot);
+            let next = queue.ready.oldest(&queue.tasks).or_else(|| first_of(&queue.due)).or_else(|| first_of(&queue.waiting));
             next.is_some_and(|slot| {
                 cancel_slot(txn, slot, defaults);
                 true

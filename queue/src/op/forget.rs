@@ -3,18 +3,24 @@
 use crate::batch::KEPT;
 use crate::effect::Change;
 use crate::id::TaskId;
+use crate::index::segments::Slot;
+use crate::queue::Queue;
 use crate::time::UnixMs;
 use crate::txn::Txn;
 
 /// Drops the task if it has ended and no batch keeps it. Answers whether it did so.
 pub fn forget(txn: &mut Txn<'_>, id: TaskId<'_>) -> bool {
-    match txn.queue().find(id).filter(|&slot| txn.state(slot).is_terminal() && !txn.queue().is_kept_by_batch(slot)) {
+    match txn.queue().find(id).filter(|&slot| can_forget(txn.queue(), slot)) {
         Some(slot) => {
             txn.record(slot, &Change::Dropped);
             true
         }
         None => false,
     }
+}
+
+fn can_forget(queue: &Queue, slot: Slot) -> bool {
+    queue.tasks.at(slot).state().is_terminal() && !queue.is_kept_by_batch(slot)
 }
 
 /// Drops at most `count` ended tasks, but for those of batches. Of the next to go of each state, the one that finished first goes first. Answers how many.

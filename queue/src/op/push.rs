@@ -6,6 +6,7 @@ use crate::error::Refusal;
 use crate::id::{MadeId, TaskId};
 use crate::index::segments::Slot;
 use crate::op::batch::seal;
+use crate::op::depend::{After, resolve};
 use crate::options::{Options, Start};
 use crate::queue::{Queue, TASKS_MAX};
 use crate::state::State;
@@ -40,6 +41,8 @@ pub struct Push<'a> {
     pub options: Options,
     /// The batch that it is to be of.
     pub batch: Option<IntoBatch<'a>>,
+    /// What it is to wait for.
+    pub after: Option<After<'a>>,
 }
 
 /// The batch of a push.
@@ -63,12 +66,12 @@ pub enum PushOutcome {
 /// Adds a task. An id is made larger than `floor` and than any the queue made before, whatever the clock says.
 ///
 /// # Errors
-/// [`Refusal::DelayPastTtl`], [`Refusal::QueueFull`], [`Refusal::Sealed`], [`Refusal::OtherBatch`].
+/// [`Refusal::DelayPastTtl`], [`Refusal::QueueFull`], [`Refusal::Sealed`], [`Refusal::OtherBatch`], and
+/// those of what it is to wait for.
 pub fn push(txn: &mut Txn<'_>, push: &Push<'_>, floor: MadeId) -> Result<PushOutcome, Refusal> {
     let terms = Terms::of(push, txn.now())?;
     let found = push.id.and_then(|id| txn.queue().find(id));
-    let known = found.filter(|&slot| !txn.queue().is_leaving(slot));
-    if let Some(slot) = known {
+    if let Some(slot) = found.filter(|&slot| !txn.queue().is_leaving(slot)) {
         return push_known(txn, push, slot);
     }
     let id = match push.id {
@@ -78,23 +81,42 @@ pub fn push(txn: &mut Txn<'_>, push: &Push<'_>, floor: MadeId) -> Result<PushOut
         }
         None => TaskId::Made(next_ids(txn, floor, 1)?),
     };
+    let order = terms.order(push.payload, txn.next_order());
+    let pushed = Pushed { id, made: push.id.is_none(), at: txn.now(), order };
+    if push.batch.is_some() || push.after.is_some() || found.is_some() {
+        return push_among_others(txn, push, pushed, terms.due, found);
+    }
+    Ok(PushOutcome::Added(txn.record_push(&pushed)))
+}
+
+/// A task that has to do with others: as one of a batch, as one that waits, or with one of its id whose batch is gone.
+#[cold]
+fn push_among_others(
+    txn: &mut Txn<'_>,
+    push: &Push<'_>,
+    mut pushed: Pushed<'_>,
+    due: Option<UnixMs>,
+    gone: Option<Slot>,
+) -> Result<PushOutcome, Refusal> {
     if let Some(batch) = push.batch {
         room_in_batch(txn.queue(), batch, 1)?;
     }
-    // Its batch is gone, and so is it.
-    if let Some(slot) = found {
+    let waits = resolve(txn.queue(), None, push.after, push.batch.map(|batch| batch.name))?;
+    if let Some(slot) = gone {
         txn.record(slot, &Change::Dropped);
     }
-    let order = terms.order(push.payload, txn.next_order());
-    let pushed = Pushed { id, made: push.id.is_none(), at: txn.now(), order };
-    Ok(PushOutcome::Added(match push.batch {
-        None => txn.record_push(&pushed),
-        Some(batch) => {
-            let slot = txn.record_push_into(batch.name, &pushed);
-            seal_if_asked(txn, push.batch);
-            slot
-        }
-    }))
+    if waits.is_some() {
+        pushed.order.start = Start::Waiting { order: txn.next_order() };
+    }
+    let slot = match push.batch {
+        None => txn.record_push_apart(&pushed),
+        Some(batch) => txn.record_push_into(batch.name, &pushed),
+    };
+    seal_if_asked(txn, push.batch);
+    if let Some(waits) = waits {
+        waits.record(txn, slot, due);
+    }
+    Ok(PushOutcome::Added(slot))
 }
 
 /// A task of this id is there.
@@ -112,8 +134,16 @@ fn push_known(txn: &mut Txn<'_>, push: &Push<'_>, slot: Slot) -> Result<PushOutc
     if !txn.queue().can_begin_again(slot) {
         return Err(Refusal::QueueFull);
     }
-    let order = Terms::of(push, txn.now())?.order(push.payload, txn.next_order());
+    let waits = resolve(txn.queue(), Some(slot), push.after, own)?;
+    let terms = Terms::of(push, txn.now())?;
+    let mut order = terms.order(push.payload, txn.next_order());
+    if waits.is_some() {
+        order.start = Start::Waiting { order: txn.next_order() };
+    }
     txn.record(slot, &Change::Renewed { at: txn.now(), order });
+    if let Some(waits) = waits {
+        waits.record(txn, slot, terms.due);
+    }
     seal_if_asked(txn, push.batch);
     Ok(PushOutcome::Added(slot))
 }
@@ -128,15 +158,22 @@ pub fn push_all(txn: &mut Txn<'_>, push: &Push<'_>, payloads: &[&[u8]], floor: M
     if let Some(batch) = push.batch {
         room_in_batch(txn.queue(), batch, payloads.len())?;
     }
+    let waits = resolve(txn.queue(), None, push.after, push.batch.map(|batch| batch.name))?;
     let mut slots = Vec::with_capacity(payloads.len());
     for payload in payloads {
         id = free_from(txn.queue(), id);
-        let order = terms.order(payload, txn.next_order());
+        let mut order = terms.order(payload, txn.next_order());
+        if waits.is_some() {
+            order.start = Start::Waiting { order: txn.next_order() };
+        }
         let pushed = Pushed { id: TaskId::Made(id), made: true, at: txn.now(), order };
         slots.push(match push.batch {
             None => txn.record_push(&pushed),
             Some(batch) => txn.record_push_into(batch.name, &pushed),
         });
+        if let (Some(waits), Some(&slot)) = (&waits, slots.last()) {
+            waits.record(txn, slot, terms.due);
+        }
         id = id.next();
     }
     seal_if_asked(txn, push.batch);
@@ -167,7 +204,10 @@ impl Terms {
     }
 
     fn order<'a>(&self, payload: &'a [u8], place: u64) -> Order<'a> {
-        let start = self.due.map_or(Start::Ready { order: place }, |due| Start::Scheduled { due });
+        let start = match self.due {
+            Some(due) => Start::Scheduled { due },
+            None => Start::Ready { order: place },
+        };
         Order { payload, priority: self.priority, start, ttl_at: self.ttl_at, options: self.options }
     }
 }

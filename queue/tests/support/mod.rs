@@ -5,7 +5,7 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 use proptest::prelude::*;
-use taskqueue::op::{self, Claim, Completion, Delay, IntoBatch, Next, Push, PushOutcome};
+use taskqueue::op::{self, After, Claim, Completion, Delay, IntoBatch, Next, On, Push, PushOutcome};
 use taskqueue::{
     Connection, Defaults, Effect, Journal, MadeId, Ms, Options, Queue, Refusal, Retention, State, TaskId, Txn, UnixMs, effect,
 };
@@ -86,6 +86,23 @@ pub(crate) struct PushSpec {
     pub(crate) options: Options,
     /// The batch, and whether it is sealed.
     pub(crate) batch: Option<(String, bool)>,
+    /// What it waits for.
+    pub(crate) after: Option<AfterSpec>,
+}
+
+/// What a task waits for, and whether it runs whatever becomes of that.
+#[derive(Clone, Debug)]
+pub(crate) struct AfterSpec {
+    pub(crate) on: OnSpec,
+    pub(crate) run_anyway: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum OnSpec {
+    /// Tasks that are found out when it is pushed.
+    Picks(Vec<usize>),
+    Tasks(Vec<String>),
+    Batch(String),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -216,8 +233,23 @@ fn push_spec() -> impl Strategy<Value = PushSpec> {
     let priority = prop_oneof![4 => Just(0), 1 => Just(7), 1 => any::<u8>()];
     let batch = prop::option::weighted(0.4, (0..3_u8, prop::bool::weighted(0.2)));
     let batch = batch.prop_map(|batch| batch.map(|(number, seal)| (batch_name(number), seal)));
-    (bytes(), priority, delay, prop::option::weighted(0.3, 1..90_u64), options(), batch)
-        .prop_map(|(payload, priority, delay, ttl, options, batch)| PushSpec { payload, priority, delay, ttl, options, batch })
+    let on = prop_oneof![
+        3 => prop::collection::vec(0..6_usize, 1..4).prop_map(OnSpec::Picks),
+        1 => (0..3_u8).prop_map(|number| OnSpec::Batch(batch_name(number))),
+    ];
+    let after = prop::option::weighted(0.4, (on, prop::bool::weighted(0.3)));
+    let after = after.prop_map(|after| after.map(|(on, run_anyway)| AfterSpec { on, run_anyway }));
+    (bytes(), priority, delay, prop::option::weighted(0.3, 1..90_u64), options(), batch, after).prop_map(
+        |(payload, priority, delay, ttl, options, batch, after)| PushSpec {
+            payload,
+            priority,
+            delay,
+            ttl,
+            options,
+            batch,
+            after,
+        },
+    )
 }
 
 fn batch_name(number: u8) -> String {
@@ -302,9 +334,13 @@ impl Driver {
     pub(crate) fn command(&mut self, step: &Step) -> Option<Command> {
         let command = match step.clone() {
             Step::Push { task, id, renew, floor } => {
+                let task = self.with_dependencies(task);
                 Command::Push { task, id: id.map(|id| self.client_id(id)), renew, floor: self.floor(floor) }
             }
-            Step::PushAll { task, payloads, floor } => Command::PushAll { task, payloads, floor: self.floor(floor) },
+            Step::PushAll { task, payloads, floor } => {
+                let task = self.with_dependencies(task);
+                Command::PushAll { task, payloads, floor: self.floor(floor) }
+            }
             Step::Claim { worker, lease, session } => Command::Claim {
                 worker: format!("worker-{worker}"),
                 lease: lease.map(Ms),
@@ -352,6 +388,21 @@ impl Driver {
             self.last_answer = Some(command.clone());
         }
         Some(command)
+    }
+
+    fn with_dependencies(&self, mut task: PushSpec) -> PushSpec {
+        if let Some(AfterSpec { on, .. }) = &mut task.after
+            && let OnSpec::Picks(picks) = on
+        {
+            let mut ids: Vec<String> = Vec::new();
+            for id in picks.iter().map(|&pick| self.pick(pick)) {
+                if !ids.contains(&id) {
+                    ids.push(id);
+                }
+            }
+            *on = OnSpec::Tasks(ids);
+        }
+        task
     }
 
     /// The last id of another queue, so many milliseconds ahead; 0: there is none.
@@ -415,6 +466,8 @@ pub(crate) fn run(queue: &mut Queue, journal: &mut Journal, now: UnixMs, default
     }
     let mut txn = Txn::new(queue, journal, now);
     let answer = say(&mut txn, defaults, command);
+    // Few at a time, so that commands meet what has not been told.
+    op::tell(&mut txn, 2, defaults);
     txn.drop_unkept();
     answer
 }
@@ -425,7 +478,8 @@ pub(crate) fn say(txn: &mut Txn<'_>, defaults: &Defaults, command: &Command) -> 
         Command::Push { task, id, renew, floor } => push(txn, task, id.as_deref(), *renew, *floor),
         Command::PushAll { task, payloads, floor } => {
             let payloads: Vec<&[u8]> = payloads.iter().map(Vec::as_slice).collect();
-            let pushed = op::push_all(txn, &as_push(task, None, false), &payloads, *floor);
+            let ids = dependencies(task);
+            let pushed = op::push_all(txn, &as_push(task, None, false, &ids), &payloads, *floor);
             answer(pushed, |slots| Answer::PushedAll(slots.iter().map(|&slot| txn.queue().id(slot).to_string()).collect()))
         }
         Command::Claim { worker, lease, session } => {
@@ -462,7 +516,14 @@ pub(crate) fn say(txn: &mut Txn<'_>, defaults: &Defaults, command: &Command) -> 
     }
 }
 
-fn as_push<'a>(task: &'a PushSpec, id: Option<&'a str>, renew: bool) -> Push<'a> {
+fn dependencies(task: &PushSpec) -> Vec<TaskId<'_>> {
+    match task.after.as_ref().map(|after| &after.on) {
+        Some(OnSpec::Tasks(ids)) => ids.iter().map(|id| task_id(id)).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn as_push<'a>(task: &'a PushSpec, id: Option<&'a str>, renew: bool, on: &'a [TaskId<'a>]) -> Push<'a> {
     Push {
         payload: &task.payload,
         id: id.map(task_id),
@@ -475,11 +536,19 @@ fn as_push<'a>(task: &'a PushSpec, id: Option<&'a str>, renew: bool) -> Push<'a>
         ttl: task.ttl.map(Ms),
         options: task.options,
         batch: task.batch.as_ref().map(|(name, seal)| IntoBatch { name, seal: *seal }),
+        after: task.after.as_ref().map(|after| After {
+            on: match &after.on {
+                OnSpec::Batch(name) => On::Batch(name),
+                OnSpec::Tasks(_) | OnSpec::Picks(_) => On::Tasks(on),
+            },
+            run_anyway: after.run_anyway,
+        }),
     }
 }
 
 fn push(txn: &mut Txn<'_>, task: &PushSpec, id: Option<&str>, renew: bool, floor: MadeId) -> Answer {
-    answer(op::push(txn, &as_push(task, id, renew), floor), |outcome| {
+    let ids = dependencies(task);
+    answer(op::push(txn, &as_push(task, id, renew, &ids), floor), |outcome| {
         let (slot, added) = match outcome {
             PushOutcome::Added(slot) => (slot, true),
             PushOutcome::Existing(slot) => (slot, false),
@@ -513,7 +582,8 @@ pub(crate) fn restored(snapshot: &[Vec<u8>]) -> Queue {
 /// Applies packed effects as a replica does.
 pub(crate) fn apply_all(queue: &mut Queue, packed: &[u8]) {
     for effect in effect::unpack(packed) {
-        queue.apply(&effect.unwrap()).unwrap();
+        let effect = effect.unwrap();
+        queue.apply(&effect).unwrap_or_else(|mismatch| panic!("{mismatch}: {effect:?}"));
     }
 }
 
