@@ -34,6 +34,16 @@ fn python_recipe() {
     assert_eq!(printed.lines().last(), Some("20 of 20 tasks completed"), "{printed}");
 }
 
+/// Map-reduce in Python, over the sources of Python's library: a worker dies, and the counts are those of one process.
+#[test]
+fn python_map_reduce() {
+    let server = Server::start();
+    let (output, printed) = run_python("mapreduce.py", &server, &[]);
+    assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(printed.ends_with("; 1 worker died in the middle\nidentical: yes\n"), "{printed}");
+    assert_eq!(server.count("words", "completed"), 0, "its batches are forgotten");
+}
+
 /// A task that fails is told apart from those that do not.
 #[test]
 fn python_recipe_with_a_failure() {
