@@ -9,6 +9,7 @@ chart into docs/performance.svg. Names are those of the functions in MEASUREMENT
 
 import argparse
 import json
+import multiprocessing
 import os
 import re
 import resource
@@ -21,7 +22,7 @@ from pathlib import Path
 
 import report
 import servers
-from servers import LOAD_CORE, ROOT, Server, pin
+from servers import LOAD_CORE, ROOT, Link, Server, pin
 
 HERE = Path(__file__).resolve().parent
 LOAD = os.environ.get("LOAD", str(ROOT / "target/release/load"))
@@ -380,8 +381,49 @@ def tempfile_copy(server):
     return folder
 
 
+def collecting():
+    """Workers that complete a batch, alone, and while a client collects the results as they come."""
+    size, each = ARGUMENTS.collected, 100
+    runs = {name: [] for name in ("alone", "collected with COLLECT", "read with GATHER")}
+    for _ in range(ARGUMENTS.rounds):
+        for name in runs:
+            server = Server("module")
+            payloads = ["x" * 100] * 1000
+            link = Link(server)
+            for start in range(0, size, 1000):
+                link.say("TASK.MPUSH", "q", 1000, *payloads, "BATCH", "b", *(["SEAL"] if start + 1000 >= size else []))
+            reader = multiprocessing.Process(target=collect, args=(server, size)) if name == "collected with COLLECT" else None
+            before, began = server.cpu_us(), time.monotonic()
+            if reader:
+                reader.start()
+            for _ in range(0, size, each):
+                tasks = link.say("TASK.CLAIM", "q", "COUNT", each)
+                answers = [word for task in tasks for word in (task[0], task[2], b"r" * 32)]
+                link.say("TASK.MCOMPLETE", "q", len(tasks), *answers)
+                if name == "read with GATHER":
+                    link.say("TASK.GATHER", "q", len(tasks), *answers[::3])
+            took = time.monotonic() - began
+            if reader:
+                reader.join()
+            runs[name].append({"tasks_per_s": size / took, "cpu_us": (server.cpu_us() - before) / size})
+            server.clean()
+    rows = []
+    for name, of in runs.items():
+        row = [name, spread([run["tasks_per_s"] for run in of], "{:,.0f}"), spread(ratios(of, runs["alone"], "tasks_per_s"))]
+        rows.append([*row, spread([run["cpu_us"] for run in of]), spread(ratios(of, runs["alone"], "cpu_us"))])
+    head = ["results", "tasks/s of one worker, 100 at a time", "÷ alone", "server CPU a task, µs", "÷ alone"]
+    return {"title": f"A batch of {size:,} collected while it is worked on", "head": head, "rows": rows, "runs": runs}
+
+
+def collect(server, size):
+    link, cursor, got = Link(server), "0", 0
+    while got < size:
+        cursor, _, ends = link.say("TASK.COLLECT", "q", "b", cursor, "COUNT", 1000, "BLOCK", 0)
+        got += len(ends)
+
+
 MEASUREMENTS = {
-    of.__name__: of for of in (pipelined, aof, batched, unpipelined, bullmq, latency, blocked, memory, backlog, stalls, rdb)
+    of.__name__: of for of in (pipelined, aof, batched, unpipelined, bullmq, latency, blocked, memory, backlog, stalls, rdb, collecting)
 }
 
 
@@ -440,6 +482,7 @@ def arguments():
         "grow": (1_000_000, 10_000_000),
         "fill_ms": (4_000, 30_000),
         "bullmq": (4_000, 10_000),
+        "collected": (100_000, 1_000_000),
     }
     for name, (quick, full) in sizes.items():
         if getattr(given, name, None) is None:

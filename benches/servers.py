@@ -87,7 +87,7 @@ class Server:
         if len(words) == 1:
             words = words[0].split()
         with socket.create_connection(("127.0.0.1", self.port), 120) as link:
-            link.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in map(to_bytes, words)))
+            link.sendall(encode(words))
             with link.makefile("rb") as stream:
                 return read_reply(stream)
 
@@ -117,6 +117,22 @@ class Server:
 
 def to_bytes(word):
     return word if isinstance(word, bytes) else str(word).encode()
+
+
+class Link:
+    """A connection that stays open."""
+
+    def __init__(self, server):
+        self.socket = socket.create_connection(("127.0.0.1", server.port), 120)
+        self.stream = self.socket.makefile("rb")
+
+    def say(self, *words):
+        self.socket.sendall(encode(words))
+        return read_reply(self.stream)
+
+
+def encode(words):
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in map(to_bytes, words))
 
 
 def read_reply(stream):

@@ -95,9 +95,7 @@ pub(crate) fn transact_then<R, N>(
     let now = now();
     let mut txn = Txn::new(&mut value.queue, &mut done.journal, now);
     let answer = operation(&mut txn, &env)?;
-    if txn.queue().has_news() {
-        op::tell(&mut txn, TELL_AT_ONCE, &env.defaults);
-    }
+    op::tell(&mut txn, TELL_AT_ONCE, &env.defaults);
     waiters::serve(&mut txn, &env, done.db, name.bytes(), &mut done.telling.served);
     #[cfg(feature = "fault-injection")]
     crate::redis::fault::point();

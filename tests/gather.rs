@@ -188,7 +188,8 @@ fn who_is_told_later_hears_of_the_same_end() {
         "TASK.PUSH jobs x ID t399",
         "EXEC",
     ]);
-    let mut late = server.block("TASK.RESULT jobs t399 BLOCK 0");
+    let mut late = server.client();
+    late.send("TASK.RESULT jobs t399 BLOCK 0");
     for gatherer in &mut gatherers {
         let reply = gatherer.read();
         for (n, id) in ids.iter().enumerate() {

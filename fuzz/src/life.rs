@@ -2,7 +2,7 @@
 
 use crate::bytes::Bytes;
 use taskqueue::effect::unpack;
-use taskqueue::op::{self, Claim, Completion, Delay, IntoBatch, Next, Push, PushOutcome};
+use taskqueue::op::{self, After, Claim, Completion, Delay, IntoBatch, Next, On, Push, PushOutcome};
 use taskqueue::{Connection, Cursor, Defaults, Journal, MadeId, Ms, Queue, Rounding, State, TaskId, Txn, UnixMs};
 
 /// Steps of one input: what comes after is not looked at.
@@ -91,7 +91,7 @@ impl Life {
     fn step(&mut self, bytes: &mut Bytes<'_>) {
         let settings = self.settings;
         match bytes.byte() % 24 {
-            0..4 => self.push(bytes, None),
+            0..4 => self.push(bytes, None, None),
             4..8 => {
                 let worker = ["w", "x", "y", "z"][usize::from(bytes.byte() % 4)];
                 let session = bytes.option(|bytes| Connection(1 + u64::from(bytes.byte() % 3)));
@@ -156,6 +156,8 @@ impl Life {
             22 => self.look(bytes),
             _ => match bytes.byte() {
                 pick @ 128.. => self.batch(bytes, pick),
+                pick @ 64..128 => self.push_after(bytes, pick),
+                count @ 48..64 => self.transact(|txn| op::tell(txn, usize::from(count % 4), &settings)),
                 _ => read_names(bytes),
             },
         }
@@ -170,7 +172,18 @@ impl Life {
         0
     }
 
-    fn push(&mut self, bytes: &mut Bytes<'_>, batch: Option<IntoBatch<'_>>) {
+    /// A task that waits for others, or for a batch.
+    fn push_after(&mut self, bytes: &mut Bytes<'_>, pick: u8) {
+        let mut ids: Vec<String> = (0..=pick % 4).map(|_| self.id(bytes)).collect();
+        ids.sort();
+        ids.dedup();
+        let ids: Vec<TaskId<'_>> = ids.iter().map(|id| parse(id)).collect();
+        let on = if pick & 4 == 4 { On::Batch(if pick & 8 == 8 { "a" } else { "b" }) } else { On::Tasks(&ids) };
+        let batch = bytes.option(|bytes| IntoBatch { name: if bytes.flag() { "a" } else { "b" }, seal: false });
+        self.push(bytes, batch, Some(After { on, run_anyway: pick & 16 == 16 }));
+    }
+
+    fn push(&mut self, bytes: &mut Bytes<'_>, batch: Option<IntoBatch<'_>>, after: Option<After<'_>>) {
         let what = bytes.byte();
         let id = (what & 1 == 1).then(|| self.id(bytes));
         let push = Push {
@@ -186,6 +199,7 @@ impl Life {
             ttl: (what & 32 == 32).then(|| bytes.ms()),
             options: if what & 64 == 64 { bytes.options() } else { taskqueue::Options::default() },
             batch,
+            after,
         };
         let floor = if what & 128 == 128 { MadeId::first_of(UnixMs(bytes.ms().0)) } else { MadeId(0) };
         let outcome = self.transact(|txn| {
@@ -207,7 +221,7 @@ impl Life {
             1 => self.transact(|txn| op::cancel_batch(txn, name, count, &settings)),
             2 => self.transact(|txn| op::retry_batch(txn, name, count)),
             3 => self.transact(|txn| op::forget_batch(txn, name)),
-            _ => return self.push(bytes, Some(into)),
+            _ => return self.push(bytes, Some(into), None),
         };
     }
 
@@ -235,6 +249,8 @@ impl Life {
                     let view = queue.view(slot, &self.settings);
                     assert_eq!((view.state, queue.find(view.id)), (state, Some(slot)));
                     let _ = (view.instant(), queue.result(slot));
+                    let after = queue.after_view(slot).map_or(0, |after| after.missing());
+                    assert_eq!(after > 0, state == State::Waiting && queue.after_view(slot).is_some());
                 }
                 listed += page.slots.len();
                 next = page.next;

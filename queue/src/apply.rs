@@ -423,6 +423,7 @@ impl Queue {
         deadlines.insert(tasks, slot);
     }
 
+    #[cold]
     pub(crate) fn enter_waiting(&mut self, slot: Slot, place: u64, at: UnixMs) {
         self.head.last_order = self.head.last_order.max(place);
         self.tasks.at_mut(slot).order = place;
@@ -576,6 +577,8 @@ impl Queue {
     }
 
     /// Drops an [`Extra`] that says nothing, so that equal tasks are equal whatever they went through.
+    #[allow(clippy::inline_always, reason = "nearly all tasks have none, which is one comparison")]
+    #[inline(always)]
     pub(crate) fn tidy_extra(&mut self, slot: Slot) {
         if let Some(extra) = self.extra_slot(self.tasks.at(slot)).get()
             && self.extras.at(extra).is_empty()

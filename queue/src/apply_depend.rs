@@ -23,7 +23,11 @@ impl Queue {
                 Tie::Untold | Tie::Held => self.look_up(id, depends.of_batch).map_or(Slot::NIL, |(of, _)| self.tie_to(of)),
             };
             let waits = !matches!(tie, Tie::Gone | Tie::Held);
-            let untold = waits && node.get().is_some_and(|node| self.wait_for(node, (place, slot), index));
+            let untold = waits && !node.is_nil();
+            if untold {
+                self.change_node(node, |node| node.untold.insert((place, index, slot)));
+                self.note_news(node);
+            }
             missing += u32::from(untold);
             on.push(Dependency { id: id.into(), node, untold });
         }
@@ -87,8 +91,10 @@ impl Queue {
                 if let Some(node) = self.node(slot) {
                     let place = self.nodes.slots.at_mut(node);
                     place.keep = None;
-                    if place.ties == 0 || self.is_news(node) {
+                    if place.ties == 0 || (self.is_news(node) && !sabotaged!(EndForgotten)) {
                         self.leave_behind(node, Outcome::Bad);
+                    } else if sabotaged!(EndForgotten) {
+                        self.note_news(node);
                     }
                 }
             }
@@ -135,8 +141,9 @@ impl Queue {
     /// Enters the node among the news, or takes it out.
     pub(crate) fn note_news(&mut self, node: Slot) {
         let place = self.nodes.slots.at(node);
-        let first = place.untold.first_key_value().map(|(&(line, _), &index)| (line, index));
-        let next = first.filter(|_| self.outcome_of(place.of) != Outcome::Open);
+        let first = place.untold.first().map(|&(line, index, _)| (line, index));
+        let is_over = sabotaged!(RestNotTold) && place.news.is_some();
+        let next = first.filter(|_| !is_over && self.outcome_of(place.of) != Outcome::Open);
         if next != place.news {
             let old = mem::replace(&mut self.nodes.slots.at_mut(node).news, next);
             if let Some(old) = old {
@@ -148,26 +155,14 @@ impl Queue {
         }
     }
 
-    /// The task, by its place, has to be told of the end of the node's owner, which is the `index`-th that it depends on. Answers
-    /// whether that is new.
-    fn wait_for(&mut self, node: Slot, dependant: (u64, Slot), index: u32) -> bool {
-        let is_new = self.change_node(node, |node| {
-            let is_new = !node.untold.contains_key(&dependant);
-            node.untold.entry(dependant).or_insert(index);
-            is_new
-        });
-        self.note_news(node);
-        is_new
-    }
-
     /// The task has been told of one of those that it depends on.
     fn hear(&mut self, slot: Slot, index: u32) {
         let Some(after) = self.after_mut(slot) else { return };
         let Some(dependency) = after.on.get_mut(index as usize).filter(|one| one.untold) else { return };
         dependency.untold = false;
         after.missing -= 1;
-        let (node, dependant) = (dependency.node, (after.place, slot));
-        self.change_node(node, |node| node.untold.remove(&dependant));
+        let (node, untold) = (dependency.node, (after.place, index, slot));
+        self.change_node(node, |node| node.untold.remove(&untold));
         self.note_news(node);
     }
 
@@ -232,7 +227,7 @@ impl Queue {
     fn keep_end(&mut self, slot: Slot, node: Slot) {
         let task = self.tasks.at(slot);
         let (state, at, ended) = (task.state(), task.at, UnixMs(task.order));
-        if state.is_terminal() && task.member().is_none() && at != UnixMs::NEVER {
+        if state.is_terminal() && task.member().is_none() && at != UnixMs::NEVER && !sabotaged!(NeededNotKept) {
             self.nodes.slots.at_mut(node).keep = Some(at.since(ended));
             self.move_end(slot, UnixMs::NEVER);
         }
@@ -247,16 +242,16 @@ impl Queue {
     /// The task needs nothing of what it depends on any more.
     fn let_go(&mut self, slot: Slot, at: UnixMs) {
         let Some(after) = self.after_mut(slot) else { return };
-        let dependant = (after.place, slot);
+        let place = after.place;
         let mut nodes = Vec::new();
-        for one in &mut after.on {
-            nodes.extend(one.node.get());
+        for (index, one) in (0..).zip(&mut after.on) {
+            nodes.extend(one.node.get().map(|node| (node, (place, index, slot))));
             (one.node, one.untold) = (Slot::NIL, false);
         }
         after.missing = 0;
-        for node in nodes {
+        for (node, untold) in nodes {
             let ties = self.change_node(node, |node| {
-                node.untold.remove(&dependant);
+                node.untold.remove(&untold);
                 node.ties -= 1;
                 node.ties
             });
@@ -299,13 +294,10 @@ impl Queue {
     /// Moves a task that has ended to another instant to be dropped at.
     fn move_end(&mut self, slot: Slot, drop_at: UnixMs) {
         let state = self.tasks.at(slot).state();
-        let drop_at = droppable(drop_at);
         let (tasks, ends) = self.deadlines_mut(state);
         ends.remove(tasks, slot);
-        tasks.at_mut(slot).at = drop_at;
-        ends.insert(tasks, slot);
+        self.enter(slot, state, droppable(drop_at));
         self.rewinds += u64::from(drop_at != UnixMs::NEVER);
-        self.soonest = self.soonest.min(drop_at);
     }
 
     fn change_node<R>(&mut self, node: Slot, change: impl FnOnce(&mut Node) -> R) -> R {

@@ -205,7 +205,7 @@ impl Queue {
         )?;
         let listed: BTreeSet<_> = ties
             .keys()
-            .flat_map(|&node| nodes.at(node).untold.iter().map(move |(&(place, slot), &index)| (node, place, slot, index)))
+            .flat_map(|&node| nodes.at(node).untold.iter().map(move |&(place, index, slot)| (node, place, slot, index)))
             .collect();
         ensure(listed == untold, "those to be told are not those that wait")?;
         for &node in ties.keys() {

@@ -16,7 +16,7 @@ use crate::queue::Queue;
 use crate::state::State;
 use crate::time::{MaybeMs, Ms};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::mem;
 
 /// Most tasks that one can wait for.
@@ -41,8 +41,8 @@ pub enum Tie {
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
     pub(crate) of: Of,
-    /// Who waits and has not been told, by their place in line; with the node's place among their dependencies.
-    pub(crate) untold: BTreeMap<(u64, Slot), u32>,
+    /// Who waits and has not been told.
+    pub(crate) untold: BTreeSet<Untold>,
     /// How many ties lead to it. The last one takes it away.
     pub(crate) ties: u32,
     /// As it stands among the news, if it does.
@@ -62,11 +62,11 @@ pub(crate) enum Of {
 
 impl Node {
     pub(crate) const fn new(of: Of) -> Self {
-        Self { of, untold: BTreeMap::new(), ties: 0, news: None, keep: None }
+        Self { of, untold: BTreeSet::new(), ties: 0, news: None, keep: None }
     }
 
     pub(crate) fn owned(&self) -> Blocks {
-        Blocks::tree::<((u64, Slot), u32)>(self.untold.len())
+        Blocks::tree::<Untold>(self.untold.len())
     }
 }
 
@@ -78,6 +78,9 @@ pub(crate) struct Nodes {
     /// queues tell in the same order.
     pub(crate) news: BTreeSet<(NextTold, Slot)>,
 }
+
+/// Who waits: their place in line, the node's place among their dependencies, and the task.
+pub(crate) type Untold = (u64, u32, Slot);
 
 /// Who is told next: his place in line, and the node's place among his dependencies.
 pub(crate) type NextTold = (u64, u32);
@@ -271,7 +274,7 @@ impl Queue {
     pub(crate) fn next_news(&self) -> Option<(Slot, u32, Outcome)> {
         let &(_, node) = self.nodes.news.first()?;
         let node = self.nodes.slots.at(node);
-        let (&(_, dependant), &index) = node.untold.first_key_value()?;
+        let &(_, index, dependant) = node.untold.first()?;
         Some((dependant, index, self.outcome_of(node.of)))
     }
 

@@ -74,11 +74,19 @@ mod switch {
         SessionNotBounded,
         /// A dependency that failed counts as completed.
         FailureNotPassedOn,
+        /// A task that waits for several is ready after the first.
+        FirstIsEnough,
+        /// Only one of those that wait is told of an end.
+        RestNotTold,
+        /// A result is dropped though others need it.
+        NeededNotKept,
+        /// Those that have not been told of an end wait for the next, if the dependency begins again.
+        EndForgotten,
     }
 
     impl Mutation {
         /// All of them.
-        pub const ALL: [Self; 23] = [
+        pub const ALL: [Self; 27] = [
             Self::FencingSkipped,
             Self::RepeatNotRecognised,
             Self::ResultRepublished,
@@ -102,6 +110,10 @@ mod switch {
             Self::SessionOutlivesConnection,
             Self::SessionNotBounded,
             Self::FailureNotPassedOn,
+            Self::FirstIsEnough,
+            Self::RestNotTold,
+            Self::NeededNotKept,
+            Self::EndForgotten,
         ];
     }
 

@@ -67,7 +67,7 @@ fn ids(queue: &Queue, slots: &[taskqueue::Slot]) -> Vec<String> {
 }
 
 proptest! {
-    #![proptest_config(cases(200))]
+    #![proptest_config(cases(120))]
 
     #[test]
     fn each_end_is_given_once((defaults, steps) in history(120), reads in prop::collection::vec((0..3_u8, 1..4_usize, any::<bool>()), 120)) {

@@ -67,8 +67,9 @@ proptest! {
             let Some(command) = driver.command(step).map(unhurried) else { continue };
             let before = driver.queue.snapshot();
             let (mut copy, mut anew) = (driver.queue.copied(), restored(&before));
-            let has_sessions = copy.soonest() == UnixMs(0);
-            prop_assert_eq!(anew.soonest() == UnixMs(0), has_sessions);
+            let has_sessions = anew.soonest() == UnixMs(0);
+            // That of a queue which had something to do before may be early.
+            prop_assert!(copy.soonest() == UnixMs(0) || !has_sessions);
             prop_assert_eq!(copy.connections().count(), 0);
             prop_assert_eq!(&copy.snapshot(), &before);
             prop_assert_eq!(&anew.snapshot(), &before);

@@ -6,7 +6,7 @@ use crate::redis::context::Context;
 use crate::redis::error::Error;
 use crate::redis::string::Argv;
 use crate::value::QUEUE;
-use crate::waiters::{self, Page, Wish};
+use crate::waiters::{self, CollectWish, Wish};
 use taskqueue::{EndsCursor, Ms};
 
 /// Ends in a page, if COUNT does not say.
@@ -49,11 +49,14 @@ fn collect(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     }
     let count = count.unwrap_or(COUNT_DEFAULT);
     let key = context.open_read(name, &QUEUE)?;
-    let page = Page::of(key.value()?.map(|value| &value.queue), batch, cursor, count)?;
-    drop(key);
-    if let Some(block) = block.filter(|_| !page.is_worth_it() && context.can_wait()) {
-        return waiters::wait(context, &[name], Wish::Collect(page.wish(batch, count)), block);
+    let queue = key.value()?.map(|value| &value.queue);
+    let ends = waiters::ends_of(queue, batch, cursor, count)?;
+    if let Some(block) = block.filter(|_| !waiters::are_worth_it(&ends) && context.can_wait()) {
+        drop(key);
+        return waiters::wait(context, &[name], Wish::Collect(CollectWish::new(batch, ends.next, count)), block);
     }
-    page.reply(context);
+    if let Some(queue) = queue {
+        waiters::reply_ends(context, queue, &ends);
+    }
     Ok(())
 }

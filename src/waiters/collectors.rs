@@ -8,7 +8,7 @@ use crate::redis::string::OwnedName;
 use crate::value::QUEUE;
 use crate::{agenda, state};
 use std::cell::RefCell;
-use taskqueue::{EndsCursor, Event, OwnedId, Queue, Slot, State};
+use taskqueue::{Ends, EndsCursor, Event, OwnedId, Queue, Slot, State, TaskId};
 
 /// The ends that a client waits for, and what it is to be answered.
 ///
@@ -20,60 +20,76 @@ pub(crate) struct CollectWish {
     given: RefCell<Option<Result<Page, Error>>>,
 }
 
-/// What TASK.COLLECT answers.
-pub(crate) struct Page {
+/// What TASK.COLLECT answers, kept until the client is asked for its reply.
+struct Page {
     next: EndsCursor,
     remaining: Option<usize>,
     ends: Vec<End>,
-    is_last: bool,
 }
 
 /// A task that has ended, and its data.
 type End = (OwnedId, State, Option<Box<[u8]>>);
 
-impl Page {
-    /// The ends of a batch from a cursor on.
-    pub(crate) fn of(queue: Option<&Queue>, batch: &str, cursor: EndsCursor, count: usize) -> Result<Self, Error> {
-        let unknown = || Error::new("NOTASK", "no such batch in the queue, or the cursor is of an earlier one of that name");
-        let queue = queue.ok_or_else(unknown)?;
-        let ends = queue.collect(batch, cursor, count).ok_or_else(unknown)?;
-        let end = |slot| {
-            let (state, data) = queue.result(slot);
-            (queue.id(slot).into(), state, data.map(Into::into))
-        };
-        Ok(Self {
-            next: ends.next,
-            remaining: ends.remaining,
-            ends: ends.slots.into_iter().map(end).collect(),
-            is_last: ends.is_last,
-        })
-    }
+/// The ends of a batch from a cursor on.
+pub(crate) fn ends_of(queue: Option<&Queue>, batch: &str, cursor: EndsCursor, count: usize) -> Result<Ends, Error> {
+    let unknown = || Error::new("NOTASK", "no such batch in the queue, or the cursor is of an earlier one of that name");
+    queue.and_then(|queue| queue.collect(batch, cursor, count)).ok_or_else(unknown)
+}
 
-    /// Whether it is to be answered at once, also to a client that would wait.
-    pub(crate) fn is_worth_it(&self) -> bool {
-        !self.ends.is_empty() || self.is_last
-    }
+/// Whether they are to be answered at once, also to a client that would wait.
+pub(crate) fn are_worth_it(ends: &Ends) -> bool {
+    !ends.slots.is_empty() || ends.is_last
+}
 
-    /// Waits, if this page is not worth an answer.
-    pub(crate) fn wish(&self, batch: &str, count: usize) -> CollectWish {
-        CollectWish { batch: batch.into(), cursor: self.next, count, given: RefCell::default() }
-    }
+/// Replies with ends as they are in the queue.
+pub(crate) fn reply_ends(context: &Context, queue: &Queue, ends: &Ends) {
+    let end = |&slot: &Slot| {
+        let (state, data) = queue.result(slot);
+        (queue.id(slot), state, data)
+    };
+    reply(context, ends.next, ends.remaining, ends.slots.iter().map(end));
+}
 
-    pub(crate) fn reply(&self, context: &Context) {
+fn reply<'a>(
+    context: &Context,
+    next: EndsCursor,
+    remaining: Option<usize>,
+    ends: impl ExactSizeIterator<Item = (TaskId<'a>, State, Option<&'a [u8]>)>,
+) {
+    context.array(3);
+    context.bulk(next.to_string().as_bytes());
+    context.integer(remaining.map_or(-1, |remaining| i64::try_from(remaining).unwrap_or(i64::MAX)));
+    context.array(ends.len());
+    for (id, state, data) in ends {
         context.array(3);
-        context.bulk(self.next.to_string().as_bytes());
-        context.integer(self.remaining.map_or(-1, |remaining| i64::try_from(remaining).unwrap_or(i64::MAX)));
-        context.array(self.ends.len());
-        for (id, state, data) in &self.ends {
-            context.array(3);
-            context.id(id.as_id());
-            context.state(*state);
-            context.bulk_or_null(data.as_deref());
-        }
+        context.id(id);
+        context.state(state);
+        context.bulk_or_null(data);
+    }
+}
+
+impl Page {
+    fn of(queue: Option<&Queue>, ends: Ends) -> Self {
+        let end = |slot: Slot| {
+            let queue = queue?;
+            let (state, data) = queue.result(slot);
+            Some((queue.id(slot).into(), state, data.map(Into::into)))
+        };
+        Self { next: ends.next, remaining: ends.remaining, ends: ends.slots.into_iter().filter_map(end).collect() }
+    }
+
+    fn reply(&self, context: &Context) {
+        let ends = self.ends.iter().map(|(id, state, data)| (id.as_id(), *state, data.as_deref()));
+        reply(context, self.next, self.remaining, ends);
     }
 }
 
 impl CollectWish {
+    /// Waits for what comes from the cursor on.
+    pub(crate) fn new(batch: &str, cursor: EndsCursor, count: usize) -> Self {
+        Self { batch: batch.into(), cursor, count, given: RefCell::default() }
+    }
+
     pub(super) fn batch(&self) -> &str {
         &self.batch
     }
@@ -91,10 +107,10 @@ impl CollectWish {
 
     /// Sees whether there is something to answer, and keeps it.
     pub(super) fn look(&self, queue: Option<&Queue>) -> bool {
-        let page = Page::of(queue, &self.batch, self.cursor, self.count);
-        let is_over = page.as_ref().map_or(true, Page::is_worth_it);
+        let ends = ends_of(queue, &self.batch, self.cursor, self.count);
+        let is_over = ends.as_ref().map_or(true, are_worth_it);
         if is_over {
-            *self.given.borrow_mut() = Some(page);
+            *self.given.borrow_mut() = Some(ends.map(|ends| Page::of(queue, ends)));
         }
         is_over
     }
@@ -107,7 +123,7 @@ impl CollectWish {
             let page = if queue.is_none() && key.is_some_and(|key| is_elsewhere(context, key.as_name())) {
                 Err(Error::new("TRYAGAIN", "the queue is moving to another node"))
             } else {
-                Page::of(queue, &self.batch, self.cursor, self.count)
+                ends_of(queue, &self.batch, self.cursor, self.count).map(|ends| Page::of(queue, ends))
             };
             *self.given.borrow_mut() = Some(page);
         }
@@ -128,14 +144,20 @@ pub(crate) fn tell_batches(telling: &mut Telling, queue: &Queue, events: &[(Even
     if state::with(|state| state.waiters.is_empty() || !state.waiters.await_batches(db, key)) {
         return;
     }
+    let mut told = None;
     for &(event, slot) in events {
-        let clients = match event {
-            _ if event.is_end() => queue.batch_name_of(slot).map(|name| collecting(db, key, Some(name))),
+        let batch = match event {
+            _ if event.is_end() => match queue.batch_name_of(slot) {
+                // All ends of the transaction were there when the first of them was told.
+                name if name == told => continue,
+                name => name,
+            },
             // Of one that is gone with all its tasks the name is not known any more.
-            Event::Batch | Event::Seal => Some(collecting(db, key, queue.batch_name(slot))),
-            _ => None,
+            Event::Batch | Event::Seal => queue.batch_name(slot),
+            _ => continue,
         };
-        for client in clients.unwrap_or_default() {
+        told = batch;
+        for client in collecting(db, key, batch) {
             if telling.left == 0 {
                 agenda::recheck(db, key);
                 return;

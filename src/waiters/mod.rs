@@ -9,7 +9,7 @@ mod ends;
 mod lines;
 mod tasks;
 
-pub(crate) use collectors::{CollectWish, Page, tell_batches};
+pub(crate) use collectors::{CollectWish, are_worth_it, ends_of, reply_ends, tell_batches};
 pub(crate) use ends::{EndsWish, Form, Looked, Telling, Untold, may_end_a_wait, recheck};
 pub(crate) use lines::{Awaited, Waiters};
 pub(crate) use tasks::{Orphan, TasksForm, TasksWish};

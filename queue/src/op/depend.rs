@@ -35,13 +35,18 @@ pub(super) struct Resolved {
     run_anyway: bool,
 }
 
-/// The dependencies of a push, which renews this task if it is known. It is to be told also of what has ended: so there is one way in
+/// The dependencies of a push, if it has some, which renews this task if it is known. It is to be told also of what has ended: so there is one way in
 /// which an end reaches those that wait.
 ///
 /// # Errors
 /// [`Refusal::NoDependency`], [`Refusal::OwnBatch`], [`Refusal::BatchAwaited`].
-#[cold]
-pub(super) fn resolve(queue: &Queue, task: Option<Slot>, after: &After<'_>, batch: Option<&str>) -> Result<Resolved, Refusal> {
+pub(super) fn resolve(
+    queue: &Queue,
+    task: Option<Slot>,
+    after: Option<After<'_>>,
+    batch: Option<&str>,
+) -> Result<Option<Resolved>, Refusal> {
+    let Some(after) = after else { return Ok(None) };
     let (ids, of_batch) = match after.on {
         On::Tasks(ids) => (ids, false),
         On::Batch(name) => (&[TaskId::Named(name)][..], true),
@@ -56,7 +61,7 @@ pub(super) fn resolve(queue: &Queue, task: Option<Slot>, after: &After<'_>, batc
     let is_there = |id| queue.look_up(id, of_batch).is_some_and(|(of, _)| task.is_none_or(|task| of != Of::Task(task)));
     match ids.iter().position(|&id| !is_there(id)) {
         Some(place) => Err(Refusal::NoDependency { place }),
-        None => Ok(Resolved::new(ids.iter().map(|&id| (id, Tie::Untold)), of_batch, after.run_anyway)),
+        None => Ok(Some(Resolved::new(ids.iter().map(|&id| (id, Tie::Untold)), of_batch, after.run_anyway))),
     }
 }
 
@@ -105,11 +110,25 @@ impl Resolved {
     }
 }
 
-/// Tells at most `count` of those that wait for something that has ended. What they do by that may be news for others.
+/// Tells at most `count` of those that wait for something that has ended; fewer, if they fail by it and have much to let go. What they do
+/// by that may be news for others.
 pub fn tell(txn: &mut Txn<'_>, count: usize, defaults: &Defaults) {
-    for _ in 0..count {
-        let Some((dependant, index, outcome)) = txn.queue().next_news() else { return };
+    if txn.queue().has_news() {
+        tell_some(txn, count, defaults);
+    }
+}
+
+#[cold]
+fn tell_some(txn: &mut Txn<'_>, count: usize, defaults: &Defaults) {
+    /// Dependencies that are let go in the time that it takes to tell one task.
+    const LET_GO: usize = 16;
+    let mut left = count;
+    while left > 0
+        && let Some((dependant, index, outcome)) = txn.queue().next_news()
+    {
+        let lets_go = if outcome == Outcome::Bad { txn.queue().after(dependant).map_or(0, |after| after.on.len()) } else { 0 };
         tell_of(txn, dependant, index, outcome, defaults);
+        left = left.saturating_sub(1 + lets_go / LET_GO);
     }
 }
 
@@ -122,7 +141,7 @@ fn tell_of(txn: &mut Txn<'_>, slot: Slot, dependency: u32, outcome: Outcome, def
         let error = format!("dependency failed: {bad}");
         let drop_at = queue.options(slot, defaults).retain_failed.drop_at(now);
         txn.record(slot, &Change::Abandoned { error: error.as_bytes(), at: now, drop_at });
-    } else if after.missing > 1 {
+    } else if after.missing > 1 && !sabotaged!(FirstIsEnough) {
         txn.record(slot, &Change::Told { dependency });
     } else if let Some(due) = after.due.get().filter(|&due| due > now) {
         txn.record(slot, &Change::Delayed { due });

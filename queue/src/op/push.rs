@@ -81,26 +81,40 @@ pub fn push(txn: &mut Txn<'_>, push: &Push<'_>, floor: MadeId) -> Result<PushOut
         }
         None => TaskId::Made(next_ids(txn, floor, 1)?),
     };
+    let order = terms.order(push.payload, txn.next_order());
+    let pushed = Pushed { id, made: push.id.is_none(), at: txn.now(), order };
+    if push.batch.is_some() || push.after.is_some() || found.is_some() {
+        return push_among_others(txn, push, pushed, terms.due, found);
+    }
+    Ok(PushOutcome::Added(txn.record_push(&pushed)))
+}
+
+/// A task that has to do with others: as one of a batch, as one that waits, or with one of its id whose batch is gone.
+#[cold]
+fn push_among_others(
+    txn: &mut Txn<'_>,
+    push: &Push<'_>,
+    mut pushed: Pushed<'_>,
+    due: Option<UnixMs>,
+    gone: Option<Slot>,
+) -> Result<PushOutcome, Refusal> {
     if let Some(batch) = push.batch {
         room_in_batch(txn.queue(), batch, 1)?;
     }
-    let waits = push.after.map(|after| resolve(txn.queue(), None, &after, push.batch.map(|batch| batch.name))).transpose()?;
-    // Its batch is gone, and so is it.
-    if let Some(slot) = found {
+    let waits = resolve(txn.queue(), None, push.after, push.batch.map(|batch| batch.name))?;
+    if let Some(slot) = gone {
         txn.record(slot, &Change::Dropped);
     }
-    let order = terms.order(push.payload, txn.next_order());
-    let pushed = Pushed { id, made: push.id.is_none(), at: txn.now(), order };
+    if waits.is_some() {
+        pushed.order.start = Start::Waiting { order: txn.next_order() };
+    }
     let slot = match push.batch {
-        None => txn.record_push(&pushed),
-        Some(batch) => {
-            let slot = txn.record_push_into(batch.name, &pushed);
-            seal_if_asked(txn, push.batch);
-            slot
-        }
+        None => txn.record_push_apart(&pushed),
+        Some(batch) => txn.record_push_into(batch.name, &pushed),
     };
+    seal_if_asked(txn, push.batch);
     if let Some(waits) = waits {
-        waits.record(txn, slot, terms.due);
+        waits.record(txn, slot, due);
     }
     Ok(PushOutcome::Added(slot))
 }
@@ -120,9 +134,12 @@ fn push_known(txn: &mut Txn<'_>, push: &Push<'_>, slot: Slot) -> Result<PushOutc
     if !txn.queue().can_begin_again(slot) {
         return Err(Refusal::QueueFull);
     }
-    let waits = push.after.map(|after| resolve(txn.queue(), Some(slot), &after, own)).transpose()?;
+    let waits = resolve(txn.queue(), Some(slot), push.after, own)?;
     let terms = Terms::of(push, txn.now())?;
-    let order = terms.order(push.payload, txn.next_order());
+    let mut order = terms.order(push.payload, txn.next_order());
+    if waits.is_some() {
+        order.start = Start::Waiting { order: txn.next_order() };
+    }
     txn.record(slot, &Change::Renewed { at: txn.now(), order });
     if let Some(waits) = waits {
         waits.record(txn, slot, terms.due);
@@ -141,11 +158,14 @@ pub fn push_all(txn: &mut Txn<'_>, push: &Push<'_>, payloads: &[&[u8]], floor: M
     if let Some(batch) = push.batch {
         room_in_batch(txn.queue(), batch, payloads.len())?;
     }
-    let waits = push.after.map(|after| resolve(txn.queue(), None, &after, push.batch.map(|batch| batch.name))).transpose()?;
+    let waits = resolve(txn.queue(), None, push.after, push.batch.map(|batch| batch.name))?;
     let mut slots = Vec::with_capacity(payloads.len());
     for payload in payloads {
         id = free_from(txn.queue(), id);
-        let order = terms.order(payload, txn.next_order());
+        let mut order = terms.order(payload, txn.next_order());
+        if waits.is_some() {
+            order.start = Start::Waiting { order: txn.next_order() };
+        }
         let pushed = Pushed { id: TaskId::Made(id), made: true, at: txn.now(), order };
         slots.push(match push.batch {
             None => txn.record_push(&pushed),
@@ -167,8 +187,6 @@ struct Terms {
     due: Option<UnixMs>,
     ttl_at: Option<UnixMs>,
     options: Option<Options>,
-    /// It waits for others first.
-    waits: bool,
 }
 
 impl Terms {
@@ -182,12 +200,11 @@ impl Terms {
             return Err(Refusal::DelayPastTtl);
         }
         let options = (push.options != Options::default()).then_some(push.options);
-        Ok(Self { priority: push.priority, due: (due > now).then_some(due), ttl_at, options, waits: push.after.is_some() })
+        Ok(Self { priority: push.priority, due: (due > now).then_some(due), ttl_at, options })
     }
 
     fn order<'a>(&self, payload: &'a [u8], place: u64) -> Order<'a> {
         let start = match self.due {
-            _ if self.waits => Start::Waiting { order: place },
             Some(due) => Start::Scheduled { due },
             None => Start::Ready { order: place },
         };

@@ -52,7 +52,8 @@ pub fn tick(txn: &mut Txn<'_>, count: usize, defaults: &Defaults) -> bool {
 }
 
 /// Does what has fallen due of these kinds.
-#[inline]
+#[allow(clippy::inline_always, reason = "so that the compiler sees which functions the kinds are: 4 % of a tick")]
+#[inline(always)]
 fn happen<const N: usize>(txn: &mut Txn<'_>, kinds: [Kind; N], count: usize, defaults: &Defaults) {
     let now = txn.now();
     for (next, happen) in kinds {
@@ -64,7 +65,8 @@ fn happen<const N: usize>(txn: &mut Txn<'_>, kinds: [Kind; N], count: usize, def
 }
 
 /// When the next of these kinds falls due.
-#[inline]
+#[allow(clippy::inline_always, reason = "so that the compiler sees which functions the kinds are: 4 % of a tick")]
+#[inline(always)]
 fn soonest<const N: usize>(txn: &Txn<'_>, kinds: [Kind; N], defaults: &Defaults) -> UnixMs {
     let instants = kinds.iter().filter_map(|(next, _)| next(txn.queue(), defaults));
     instants.map(|(at, _)| at).min().unwrap_or(UnixMs::NEVER)

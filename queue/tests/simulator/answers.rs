@@ -42,10 +42,12 @@ impl Book {
                 _ => not_claimed(known),
             }),
             Command::Cancel(id) => is(id, |known| !known.seen.state.is_terminal()),
-            Command::Retry(id) => is(id, |known| known.ended_badly() || known.seen.state == State::Scheduled),
+            Command::Retry(id) => counted(self.tasks.contains_key(&**id) && self.can_begin_again(id)),
             Command::Forget(id) => is(id, |known| known.seen.state.is_terminal()),
-            Command::CancelAll(of) => count(*of, |known| matches!(known.seen.state, State::Ready | State::Scheduled)),
-            Command::RetryAll(of) => count(*of, |known| known.seen.state == State::Failed),
+            Command::CancelAll(of) => {
+                count(*of, |known| matches!(known.seen.state, State::Waiting | State::Ready | State::Scheduled))
+            }
+            Command::RetryAll(of) => self.expected_of_retry_all(*of, given),
             Command::ForgetAll(of) => count(*of, |known| known.seen.state.is_terminal()),
             // The plans say no PushAll: it leaves the effects that as many pushes leave. They have no batches. To close a connection
             // leaves no effects.
@@ -56,6 +58,17 @@ impl Book {
             | Command::Tick { .. }
             | Command::PushAll { .. }
             | Command::Close(_) => given.clone(),
+        }
+    }
+
+    /// At most so many. None only if none can begin again: those it depends on stand in the way.
+    fn expected_of_retry_all(&self, count: usize, given: &Answer) -> Answer {
+        let failed = || self.tasks.iter().filter(|(_, known)| known.seen.state == State::Failed).map(|(id, _)| &**id);
+        let most = count.min(failed().count());
+        match given {
+            Answer::Count(0) if most > 0 && failed().any(|id| self.can_begin_again(id)) => Answer::Count(1),
+            Answer::Count(given) => Answer::Count(most.min(*given)),
+            _ => Answer::Count(most),
         }
     }
 
@@ -70,6 +83,9 @@ impl Book {
     ) -> Answer {
         if task.ttl.is_some_and(|ttl| due(task.delay, now) >= now.after(Ms(ttl))) {
             return Answer::Refused(Refusal::DelayPastTtl);
+        }
+        if let Some(refusal) = self.refuses(id, renew, task) {
+            return Answer::Refused(refusal);
         }
         if let Some(id) = id {
             let added = self.tasks.get(id).is_none_or(|known| renew && known.ended_badly());

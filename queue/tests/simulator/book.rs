@@ -1,5 +1,6 @@
 //! What is known of a queue on one history: what its tasks looked like after each command, and what their workers were told.
 
+use crate::needs::After;
 use crate::node::Sessions;
 use crate::rules::{Deed, ensure};
 use crate::support::{Answer, Command, listed, task_id};
@@ -28,6 +29,8 @@ pub(crate) struct Seen {
     pub(crate) checkpoint: Option<Vec<u8>>,
     /// Its own options, over the usual defaults.
     pub(crate) settings: Defaults,
+    /// How many it waits for.
+    pub(crate) missing: usize,
 }
 
 /// How the last claim of a task stands.
@@ -53,6 +56,11 @@ pub(crate) struct Known {
     pub(crate) lease: Ms,
     /// What holds for it.
     pub(crate) settings: Defaults,
+    /// Tells it from others that had or will have its id.
+    pub(crate) born: u64,
+    pub(crate) after: Option<After>,
+    /// How long it is kept when nobody needs it any more; somebody does.
+    pub(crate) keep: Option<Ms>,
 }
 
 /// What clients were told of a task, or that it left the queue.
@@ -73,6 +81,8 @@ pub(crate) struct Said<'a> {
     pub(crate) defaults: &'a Defaults,
     /// What the node knows of connections.
     pub(crate) sessions: &'a Sessions,
+    /// Who was told of one of several that he waits for, and of which.
+    pub(crate) told: &'a [(String, usize)],
 }
 
 #[derive(Clone, Debug, Default)]
@@ -80,6 +90,7 @@ pub(crate) struct Book {
     pub(crate) tasks: BTreeMap<Rc<str>, Rc<Known>>,
     pub(crate) last_made: MadeId,
     places: u64,
+    births: u64,
 }
 
 impl Book {
@@ -87,12 +98,18 @@ impl Book {
     pub(crate) fn observe(&mut self, queue: &Queue, events: &[(Event, Slot)], said: &Said<'_>) -> Result<(), String> {
         let was_due = self.is_due(said.now, said.sessions);
         let mut now_there = see(queue);
-        let mut entered = Vec::new();
+        let (mut entered, mut waiting) = (Vec::new(), Vec::new());
         let mut changed = 0;
         for (id, before) in self.tasks.clone() {
             let after = now_there.remove(&*id);
             let deed = Deed::of(&id, Some(&before), said);
-            if after.as_ref() == Some(&before.seen) && !deed.must_change() {
+            if after.as_ref().is_some_and(|after| before.looks_like(after)) && !deed.must_change() {
+                continue;
+            }
+            let is_anew = matches!(deed, Deed::Pushed(_));
+            if let Some(after) = after.as_ref().filter(|after| !is_anew && before.hangs_on_others(after)) {
+                // By what has become of the others.
+                waiting.push((id, before, after.clone()));
                 continue;
             }
             changed += 1;
@@ -101,28 +118,43 @@ impl Book {
                 None => {
                     before.may_go(&deed, said.now).map_err(told)?;
                     self.tasks.remove(&id);
+                    self.goes(before.born);
                 }
                 Some(after) => {
-                    let (known, enters) = before.become_of(&deed, after, said).map_err(told)?;
+                    let (mut known, enters) = before.become_of(&deed, after, said).map_err(told)?;
                     if enters {
                         entered.push((known.seen.state == State::Ready).then_some(before.seen.at).zip(Some(id.clone())));
                     }
-                    self.tasks.insert(id, Rc::new(known));
+                    if let Deed::Pushed(task) = deed {
+                        known.after = self.depend_of_push(&id, task, said.now);
+                    }
+                    self.note(&id, &before, known);
                 }
             }
         }
         for (id, after) in now_there {
-            let known = Deed::of(&id, None, said).born(&after, said).map_err(|what| format!("{id}: {what}: {after:?}"))?;
+            let deed = Deed::of(&id, None, said);
+            let mut known = deed.born(&after, said).map_err(|what| format!("{id}: {what}: {after:?}"))?;
             self.note_made(&id, said)?;
-            entered.push(Some((UnixMs(0), id.as_str().into())));
+            self.births += 1;
+            known.born = self.births;
+            if let Deed::Pushed(task) = deed {
+                known.after = self.depend_of_push(&id, task, said.now);
+            }
+            entered.push((known.seen.state == State::Ready).then(|| (UnixMs(0), id.as_str().into())));
             self.tasks.insert(id.into(), Rc::new(known));
         }
+        let told = self.hear(waiting, said)?;
+        let told_nothing = told.is_empty() && said.told.is_empty();
+        changed += told.iter().filter(|told| told.was_retried).count();
+        entered.extend(told.into_iter().map(|told| told.is_ready.then_some((UnixMs::NEVER, told.id))));
+        self.keep_what_is_needed(said.now);
         self.give_places(queue, events, entered.into_iter().flatten().collect(), said)?;
         if let Answer::Count(count) = said.answer {
             ensure(changed == *count, "it did not do to as many tasks as it says")?;
         }
         if let Answer::Left(left) = said.answer {
-            ensure(changed > 0 || !was_due, "a tick did nothing of what is due")?;
+            ensure(changed > 0 || !told_nothing || !was_due, "a tick did nothing of what is due")?;
             ensure(*left == self.is_due(said.now, said.sessions), "a tick does not know whether it left something")?;
         }
         Ok(())
@@ -130,7 +162,12 @@ impl Book {
 
     /// Takes note of what left the queue because it was not to be kept.
     pub(crate) fn observe_drops(&mut self, queue: &Queue, now: UnixMs) -> Result<(), String> {
-        self.tasks.retain(|id, known| queue.find(task_id(id)).is_some() || known.may_go(&Deed::Time(None), now).is_err());
+        for (id, known) in self.tasks.clone() {
+            if queue.find(task_id(&id)).is_none() && known.may_go(&Deed::Time(None), now).is_ok() {
+                self.tasks.remove(&id);
+                self.goes(known.born);
+            }
+        }
         self.describes(queue)
     }
 
@@ -149,15 +186,16 @@ impl Book {
 
     /// Whether time has something to do.
     pub(crate) fn is_due(&self, now: UnixMs, sessions: &Sessions) -> bool {
-        self.tasks.iter().any(|(id, known)| {
-            let seen = &known.seen;
-            let is_open = || sessions.get(&(id.to_string(), seen.attempt)).is_some_and(|&(_, is_open)| is_open);
-            let by_state = match seen.state {
-                State::Scheduled | State::Claimed => seen.at <= now,
-                state => state.is_terminal() && seen.drop_at.is_some_and(|at| at <= now),
-            };
-            by_state || (seen.session && !is_open()) || seen.expire_at.is_some_and(|at| at <= now)
-        })
+        self.has_news()
+            || self.tasks.iter().any(|(id, known)| {
+                let seen = &known.seen;
+                let is_open = || sessions.get(&(id.to_string(), seen.attempt)).is_some_and(|&(_, is_open)| is_open);
+                let by_state = match seen.state {
+                    State::Scheduled | State::Claimed => seen.at <= now,
+                    state => state.is_terminal() && seen.drop_at.is_some_and(|at| at <= now),
+                };
+                by_state || (seen.session && !is_open()) || seen.expire_at.is_some_and(|at| at <= now)
+            })
     }
 
     /// The ready task to be claimed now: the highest priority, then what became ready first; none whose TTL is over.
@@ -184,7 +222,8 @@ impl Book {
         mut entered: Vec<(UnixMs, Rc<str>)>,
         said: &Said<'_>,
     ) -> Result<(), String> {
-        let when = |id: &str| queue.find(task_id(id)).and_then(|found| events.iter().position(|&(_, slot)| slot == found));
+        let is_of = |found, (event, slot): (Event, Slot)| slot == found && event != Event::Tell;
+        let when = |id: &str| queue.find(task_id(id)).and_then(|found| events.iter().rposition(|&event| is_of(found, event)));
         entered.sort_by_key(|(_, id)| when(id));
         let in_order = entered.is_sorted_by_key(|&(due, _)| due) || !matches!(said.command, Command::Tick { .. });
         ensure(in_order, "delays did not ripen in their order")?;
@@ -219,6 +258,7 @@ fn see(queue: &Queue) -> BTreeMap<String, Seen> {
             error: view.error.map(<[u8]>::to_vec),
             checkpoint: view.checkpoint.map(<[u8]>::to_vec),
             settings: view.settings,
+            missing: queue.after_view(queue.find(task_id(&id)).unwrap()).map_or(0, |after| after.missing() as usize),
         };
         (id, seen)
     })

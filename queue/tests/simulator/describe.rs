@@ -1,6 +1,6 @@
 //! Commands and answers as lines to read.
 
-use crate::support::{Answer, Command, DelaySpec, PushSpec};
+use crate::support::{AfterSpec, Answer, Command, DelaySpec, OnSpec, PushSpec};
 use taskqueue::op::Next;
 use taskqueue::{Ms, Options, Retention, UnixMs};
 
@@ -78,7 +78,17 @@ fn order(task: &PushSpec) -> String {
     let priority = if task.priority == 0 { String::new() } else { format!(" PRIORITY {}", task.priority) };
     let attempts = attempts.map_or(String::new(), |attempts| format!(" ATTEMPTS {attempts}"));
     let times = [ms("TTL", task.ttl.map(Ms)), ms("BACKOFF", backoff), ms("LEASE", lease), ms("TIMEOUT", timeout)].concat();
-    [priority, delay, attempts, times, kept("RETAIN", retain), kept("RETAINFAILED", retain_failed)].concat()
+    let after = task.after.as_ref().map_or(String::new(), after);
+    [priority, delay, attempts, times, kept("RETAIN", retain), kept("RETAINFAILED", retain_failed), after].concat()
+}
+
+fn after(after: &AfterSpec) -> String {
+    let on = match &after.on {
+        OnSpec::Tasks(ids) => format!(" AFTER {} {}", ids.len(), ids.join(" ")),
+        OnSpec::Batch(name) => format!(" AFTERBATCH {name}"),
+        OnSpec::Picks(picks) => format!(" AFTER {picks:?}"),
+    };
+    on + if after.run_anyway { " ONFAIL run" } else { "" }
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -20,6 +20,7 @@ mod book;
 mod bug;
 mod describe;
 mod history;
+mod needs;
 mod node;
 mod plan;
 mod rules;

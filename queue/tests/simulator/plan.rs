@@ -1,6 +1,6 @@
 //! What is going to happen: drawn from one number, and nothing but data, so that steps can be left out and run again.
 
-use crate::support::{DelaySpec, PushSpec};
+use crate::support::{AfterSpec, DelaySpec, OnSpec, PushSpec};
 use taskqueue::op::Next;
 use taskqueue::{Defaults, Ms, Options, Retention};
 
@@ -197,7 +197,10 @@ impl Dice {
             ttl: self.maybe(4, |dice| dice.below(90)),
             options: if self.one_in(2) { self.options() } else { Options::default() },
             batch: None,
-            after: None,
+            after: self.maybe(3, |dice| AfterSpec {
+                on: OnSpec::Picks((0..=dice.number(3)).map(|_| dice.number(5)).collect()),
+                run_anyway: dice.one_in(3),
+            }),
         }
     }
 

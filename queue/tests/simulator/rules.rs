@@ -1,6 +1,7 @@
 //! The life of a task as PROTOCOL draws it: what may become of it by each deed, and by time.
 
 use crate::book::{Claim, Known, Said, Seen};
+use crate::needs::{After, names};
 use crate::support::{Answer, Command, DelaySpec, PushSpec, START};
 use taskqueue::op::{Completion, LEASE_EXPIRED, Next, TIMEOUT};
 use taskqueue::{Defaults, Ms, Retention, State, UnixMs};
@@ -81,14 +82,19 @@ impl<'a> Deed<'a> {
         let Self::Pushed(task) = self else { return Err("it was not pushed".to_owned()) };
         let seen = pushed(task, 0, said.now);
         ensure(seen == *after, "it is not what was pushed")?;
-        Ok(Known { seen, claim: Claim::Never, place: 0, lease: Ms(0), settings: said.defaults.with(&task.options) })
+        let settings = said.defaults.with(&task.options);
+        Ok(Known { seen, claim: Claim::Never, place: 0, lease: Ms(0), settings, born: 0, after: None, keep: None })
     }
 }
 
 fn pushed(task: &PushSpec, attempt: u32, now: UnixMs) -> Seen {
-    let due = due(task.delay, now);
+    let due = if task.after.is_some() { now } else { due(task.delay, now) };
     Seen {
-        state: if due > now { State::Scheduled } else { State::Ready },
+        state: match task.after {
+            Some(_) => State::Waiting,
+            None if due > now => State::Scheduled,
+            None => State::Ready,
+        },
         attempt,
         tries: 0,
         priority: task.priority,
@@ -103,6 +109,7 @@ fn pushed(task: &PushSpec, attempt: u32, now: UnixMs) -> Seen {
         error: None,
         checkpoint: None,
         settings: Defaults::default().with(&task.options),
+        missing: task.after.as_ref().map_or(0, |after| names(after).len()),
     }
 }
 
@@ -142,7 +149,7 @@ impl Known {
     pub(crate) fn become_of(&self, deed: &Deed<'_>, after: &Seen, said: &Said<'_>) -> Result<(Self, bool), String> {
         let mut next = self.clone();
         let enters = next.undergo(deed, after, said.now, said.defaults)?;
-        ensure(next.seen == *after, &format!("it should have become {:?}", next.seen))?;
+        ensure(next.looks_like(after), &format!("it should have become {:?}", next.seen))?;
         Ok((next, enters))
     }
 
@@ -204,8 +211,16 @@ impl Known {
         }
     }
 
+    /// Whether it is the same to look at, but for when a task that has ended goes: that hangs on who needs it.
+    pub(crate) fn looks_like(&self, seen: &Seen) -> bool {
+        let drop_at = if self.seen.state.is_terminal() { seen.drop_at } else { self.seen.drop_at };
+        Seen { drop_at, ..self.seen.clone() } == *seen
+    }
+
     fn be_claimed(&mut self, worker: &str, lease: Option<Ms>, session: bool, now: UnixMs) -> Result<bool, String> {
         ensure(self.seen.state == State::Ready, "it was claimed and was not ready")?;
+        let is_free = self.after.as_ref().is_none_or(After::is_free);
+        ensure(is_free, "it was claimed before all that it depends on had ended as it needs")?;
         ensure(self.has_tries_left(), "it was claimed more often than its tries")?;
         self.lease = lease.unwrap_or(self.settings.lease);
         let timeout_at = self.settings.timeout.map(|timeout| now.after(timeout));
@@ -288,14 +303,17 @@ impl Known {
         self.timeout_at().into_iter().fold(now.after(lease.unwrap_or(self.lease)), Ord::min)
     }
 
-    fn stand(&mut self, state: State, at: UnixMs) {
+    pub(crate) fn stand(&mut self, state: State, at: UnixMs) {
         (self.seen.state, self.seen.at, self.seen.session) = (state, at, false);
         (self.seen.claimed_at, self.seen.worker, self.seen.drop_at) = (None, None, None);
     }
 
-    fn end(&mut self, state: State, kept: Retention, now: UnixMs) {
+    pub(crate) fn end(&mut self, state: State, kept: Retention, now: UnixMs) {
         self.stand(state, now);
-        self.seen.expire_at = None;
+        (self.seen.expire_at, self.seen.missing) = (None, 0);
+        if let Some(after) = &mut self.after {
+            after.let_go();
+        }
         self.seen.drop_at = match kept {
             Retention::For(time) => Some(now.after(time)),
             Retention::Forever => None,
@@ -303,7 +321,7 @@ impl Known {
     }
 
     /// Its claims so far are lost.
-    fn void(&mut self) {
+    pub(crate) fn void(&mut self) {
         if self.seen.attempt > 0 {
             self.claim = Claim::Voided;
         }

@@ -6,10 +6,11 @@ use crate::describe::describe;
 use crate::history::{Acknowledged, review};
 use crate::node::{Entry, Node};
 use crate::plan::{Plan, Step, Verdict};
-use crate::support::{self, Answer, Command, START};
+use crate::support::{self, AfterSpec, Answer, Command, OnSpec, PushSpec, START};
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use taskqueue::{Defaults, Journal, MadeId, State, TaskId, Txn, UnixMs};
+use taskqueue::effect::{Change, Effect, unpack};
+use taskqueue::{Defaults, Journal, MadeId, State, TaskId, Txn, UnixMs, op};
 
 /// A claim that a worker knows of, and what it has answered.
 #[derive(Clone, Debug)]
@@ -80,6 +81,7 @@ impl World {
         match step.clone() {
             Step::Push { task, id, renew, lost } => {
                 let id = id.map(|id| self.client_id(id));
+                let task = self.with_dependencies(task);
                 self.push(Command::Push { task, id, renew, floor: MadeId::default() }, lost)
             }
             Step::PushAgain { pick } => match self.pushes.iter().rev().nth(pick).cloned() {
@@ -174,6 +176,19 @@ impl World {
             self.ids.push(id);
         }
         Ok(())
+    }
+
+    /// The tasks that are meant, each once.
+    fn with_dependencies(&self, mut task: PushSpec) -> PushSpec {
+        if let Some(AfterSpec { on, .. }) = &mut task.after
+            && let OnSpec::Picks(picks) = on
+        {
+            let mut ids: Vec<String> = picks.iter().map(|&pick| self.pick(pick)).collect();
+            ids.sort();
+            ids.dedup();
+            *on = OnSpec::Tasks(ids);
+        }
+        task
     }
 
     /// The worker's connection to the master, for which it leaves another node's.
@@ -329,8 +344,15 @@ impl World {
             return Err(format!("{}: the answer should be {expected:?}", line()));
         }
         let there: Vec<String> = book.tasks.keys().map(std::string::ToString::to_string).collect();
-        let said = Said { command, answer: &answer, now, defaults: &self.defaults, sessions: &node.sessions };
+        let (told, events) = (told(&txn), txn.journal().events.len());
+        let said = Said { command, answer: &answer, now, defaults: &self.defaults, sessions: &node.sessions, told: &told };
         book.observe(txn.queue(), &txn.journal().events, &said).map_err(|what| format!("{}: {what}", line()))?;
+        // Now and then, so that commands meet what has not been told.
+        let count = usize::from(node.log.len().is_multiple_of(5));
+        op::tell(&mut txn, count, &self.defaults);
+        let more = self::told(&txn).split_off(told.len());
+        let said = Said { command: &Command::Tick { budget: count }, answer: &Answer::Done, told: &more, ..said };
+        book.observe(txn.queue(), &txn.journal().events[events..], &said).map_err(|what| format!("{}, then: {what}", line()))?;
         txn.drop_unkept();
         book.observe_drops(&node.queue, now).map_err(|what| format!("{}: {what}", line()))?;
         if !journal.packed.is_empty() {
@@ -378,6 +400,16 @@ impl Verdict {
             Self::Release { delay } => Command::Release { id, attempt, delay },
         }
     }
+}
+
+/// Who has been told of one of several that he waits for, and of which.
+fn told(txn: &Txn<'_>) -> Vec<(String, usize)> {
+    let effects = unpack(txn.journal().packed.bytes()).flatten();
+    let told = effects.filter_map(|effect| match effect {
+        Effect::Changed(id, Change::Told { dependency }) => Some((id.to_string(), dependency as usize)),
+        _ => None,
+    });
+    told.collect()
 }
 
 /// Whether the last push had its id made.
