@@ -100,7 +100,7 @@ bench-budget: need-build need-server build ## Make what is counted now the budge
 	@scripts/need valgrind
 	python3 benches/check.py --write
 
-demo: need-server build ## Count words with four workers, one of them killed (TEXT=folder)
+demo: need-server build ## Count words by map-reduce with four workers, one of them killed (TEXT=folder)
 	cargo run --release --example wordcount -- $(if $(TEXT),"$(patsubst ~/%,$(HOME)/%,$(TEXT))")
 
 demo-cluster: need-server build ## Kill a master of a cluster under load, and look for what was lost

@@ -25,6 +25,12 @@ fn scaling() {
     transcript::run("docs/scaling.md");
 }
 
+/// What the page on distributed computing shows happens.
+#[test]
+fn distributed_computing() {
+    transcript::run("docs/distributed-computing.md");
+}
+
 /// The page on guarantees: each promise names tests, and they exist.
 #[test]
 fn guarantees() {

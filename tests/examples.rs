@@ -34,6 +34,16 @@ fn python_recipe() {
     assert_eq!(printed.lines().last(), Some("20 of 20 tasks completed"), "{printed}");
 }
 
+/// Map-reduce in Python, over the sources of Python's library: a worker dies, and the counts are those of one process.
+#[test]
+fn python_map_reduce() {
+    let server = Server::start();
+    let (output, printed) = run_python("mapreduce.py", &server, &[]);
+    assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(printed.ends_with("; 1 worker died in the middle\nidentical: yes\n"), "{printed}");
+    assert_eq!(server.count("words", "completed"), 0, "its batches are forgotten");
+}
+
 /// A task that fails is told apart from those that do not.
 #[test]
 fn python_recipe_with_a_failure() {
@@ -47,21 +57,30 @@ fn python_recipe_with_a_failure() {
 /// The worker in the README, and the one whose loop is one command, go on over restarts and failovers, and wait meanwhile.
 #[test]
 fn python_workers_outlive_a_failover() {
-    let python_block = |file: &str| {
-        let page = std::fs::read_to_string(root().join(file)).unwrap();
-        page.split("```python\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a block").to_owned()
-    };
+    outlives_a_failover(&python_block("README.md"));
+    outlives_a_failover(&(beginning_of_the_worker_in_the_readme() + &python_block("docs/commands.md")));
+}
+
+/// The first block of Python on a page.
+fn python_block(file: &str) -> String {
+    let page = std::fs::read_to_string(root().join(file)).unwrap();
+    page.split("```python\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a block").to_owned()
+}
+
+/// Its connection and its `ask`, without its loop.
+fn beginning_of_the_worker_in_the_readme() -> String {
     let readme = python_block("README.md");
-    let (before, _) = readme.split_once("while True:\n    # BLOCK").expect("its loop");
-    outlives_a_failover(&readme);
-    outlives_a_failover(&format!("{before}{}", python_block("docs/commands.md")));
+    readme.split_once("while True:\n    # BLOCK").expect("its loop").0.to_owned()
+}
+
+fn with_port(program: &str, server: &Server) -> String {
+    program.replace("redis.Redis(", &format!("redis.Redis(port={}, ", server.port()))
 }
 
 fn outlives_a_failover(worker: &str) {
     let mut server = Server::builder().aof().start();
     let script = server.directory().join("worker.py");
-    let worker = worker.replace("redis.Redis(", &format!("redis.Redis(port={}, ", server.port()));
-    std::fs::write(&script, worker).unwrap();
+    std::fs::write(&script, with_port(worker, &server)).unwrap();
     let process = Command::new(python()).arg(script).stdout(Stdio::null()).spawn();
     let mut process = Worker(process.expect("`make python` makes .venv, which this test needs"));
     let mut pushed = 0;
@@ -85,6 +104,24 @@ fn outlives_a_failover(worker: &str) {
     server.crash_and_restart();
     works(&server);
     assert!(process.0.try_wait().unwrap().is_none(), "the worker has ended");
+}
+
+/// The Python blocks of the page on distributed computing are one program, which prints what stands below them.
+#[test]
+fn python_of_the_page_on_distributed_computing() {
+    let page = std::fs::read_to_string(root().join("docs/distributed-computing.md")).unwrap();
+    let (mut program, mut expected) = (beginning_of_the_worker_in_the_readme(), String::new());
+    for part in page.split("```python\n").skip(1) {
+        let (block, after) = part.split_once("```\n").expect("its end");
+        program.push_str(block);
+        expected.push_str(after.strip_prefix("\n```text\n").and_then(|text| text.split("```").next()).unwrap_or_default());
+    }
+    let server = Server::start();
+    let script = server.directory().join("page.py");
+    std::fs::write(&script, with_port(&program, &server)).unwrap();
+    let output = Command::new(python()).arg(script).output().expect("`make python` makes .venv, which this test needs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
 }
 
 /// A process that ends with the test, also if that fails.
@@ -131,7 +168,7 @@ fn python_money_is_moved_once() {
     assert!(!output.status.success() && printed.ends_with("each transfer once: no\n"), "{printed}");
 }
 
-/// `make demo`: four workers, one of them killed with -9, count the same words as one process does.
+/// `make demo`: four workers, one of them killed with -9, count the same words by map-reduce as one process does.
 #[test]
 fn word_count_with_a_killed_worker() {
     let folder = tempfile::tempdir().unwrap();
@@ -139,7 +176,8 @@ fn word_count_with_a_killed_worker() {
         std::fs::write(folder.path().join(file), words(1_500_000)).unwrap();
     }
     let printed = run_example("wordcount", &[folder.path().to_str().unwrap()]);
-    for part in ["killed with kill -9; it had part-", " came back as attempt 2 after ", "identical: yes"] {
+    for part in ["killed with kill -9; it had map-", " came back as attempt 2 after ", "4 reduces collected: ", "identical: yes"]
+    {
         assert!(printed.contains(part), "no '{part}' in {printed}");
     }
 }

@@ -1,9 +1,11 @@
-//! Word count, shared out: a folder of text is cut into tasks, worker processes count their words,
-//! one of them is killed, and the sum is compared with what one process counts alone.
+//! Word count by map-reduce: a folder of text is cut into tasks, worker processes count their words, others of the
+//! tasks, which wait for these, add up a part of the words each, a worker is killed, and the sum is compared with what
+//! one process counts alone.
 //!
 //!     make demo      or      cargo run --release --example wordcount [-- FOLDER]
 //!
-//! How a worker is written: `worker.rs`. How tasks are pushed and results collected: here.
+//! How tasks are pushed and results collected: here. What a map and a reduce do: `mapreduce.rs`. How a worker is
+//! written: `worker.rs`.
 
 use std::cmp::Reverse;
 use std::env;
@@ -14,11 +16,13 @@ use std::time::{Duration, Instant};
 
 use crate::crew::Crew;
 use crate::link::Link;
+use crate::mapreduce::{Job, SECTION};
 use crate::server::Server;
 use crate::text::{Counts, Piece};
 
 mod crew;
 mod link;
+mod mapreduce;
 mod server;
 mod text;
 mod worker;
@@ -28,6 +32,17 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 /// The queue: a key like any other.
 const QUEUE: &str = "words";
 
+/// The batches: all tasks that map, and all that reduce.
+const MAPS: &str = "maps";
+const REDUCES: &str = "reduces";
+
+/// Into how many parts the words are divided: as many tasks reduce.
+const PARTS: usize = 4;
+
+/// An answer of `TASK.COLLECT`: the next cursor, how many tasks are still to come (-1: nobody knows yet), and of each that
+/// has ended its id, state, and result or error.
+type Page = (String, i64, Vec<(String, String, Option<String>)>);
+
 /// How soon the task of a dead worker comes back. Those alive extend theirs.
 const LEASE_MS: &str = "1000";
 
@@ -36,9 +51,6 @@ const TIMEOUT_MS: &str = "60000";
 
 /// A task's share of the text, if there is enough for some hundreds.
 const TASK_BYTES: u64 = 1 << 20;
-
-/// How long we wait for any one result.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often we look at what is going on.
 const TICK: Duration = Duration::from_millis(50);
@@ -72,12 +84,19 @@ fn demo(folder: Option<&str>) -> Result<(), Error> {
     let mut crew = Crew::hire(&server.url, workers - 1)?;
     let (url, last) = (server.url.clone(), format!("worker-{workers}"));
     let last = thread::spawn(move || crew::lose_one(&url, &last, task_count as u64));
-    let ids = push(&mut link, &tasks)?;
-    let shared = collect(&mut link, &ids, &mut crew)?;
+    push(&mut link, tasks)?;
+    let (mut words, mut shared) = (0, Counts::new());
+    collect(&mut link, MAPS, &mut crew, |result| {
+        words += result.split(SECTION).flat_map(text::parse).map(|(_, count)| count).sum::<u64>();
+        format!("{words} words")
+    })?;
+    collect(&mut link, REDUCES, &mut crew, |result| {
+        shared.extend(text::parse(result).map(|(word, count)| (word.to_owned(), count)));
+        format!("{} distinct words", shared.len())
+    })?;
     let shared_took = started.elapsed();
     last.join().map_err(|_| "lose_one panicked")??;
     drop(crew);
-    crew::print(&format!("{task_count} results collected"));
 
     println!("check    one process counts the same files");
     let started = Instant::now();
@@ -92,52 +111,55 @@ fn demo(folder: Option<&str>) -> Result<(), Error> {
     if shared == alone { Ok(()) } else { Err("the counts differ".into()) }
 }
 
-/// Pushes the tasks and answers their ids: our own, so that a push said twice adds nothing.
-fn push(link: &mut Link, tasks: &[Vec<Piece>]) -> Result<Vec<String>, Error> {
-    let mut ids = Vec::new();
-    for (number, task) in tasks.iter().enumerate() {
-        let (payload, id) = (serde_json::to_string(task)?, format!("part-{number}"));
-        let options = ["ID", &id, "LEASE", LEASE_MS, "TIMEOUT", TIMEOUT_MS];
-        ids.push(link.ask(&[&["TASK.PUSH", QUEUE, &payload][..], &options].concat())?);
+/// Pushes all tasks at once: those that reduce wait, in the server, until those that map are completed.
+fn push(link: &mut Link, maps: Vec<Vec<Piece>>) -> Result<(), Error> {
+    for (number, pieces) in maps.into_iter().enumerate() {
+        push_one(link, &format!("map-{number}"), &Job::Map(pieces), &["BATCH", MAPS])?;
     }
-    Ok(ids)
+    link.ask::<u64>(&["TASK.SEAL", QUEUE, MAPS])?;
+    for part in 0..PARTS {
+        push_one(link, &format!("reduce-{part}"), &Job::Reduce { part }, &["BATCH", REDUCES, "AFTERBATCH", MAPS])?;
+    }
+    link.ask::<u64>(&["TASK.SEAL", QUEUE, REDUCES])?;
+    Ok(())
 }
 
-/// Waits for each task's result and adds them up.
-fn collect(link: &mut Link, ids: &[String], crew: &mut Crew) -> Result<Counts, Error> {
-    let mut sum = Counts::new();
-    let mut drawn = Instant::now();
-    for id in ids {
-        let give_up = Instant::now() + PATIENCE;
-        let result = loop {
-            if drawn.elapsed() > TICK {
-                drawn = Instant::now();
-                draw(crew::completed(link)?, ids.len() as u64);
-                crew.check()?;
+/// With an id of our own, so that a push said twice adds nothing.
+fn push_one(link: &mut Link, id: &str, job: &Job, options: &[&str]) -> Result<(), Error> {
+    let (payload, limits) = (serde_json::to_string(job)?, ["LEASE", LEASE_MS, "TIMEOUT", TIMEOUT_MS]);
+    Ok(link.ask(&[&["TASK.PUSH", QUEUE, &payload, "ID", id], &limits[..], options].concat())?)
+}
+
+/// Takes the results of a batch as its tasks end, in whatever order, until it has all. Each does end, if only by its
+/// TIMEOUT, as long as there is a worker. The cursor says what we have: with it we could go on over another connection, or
+/// after a restart.
+fn collect(link: &mut Link, batch: &str, crew: &mut Crew, mut take: impl FnMut(&str) -> String) -> Result<(), Error> {
+    let (mut cursor, mut done, mut sum) = ("0".to_owned(), 0, String::new());
+    loop {
+        let (next, remaining, ends): Page = link.ask(&["TASK.COLLECT", QUEUE, batch, &cursor, "BLOCK", "500"])?;
+        for (id, state, data) in ends {
+            let data = data.unwrap_or_default();
+            if state != "completed" {
+                return Err(format!("{id} is {state}: {data}").into());
             }
-            let answer: Vec<Option<String>> = link.ask(&["TASK.RESULT", QUEUE, id, "BLOCK", "50"])?;
-            match answer.as_slice() {
-                [Some(state), Some(result), ..] if state == "completed" => break result.clone(),
-                [Some(state), ..] if is_open(state) && Instant::now() < give_up => {}
-                other => return Err(format!("no result of {id}: {other:?}").into()),
-            }
-        };
-        for (word, count) in serde_json::from_str::<Counts>(&result)? {
-            *sum.entry(word).or_default() += count;
+            sum = take(&data);
+            done += 1;
         }
+        if remaining == 0 {
+            crew::print(&format!("{done} {batch} collected: {sum}"));
+            return Ok(());
+        }
+        draw(batch, done, done + remaining, &sum);
+        crew.check()?;
+        cursor = next;
     }
-    Ok(sum)
-}
-
-fn is_open(state: &str) -> bool {
-    matches!(state, "waiting" | "scheduled" | "ready" | "claimed")
 }
 
 /// Draws the bar over itself; nothing where no one watches.
-fn draw(done: u64, total: u64) {
+fn draw(batch: &str, done: i64, total: i64, sum: &str) {
     if stdout().is_terminal() {
         let bar: String = (0..40).map(|at| if at * total < done * 40 { '#' } else { '.' }).collect();
-        print!("\r         {bar} {done} of {total} tasks");
+        print!("\r\x1b[K{batch:<8} {bar} {done} of {total}: {sum}");
         let _ = stdout().flush();
     }
 }

@@ -17,7 +17,7 @@ const CORPUS_BYTES: u64 = 640 << 20;
 /// How often each word occurs.
 pub(crate) type Counts = HashMap<String, u64>;
 
-/// A byte range of a file. A task's payload is a JSON array of these.
+/// A byte range of a file.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Piece {
     pub(crate) path: PathBuf,
@@ -144,6 +144,16 @@ fn count(bytes: &[u8], html: bool, counts: &mut Counts) {
             *counts.entry(word.to_lowercase()).or_default() += 1;
         }
     }
+}
+
+/// The counts as text, a word to a line.
+pub(crate) fn lines<'a>(counts: impl IntoIterator<Item = (&'a String, &'a u64)>) -> String {
+    counts.into_iter().map(|(word, count)| format!("{word} {count}\n")).collect::<Vec<_>>().concat()
+}
+
+/// What [`lines`] wrote.
+pub(crate) fn parse(lines: &str) -> impl Iterator<Item = (&str, u64)> {
+    lines.lines().filter_map(|line| line.split_once(' ').and_then(|(word, count)| Some((word, count.parse().ok()?))))
 }
 
 fn is_html(path: &Path) -> bool {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use redis::{RedisError, RedisResult};
 
 use crate::link::Link;
-use crate::text::{self, Counts};
+use crate::mapreduce;
 use crate::{Error, QUEUE};
 
 /// A task that is ours until its lease ends.
@@ -31,7 +31,7 @@ pub(crate) fn run(url: &str, name: &str) -> Result<(), Error> {
         let _ = io::stdin().read_to_end(&mut Vec::new());
         asked_to_stop.store(true, Relaxed);
     });
-    let mut link = Link::new(url)?;
+    let (mut link, mut second) = (Link::new(url)?, Link::new(url)?);
     while !stop.load(Relaxed) {
         let Some(claim) = claim(&mut link, name)? else {
             continue;
@@ -39,7 +39,9 @@ pub(crate) fn run(url: &str, name: &str) -> Result<(), Error> {
         let said = if stop.load(Relaxed) {
             say(&mut link, "TASK.RELEASE", &claim, &[]) // not begun: another can have it at once
         } else {
-            match beating(&mut link, &claim, |lost| work(&claim.payload, lost)) {
+            let job = serde_json::from_str(&claim.payload);
+            let work = |lost: &_| mapreduce::work(job?, &mut second, lost);
+            match beating(&mut link, &claim, work) {
                 Ok(result) => say(&mut link, "TASK.COMPLETE", &claim, &[&result]),
                 Err(error) => say(&mut link, "TASK.FAIL", &claim, &[&error.to_string()]),
             }
@@ -90,7 +92,7 @@ fn beating<T>(link: &mut Link, claim: &Claim, work: impl FnOnce(&AtomicBool) -> 
     let lost = &AtomicBool::new(false);
     let (working, work_ends) = mpsc::channel::<()>();
     thread::scope(|scope| {
-        // The link is free while we work. A worker that needs it then has a second one.
+        // The link is free while we work: work that asks for something has the second one.
         scope.spawn(move || {
             while work_ends.recv_timeout(claim.lease / 3) == Err(RecvTimeoutError::Timeout) {
                 if say(link, "TASK.EXTEND", claim, &[]).is_err_and(|error| is_lost(&error)) {
@@ -101,16 +103,4 @@ fn beating<T>(link: &mut Link, claim: &Claim, work: impl FnOnce(&AtomicBool) -> 
         let _working = working; // dropped when the work ends, also in a panic
         work(lost)
     })
-}
-
-/// The work itself. The payload names pieces of files; the result is a JSON map of their words.
-fn work(payload: &str, lost: &AtomicBool) -> Result<String, Error> {
-    let mut counts = Counts::new();
-    for piece in serde_json::from_str::<Vec<_>>(payload)? {
-        if lost.load(Relaxed) {
-            return Err("given up: the claim is lost".into());
-        }
-        text::count_piece(&piece, &mut counts)?;
-    }
-    Ok(serde_json::to_string(&counts)?)
 }
