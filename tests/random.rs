@@ -7,8 +7,8 @@ const STEPS: usize = 2_000;
 /// One command, mostly sensible, on one of few tasks, with times of a few milliseconds.
 fn step(dice: &mut Dice) -> String {
     let queue = dice.pick(&["jobs", "jobs", "jobs", "mails"]);
-    let (id, ms, attempt) = (dice.roll(60), dice.roll(30), 1 + dice.roll(4));
-    match dice.roll(23) {
+    let (id, ms, attempt, batch) = (dice.roll(60), dice.roll(30), 1 + dice.roll(4), dice.roll(4));
+    match dice.roll(32) {
         0..=4 => {
             let options =
                 dice.pick(&["", "NX", "DELAY 7", "TTL 9", "ATTEMPTS 1", "RETAIN 5 RETAINFAILED 6", "RENEW", "TIMEOUT 12"]);
@@ -27,6 +27,22 @@ fn step(dice: &mut Dice) -> String {
         19 => format!("TASK.COMPLETE {queue} {id} result{ms} NEXT LEASE {} COUNT 2 WORKER w{}", 1 + ms, ms % 5),
         20 => format!("TASK.MCOMPLETE {queue} 2 {id} {attempt} x 7 1 y NEXT BLOCK 1 LEASE 4"),
         21 => format!("TASK.FORGET {queue} {}", dice.pick(&["ALL COUNT 2", "4 5 6", "8"])),
+        22 | 23 => {
+            let options =
+                dice.pick(&["", "", "SEAL", "RETAIN 5 RETAINFAILED 6", "RENEW", "AFTER 1 7", "DELAY 3", "SEAL RETAIN 0"]);
+            format!("TASK.PUSH {queue} member{ms} ID {id} BATCH b{batch} {options}")
+        }
+        24 => {
+            let on_fail = dice.pick(&["", "ONFAIL run", "ONFAIL fail RETAINFAILED 4", "TTL 15", "DELAY 5 ONFAIL run"]);
+            let on = if dice.roll(2) == 0 { format!("AFTER 2 {ms} {}", ms + 9) } else { format!("AFTERBATCH b{batch}") };
+            format!("TASK.PUSH {queue} waits ID {id} {on} {on_fail}")
+        }
+        25 => format!("TASK.MPUSH {queue} 3 a b c BATCH b{batch} RETAIN {ms}"),
+        26 => format!("TASK.SEAL {queue} b{batch}"),
+        27 => format!("TASK.COLLECT {queue} b{batch} 0 COUNT {} BLOCK 1", 1 + ms),
+        28 => format!("TASK.{} {queue} BATCH b{batch} COUNT {}", dice.pick(&["CANCEL", "RETRY"]), 1 + ms),
+        29 => format!("TASK.FORGET {queue} BATCH b{batch}"),
+        30 => format!("TASK.BATCH {queue} b{batch}"),
         _ => dice
             .pick(&[
                 "RENAME jobs mails",
@@ -83,7 +99,16 @@ fn walk(mut dice: Dice) {
             client = master.client();
         }
         if let Value::Error(message) = client.run(&line) {
-            let known = ["NOTASK", "CANCELED", "STALE", "NOTCLAIMED", "ERR no such key"];
+            let known = [
+                "NOTASK",
+                "CANCELED",
+                "STALE",
+                "NOTCLAIMED",
+                "ERR no such key",
+                "ERR BATCH names a",
+                "ERR BATCH must",
+                "ERR AFTERBATCH",
+            ];
             assert!(known.iter().any(|code| message.starts_with(code)), "step {n}, {line}: {message}");
         }
     }

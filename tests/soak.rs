@@ -18,6 +18,8 @@ use std::{
 const QUEUES: [&str; 6] = ["soak:0", "soak:1", "soak:2", "soak:3", "soak:4", "soak:5"];
 /// Tasks with ids of their own, in each queue.
 const NAMES: u64 = 300;
+/// Batches of each queue.
+const BATCHES: u64 = 16;
 /// Producers rest while a queue holds more tasks than this.
 const TASKS_MAX: i64 = 3_000;
 const ROUND: Duration = Duration::from_secs(15);
@@ -29,14 +31,26 @@ const WARM_UP: usize = 2;
 /// replica's and the test's connection. A task that is lost costs at least 64 bytes, and a round has some ten thousands.
 const TOLERANCE_BYTES: i64 = 131_072;
 /// Errors that the load must expect, since everybody acts on everybody's tasks and keys.
-const EXPECTED: [&str; 8] =
-    ["NOTASK", "CANCELED", "STALE", "NOTCLAIMED", "DONE", "WRONGTYPE", "ERR no such key", "ERR source and destination objects"];
+const EXPECTED: [&str; 12] = [
+    "NOTASK",
+    "CANCELED",
+    "STALE",
+    "NOTCLAIMED",
+    "DONE",
+    "WRONGTYPE",
+    "ERR no such key",
+    "ERR source and destination objects",
+    "ERR BATCH names a sealed batch",
+    "ERR BATCH names a batch that tasks wait for",
+    "ERR BATCH must name the task's own batch",
+    "ERR AFTERBATCH names the task's own batch",
+];
 
 /// What one client of the load does again and again. Answers how many commands that were.
 type Step = fn(&mut Client, &mut Dice, u16) -> usize;
 
 /// Who takes part, each with a connection of its own.
-const CAST: [Step; 10] = [push, push, work, work, work, wait_for_results, wait_for_results, manage, vanish, disturb];
+const CAST: [Step; 11] = [push, push, work, work, work, wait_for_results, wait_for_results, collect, manage, vanish, disturb];
 
 fn queue(dice: &mut Dice) -> &'static str {
     dice.pick(&QUEUES)
@@ -63,7 +77,8 @@ fn push(client: &mut Client, dice: &mut Dice, _: u16) -> usize {
     let lines: Vec<_> = (0..=dice.roll(19)).map(|_| push_line(dice, queue)).collect();
     let info = client.run(&format!("TASK.INFO {queue}"));
     if !info.is_error()
-        && ["ready", "scheduled", "completed", "failed"].iter().map(|state| info.field(state).int()).sum::<i64>() > TASKS_MAX
+        && ["waiting", "ready", "scheduled", "completed", "failed"].iter().map(|state| info.field(state).int()).sum::<i64>()
+            > TASKS_MAX
     {
         thread::sleep(Duration::from_millis(20));
         return 1;
@@ -91,7 +106,14 @@ fn push_line(dice: &mut Dice, queue: &str) -> String {
     add(dice, 6, &|n| format!("TIMEOUT {}", 1 + n % 500));
     add(dice, 3, &|n| format!("RETAIN {}", (n % 2_000).cast_signed() - 1));
     add(dice, 4, &|n| format!("RETAINFAILED {}", (n % 3_000).cast_signed() - 1));
-    line
+    add(dice, 4, &|n| format!("BATCH batch-{} {}", n % BATCHES, if n % 37 == 0 { "SEAL" } else { "" }));
+    let on_fail = ["", "ONFAIL fail", "ONFAIL run"];
+    let after = match dice.roll(20) {
+        0 | 1 => format!("AFTER 2 task-{} task-{} {}", dice.roll(NAMES), dice.roll(NAMES), dice.pick(&on_fail)),
+        2 => format!("AFTERBATCH batch-{} {}", dice.roll(BATCHES), dice.pick(&on_fail)),
+        _ => String::new(),
+    };
+    format!("{line} {after}")
 }
 
 /// Claims, waiting or not, and ends what it has got in one way or another, or forgets it.
@@ -149,10 +171,28 @@ fn wait_for_results(client: &mut Client, dice: &mut Dice, _: u16) -> usize {
     run_each(client, &[line])
 }
 
+/// Reads some pages of a batch.
+fn collect(client: &mut Client, dice: &mut Dice, _: u16) -> usize {
+    let (queue, batch) = (queue(dice), dice.roll(BATCHES));
+    let mut cursor = "0".to_owned();
+    for said in 1..=1 + usize::try_from(dice.roll(6)).expect("a count") {
+        let (count, block) = (1 + dice.roll(50), 1 + dice.roll(200));
+        let line = format!("TASK.COLLECT {queue} batch-{batch} {cursor} COUNT {count} BLOCK {block}");
+        let reply = client.run(&line);
+        expected(&line, &reply);
+        if reply.is_error() {
+            thread::sleep(Duration::from_millis(dice.roll(20)));
+            return said;
+        }
+        cursor = reply.at(0).text();
+    }
+    6
+}
+
 /// What happens to whole queues, and by hand to tasks.
 fn manage(client: &mut Client, dice: &mut Dice, _: u16) -> usize {
-    let (a, b, id) = (queue(dice), queue(dice), dice.roll(NAMES));
-    let lines = match dice.roll(26) {
+    let (a, b, id, batch) = (queue(dice), queue(dice), dice.roll(NAMES), dice.roll(BATCHES));
+    let lines = match dice.roll(40) {
         0 => vec![format!("RENAME {a} {b}")],
         1 => vec![format!("COPY {a} {b} REPLACE")],
         2 => vec![format!("DEL {a}")],
@@ -183,6 +223,14 @@ fn manage(client: &mut Client, dice: &mut Dice, _: u16) -> usize {
             }
             vec![]
         }
+        20 => vec![format!("TASK.CANCEL {a} BATCH batch-{batch} COUNT {}", 1 + dice.roll(500))],
+        21 => vec![format!("TASK.RETRY {a} BATCH batch-{batch} COUNT {}", 1 + dice.roll(50))],
+        22..=24 => vec![format!("TASK.SEAL {a} batch-{batch}"), format!("TASK.BATCH {a} batch-{batch}")],
+        25..=28 => vec![
+            format!("TASK.SEAL {a} batch-{batch}"),
+            format!("TASK.CANCEL {a} BATCH batch-{batch}"),
+            format!("TASK.FORGET {a} BATCH batch-{batch}"),
+        ],
         _ => vec![],
     };
     thread::sleep(Duration::from_millis(dice.roll(40)));
@@ -200,7 +248,8 @@ fn vanish(client: &mut Client, dice: &mut Dice, port: u16) -> usize {
     }
     let mut waiting = Client::connect(port);
     let id = waiting.id();
-    let line = match dice.roll(3) {
+    let line = match dice.roll(4) {
+        3 => format!("TASK.COLLECT {} batch-{} 0 BLOCK 0", queue(dice), dice.roll(BATCHES)),
         0 => format!("TASK.RESULT {} task-{} BLOCK 0", queue(dice), dice.roll(NAMES)),
         1 => format!("TASK.CLAIM {} COUNT 3 SESSION BLOCK 0 LEASE 300", queue(dice)),
         _ => format!("TASK.CLAIM {} BLOCK {} LEASE 300", queue(dice), dice.roll(1_000)),
@@ -291,8 +340,15 @@ fn drain_once(client: &mut Client, queue: &str) -> bool {
         run_each(client, &lines);
     }
     client.run(&format!("TASK.FORGET {queue} ALL COUNT 10000"));
+    // What is not sealed is never done, and keeps its tasks and those that wait for it.
+    for batch in 0..BATCHES {
+        if client.run(&format!("TASK.BATCH {queue} batch-{batch}")).is_nil() {
+            continue;
+        }
+        run_each(client, &[format!("TASK.SEAL {queue} batch-{batch}"), format!("TASK.FORGET {queue} BATCH batch-{batch}")]);
+    }
     let info = client.run(&format!("TASK.INFO {queue}"));
-    let states = ["scheduled", "ready", "claimed", "completed", "failed", "canceled", "expired"];
+    let states = ["waiting", "scheduled", "ready", "claimed", "completed", "failed", "canceled", "expired"];
     info.is_error() || states.iter().all(|state| info.field(state) == 0)
 }
 

@@ -6,12 +6,12 @@ mod support;
 
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use support::{Command, DelaySpec, Driver, PushSpec, cases, history, restored};
+use support::{Command, DelaySpec, Driver, PushSpec, apply_all, cases, history, restored};
 use taskqueue::effect::Change;
 use taskqueue::{Defaults, Effect, EndsCursor, MadeId, Options, Queue, State};
 
 /// What a reader of one batch must still be given.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Reader {
     cursor: EndsCursor,
     pending: Vec<String>,
@@ -23,7 +23,7 @@ impl Default for Reader {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Readers {
     readers: BTreeMap<String, Reader>,
     /// The batch of each task.
@@ -60,6 +60,46 @@ impl Readers {
             _ => {}
         }
     }
+
+    /// The batch's reader is given a page, if there is that batch: the right one, by this queue and by one that was made from its snapshot.
+    fn read(&mut self, queue: &Queue, name: &str, count: usize) -> Result<(), TestCaseError> {
+        let Some(batch) = queue.find_batch(name) else { return Ok(()) };
+        let view = queue.view_batch(batch);
+        let reader = self.readers.entry(name.to_owned()).or_default();
+        let page = queue.collect(name, reader.cursor, count).unwrap();
+        let anew = restored(&queue.snapshot());
+        let same = anew.collect(name, reader.cursor, count).unwrap();
+        prop_assert_eq!(
+            (same.next, same.remaining, ids(&anew, &same.slots)),
+            (page.next, page.remaining, ids(queue, &page.slots))
+        );
+        let given: Vec<String> = reader.pending.drain(..count.min(reader.pending.len())).collect();
+        prop_assert_eq!(ids(queue, &page.slots), given);
+        let open: usize = view.counts[..4].iter().sum();
+        prop_assert_eq!(page.remaining, view.sealed.then_some(open + reader.pending.len()));
+        prop_assert_eq!(view.done, view.sealed && open == 0);
+        prop_assert_eq!(page.is_last, view.done && reader.pending.is_empty());
+        prop_assert_eq!(EndsCursor::parse(page.next.to_string().as_bytes()), Some(page.next));
+        reader.cursor = page.next;
+        Ok(())
+    }
+}
+
+/// What was true after a command, and what it sent to replicas.
+struct Point {
+    packed: Vec<u8>,
+    snapshot: Vec<Vec<u8>>,
+    /// Their cursors were written down by this command at the latest.
+    readers: Readers,
+}
+
+/// A node that has so much of a history: a snapshot of some time, and what came after it.
+fn node(log: &[Point], snapshot: usize) -> Queue {
+    let mut queue = snapshot.checked_sub(1).map_or_else(Queue::default, |last| restored(&log[last].snapshot));
+    for point in &log[snapshot..] {
+        apply_all(&mut queue, &point.packed);
+    }
+    queue
 }
 
 fn ids(queue: &Queue, slots: &[taskqueue::Slot]) -> Vec<String> {
@@ -86,21 +126,49 @@ proptest! {
                     }
                 }
             }
-            let name = format!("batch-{number}");
-            let Some(batch) = driver.queue.find_batch(&name).filter(|_| reads) else { continue };
-            let view = driver.queue.view_batch(batch);
-            let reader = readers.readers.entry(name.clone()).or_default();
-            let page = driver.queue.collect(&name, reader.cursor, count).unwrap();
-            let anew = restored(&driver.queue.snapshot());
-            let same = anew.collect(&name, reader.cursor, count).unwrap();
-            prop_assert_eq!((same.next, same.remaining, ids(&anew, &same.slots)), (page.next, page.remaining, ids(&driver.queue, &page.slots)));
-            let given: Vec<String> = reader.pending.drain(..count.min(reader.pending.len())).collect();
-            prop_assert_eq!(ids(&driver.queue, &page.slots), given);
-            let open: usize = view.counts[..4].iter().sum();
-            prop_assert_eq!(page.remaining, view.sealed.then_some(open + reader.pending.len()));
-            prop_assert_eq!(page.is_last, view.done && reader.pending.is_empty());
-            prop_assert_eq!(EndsCursor::parse(page.next.to_string().as_bytes()), Some(page.next));
-            reader.cursor = page.next;
+            if reads {
+                readers.read(&driver.queue, &format!("batch-{number}"), count)?;
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(120))]
+
+    /// Nodes that have only the beginning of a history become the master, over and over. A reader goes on from the cursor that was
+    /// written down on what they have, and is given each end of the new history that it has not been given.
+    #[test]
+    fn each_end_is_given_once_on_the_history_that_survives(
+        (defaults, steps) in history(120),
+        reads in prop::collection::vec((0..3_u8, 1..4_usize, any::<bool>()), 120),
+        failovers in prop::collection::vec(prop::option::weighted(0.1, (0..12_usize, any::<prop::sample::Index>())), 120),
+    ) {
+        let mut driver = Driver::new(defaults);
+        let mut readers = Readers::default();
+        let mut log: Vec<Point> = Vec::new();
+        for ((step, (number, count, reads)), failover) in steps.iter().zip(reads).zip(failovers) {
+            if let Some(command) = driver.command(step) {
+                driver.run(&command);
+                for effect in driver.effects() {
+                    readers.hear(&effect);
+                }
+                let packed = driver.journal.packed.bytes().to_vec();
+                log.push(Point { packed, snapshot: driver.queue.snapshot(), readers: readers.clone() });
+            }
+            if reads {
+                readers.read(&driver.queue, &format!("batch-{number}"), count)?;
+            }
+            if let Some((lost, snapshot)) = failover {
+                log.truncate(log.len().saturating_sub(lost));
+                driver.queue = node(&log, snapshot.index(log.len() + 1));
+                readers = log.last().map(|point| point.readers.clone()).unwrap_or_default();
+                let expected = log.last().map_or_else(|| Queue::default().snapshot(), |point| point.snapshot.clone());
+                prop_assert_eq!(driver.queue.snapshot(), expected, "a node is what its history says");
+            }
+        }
+        for name in readers.readers.keys().cloned().collect::<Vec<_>>() {
+            readers.read(&driver.queue, &name, usize::MAX)?;
         }
     }
 }

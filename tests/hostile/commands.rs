@@ -80,7 +80,7 @@ const ODD: [&str; 50] = [
 const CLAIM_OPTIONS: [(&str, char); 5] = [("COUNT", 'c'), ("WORKER", 'i'), ("LEASE", 'm'), ("SESSION", ' '), ("BLOCK", 'm')];
 
 /// Options of a push; the first three are not those of MPUSH.
-const PUSH_OPTIONS: [(&str, char); 13] = [
+const PUSH_OPTIONS: [(&str, char); 17] = [
     ("ID", 'i'),
     ("RENEW", ' '),
     ("NX", ' '),
@@ -94,6 +94,10 @@ const PUSH_OPTIONS: [(&str, char); 13] = [
     ("TIMEOUT", 'm'),
     ("RETAIN", 'm'),
     ("RETAINFAILED", 'm'),
+    ("BATCH", 's'),
+    ("AFTER", 'a'),
+    ("AFTERBATCH", 'b'),
+    ("ONFAIL", 'f'),
 ];
 
 /// Makes commands.
@@ -146,7 +150,13 @@ impl Grammar {
         if self.dice.once_in(20) { self.odd() } else { format!("data{}", self.dice.roll(9)).into() }
     }
 
-    /// Options of which each has a value of its kind: `m` milliseconds, `c` a count, `d` data, `i` an id, none.
+    /// Mostly one of few batches.
+    fn batch(&mut self) -> Vec<u8> {
+        if self.dice.once_in(25) { self.odd() } else { format!("b{}", self.dice.roll(4)).into() }
+    }
+
+    /// Options of which each has a value of its kind: `m` milliseconds, `c` a count, `d` data, `i` an id, `b` a batch, `s` one and
+    /// perhaps its seal, `a` ids and their count, `f` what to do at a failure, none.
     fn options(&mut self, known: &[(&str, char)]) -> Command {
         let mut out = Command::new();
         for _ in 0..self.dice.roll(4) {
@@ -160,6 +170,19 @@ impl Grammar {
                 'c' => out.push(self.count()),
                 'd' => out.push(self.data()),
                 'i' => out.push(self.id()),
+                'b' => out.push(self.batch()),
+                's' => {
+                    out.push(self.batch());
+                    if self.dice.once_in(6) {
+                        out.push(b"SEAL".to_vec());
+                    }
+                }
+                'a' => {
+                    let ids = self.many(Self::id);
+                    out.push(self.count_of(ids.len()));
+                    out.extend(ids);
+                }
+                'f' => out.push(if self.dice.once_in(20) { self.odd() } else { self.dice.pick(&["run", "FAIL"]).into() }),
                 _ => {}
             }
         }
@@ -205,7 +228,7 @@ impl Grammar {
         let key = self.key();
         let with = |rest: &[Command]| [&[vec![key.clone()]], rest].concat().concat();
         let attempt = ("ATTEMPT", 'c');
-        match self.dice.roll(29) {
+        match self.dice.roll(34) {
             0..=5 => {
                 // A call may wait even if it does not say so.
                 let name = if self.may_wait && self.dice.once_in(4) { "CALL" } else { "PUSH" };
@@ -232,7 +255,11 @@ impl Grammar {
             }
             16 => ("RESULT", with(&[vec![self.id()], self.options(&[("BLOCK", 'm')])])),
             17 | 18 => {
-                let all = if self.dice.once_in(2) { vec![b"ALL".to_vec()] } else { self.many(Self::id) };
+                let all = match self.dice.roll(3) {
+                    0 => vec![b"ALL".to_vec()],
+                    1 => vec![b"BATCH".to_vec(), self.batch()],
+                    _ => self.many(Self::id),
+                };
                 (self.dice.pick(&["CANCEL", "FORGET", "RETRY"]), with(&[all, self.options(&[("COUNT", 'c')])]))
             }
             19 => ("GET", with(&[vec![self.id()], self.options(&[("JSON", ' ')])])),
@@ -258,6 +285,12 @@ impl Grammar {
                 let answers = ids.into_iter().flat_map(|id| [id, b"1".to_vec(), self.data()]).collect::<Command>();
                 ("MCOMPLETE", with(&[vec![count], answers, self.options(&[("RETAIN", 'm')]), self.next()]))
             }
+            28 | 29 => {
+                let cursor = if self.dice.once_in(5) { self.odd() } else { b"0".to_vec() };
+                ("COLLECT", with(&[vec![self.batch(), cursor], self.options(&[("COUNT", 'c'), ("BLOCK", 'm')])]))
+            }
+            30 => ("SEAL", with(&[vec![self.batch()]])),
+            31 => ("BATCH", with(&[vec![self.batch()]])),
             _ => (self.dice.pick(&["APPLY", "PROBE", "NONE"]), with(&[vec![self.data()]])),
         }
     }
@@ -459,8 +492,9 @@ impl Run {
         for _ in 0..=self.grammar.dice.roll(2) {
             let mut command = self.grammar.command();
             if self.grammar.dice.once_in(2) {
-                let (key, id) = (self.grammar.key(), self.grammar.id());
-                command = match self.grammar.dice.roll(4) {
+                let (key, id, batch) = (self.grammar.key(), self.grammar.id(), self.grammar.batch());
+                command = match self.grammar.dice.roll(5) {
+                    4 => vec![b"TASK.COLLECT".to_vec(), key, batch, b"0".to_vec(), b"BLOCK".to_vec(), b"0".to_vec()],
                     1 => vec![b"TASK.CALL".to_vec(), key, b"x".to_vec(), b"ID".to_vec(), id],
                     2 => vec![b"TASK.GATHER".to_vec(), key, b"2".to_vec(), id, b"1".to_vec(), b"BLOCK".to_vec(), b"0".to_vec()],
                     0 => vec![b"TASK.CLAIM".to_vec(), key, b"LEASE".to_vec(), b"20".to_vec(), b"BLOCK".to_vec(), b"0".to_vec()],

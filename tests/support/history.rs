@@ -1,8 +1,10 @@
 //! A load of producers and workers, the history of what they were answered, and a checker of that history.
 //!
 //! What a server acknowledged binds it, over crashes and failovers: a pushed task is there until the end, a claim's number is
-//! given once and only grows, an ended task is not claimed again, its result does not change. What was said and not answered may
-//! have happened or not.
+//! given once and only grows, an ended task is not claimed again, its result does not change; the ends of a batch come once and in
+//! one order, and who waits for it comes after it. What was said and not answered may have happened or not.
+
+mod batches;
 
 use super::{
     Value,
@@ -20,6 +22,8 @@ use std::{
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
+
+use batches::{BATCH_EVERY, Batch, batch_of};
 
 const PRODUCERS: usize = 2;
 const WORKERS: usize = 4;
@@ -47,6 +51,8 @@ struct Records {
     offered: HashSet<String>,
     /// The ends that somebody tried to give a task.
     said: HashMap<String, Vec<(i64, &'static str, String)>>,
+    /// By their names, also those that somebody tried to make.
+    batches: BTreeMap<String, Batch>,
     /// Commands that were sent and not answered.
     in_doubt: Vec<(String, i64, String)>,
     /// Answers that must never come.
@@ -57,7 +63,7 @@ struct Records {
 
 /// All that a load was answered, over any number of servers and their lives.
 pub(crate) struct History {
-    /// Over which queues the tasks are spread, each by its id.
+    /// Over which queues the tasks are spread, each by its id, those of a batch by its name.
     queues: Vec<String>,
     records: Mutex<Records>,
     ends: AtomicUsize,
@@ -84,7 +90,7 @@ impl History {
     }
 
     fn queue_of(&self, id: &str) -> &str {
-        let sum: usize = id.bytes().map(usize::from).sum();
+        let sum: usize = batch_of(id).bytes().map(usize::from).sum();
         &self.queues[sum % self.queues.len()]
     }
 
@@ -124,12 +130,18 @@ impl History {
             }
         }
         let faults: Vec<_> = records.faults.iter().map(|(what, times)| format!("{what}: {times}")).collect();
-        println!("{}; acknowledged and kept: {pushed} pushes, {claimed} claims, {ended} ends", faults.join(", "));
+        let (batches, collected) = Self::collected(&records);
+        println!(
+            "{}; acknowledged and kept: {pushed} pushes, {claimed} claims, {ended} ends, {collected} collected of {batches} batches",
+            faults.join(", ")
+        );
     }
 
     /// Takes back what was acknowledged after `instant`: the configuration does not promise to keep it.
     pub(crate) fn forgive_after(&self, instant: Instant) {
-        self.records().facts.retain(|fact| fact.answered < instant);
+        let mut records = self.records();
+        records.facts.retain(|fact| fact.answered < instant);
+        records.batches.values_mut().for_each(|batch| batch.forgive_after(instant));
     }
 
     /// Asserts that a server or cluster, which nobody uses now, holds all that was acknowledged.
@@ -143,18 +155,21 @@ impl History {
         }
         let ids: Vec<_> = records.offered.iter().collect();
         let lines: Vec<_> = ids.iter().map(|id| format!("TASK.GET {} {id}", self.queue_of(id))).collect();
-        let tasks = place.into().run_each(&lines);
+        let mut link = place.into();
+        let tasks = link.run_each(&lines);
         let nothing = Known::default();
         for (id, task) in ids.into_iter().zip(&tasks) {
             let said = records.said.get(id).map_or(&[][..], Vec::as_slice);
             check_task(id, known.get(id.as_str()).unwrap_or(&nothing), said, task, &mut wrong);
         }
+        self.check_batches(&records, &mut link, &mut wrong);
         assert!(wrong.is_empty(), "{} promises broken:\n{}", wrong.len(), first_lines(&wrong));
         let pushes = known.values().filter(|known| known.pushed).count();
         assert!(pushes > 0, "nothing was pushed");
     }
 
-    /// Checks, says again what was in doubt, drains the queue, and checks that every task has ended.
+    /// Checks, says again what was in doubt, seals what was not, drains the queue, reads all batches to their ends, and checks that
+    /// every task has ended.
     #[track_caller]
     pub(crate) fn finish(&self, place: impl Into<Link> + Copy) {
         self.check(place);
@@ -169,9 +184,11 @@ impl History {
                 assert!(["STALE", "NOTCLAIMED"].contains(&reply.code()), "said again: {reply:?}");
             }
         }
+        self.seal(&mut link);
         for queue in &self.queues {
             self.drain(&mut link, queue);
         }
+        self.read_to_the_end(&mut link);
         self.check(place);
         for queue in &self.queues {
             let info = link.run(&format!("TASK.INFO {queue}"));
@@ -299,7 +316,7 @@ fn first_lines(wrong: &[String]) -> String {
     })
 }
 
-/// Producers and workers at work on the queues of a history: on one server until it dies, ceases to be a master, or `stop`; on a
+/// Producers, workers and a reader at work on the queues of a history: on one server until it dies, ceases to be a master, or `stop`; on a
 /// cluster until `stop`.
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
@@ -325,7 +342,8 @@ impl Load {
     fn run(place: impl Into<Link> + Copy, history: &Arc<History>, confirmation: Confirmation) -> Self {
         let load = history.loads.fetch_add(1, Ordering::Relaxed);
         let stop = Arc::new(AtomicBool::new(false));
-        let threads = (0..PRODUCERS + WORKERS).map(|n| {
+        // The last is a reader.
+        let threads = (0..=PRODUCERS + WORKERS).map(|n| {
             let mut actor = Actor {
                 link: place.into(),
                 history: history.clone(),
@@ -336,7 +354,11 @@ impl Load {
                 turn: n,
             };
             thread::spawn(move || {
-                let run = if n < PRODUCERS { Actor::produce } else { Actor::work };
+                let run = match n {
+                    _ if n < PRODUCERS => Actor::produce,
+                    _ if n < PRODUCERS + WORKERS => Actor::work,
+                    _ => Actor::read,
+                };
                 while !actor.stop.load(Ordering::Relaxed) && (run(&mut actor).is_some() || actor.goes_on()) {}
             })
         });
@@ -394,22 +416,29 @@ impl Actor {
         self.link.is_confirmed(self.confirmation).then_some(reply)
     }
 
-    /// Pushes one task.
+    /// Pushes one task, or now and then a batch.
     fn produce(&mut self) -> Option<()> {
+        if self.count.is_multiple_of(BATCH_EVERY) {
+            return self.produce_batch();
+        }
         self.count += 1;
         let id = format!("{}-{}", self.name, self.count);
-        self.history.records().offered.insert(id.clone());
+        self.push(&id, "")
+    }
+
+    fn push(&mut self, id: &str, options: &str) -> Option<()> {
+        self.history.records().offered.insert(id.to_owned());
         let delay = if self.count.is_multiple_of(5) { self.count % 40 } else { 0 };
         let line = format!(
-            "TASK.PUSH {} {} ID {id} PRIORITY {} DELAY {delay} ATTEMPTS 0 BACKOFF 3 RETAIN -1 RETAINFAILED -1",
-            self.history.queue_of(&id),
-            payload(&id),
+            "TASK.PUSH {} {} ID {id} PRIORITY {} DELAY {delay} ATTEMPTS 0 BACKOFF 3 RETAIN -1 RETAINFAILED -1 {options}",
+            self.history.queue_of(id),
+            payload(id),
             self.count % 3
         );
         let asked = Instant::now();
         let reply = self.say(&line)?;
-        if reply == id.as_str() {
-            self.history.record(asked, &id, What::Pushed);
+        if reply == id {
+            self.history.record(asked, id, What::Pushed);
         }
         // Not faster than the workers.
         thread::sleep(Duration::from_micros(500));
@@ -430,6 +459,7 @@ impl Actor {
             self.history.records().wrong.push(format!("{id}: claimed with payload {:?}", task.at(1)));
         }
         self.history.record(asked, &id, What::Claimed { attempt });
+        self.check_claim(&id)?;
         self.count += 7;
         let queue = self.history.queue_of(&id).to_owned();
         match self.count % 20 {
