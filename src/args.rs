@@ -66,7 +66,12 @@ impl<'a> Args<'a> {
 
     /// The next argument as the count of what follows, `each` arguments a piece; `what` names it.
     pub(crate) fn count_of(&mut self, what: &str, each: usize) -> Result<usize, Error> {
-        let count = usize::try_from(self.integer(what, &COUNT)?).unwrap_or(usize::MAX);
+        self.count_up_to(*COUNT.end(), what, each)
+    }
+
+    /// As [`Self::count_of`], with a limit of its own.
+    pub(crate) fn count_up_to(&mut self, max: i64, what: &str, each: usize) -> Result<usize, Error> {
+        let count = usize::try_from(self.integer(what, &(1..=max))?).unwrap_or(usize::MAX);
         if self.left() < count.saturating_mul(each) {
             return Err(Error::new("ERR", format!("syntax error: {what} is {count}, but fewer follow")));
         }

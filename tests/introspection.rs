@@ -97,7 +97,7 @@ fn info() {
         let has = |flag: &str| info[2].items().iter().any(|given| given == flag);
         let reads = READERS.contains(&command);
         assert_eq!((has("readonly"), has("write")), (reads, !reads), "{command}: {:?}", info[2]);
-        assert_eq!(has("denyoom"), ["push", "mpush", "call"].contains(&command), "{command}");
+        assert_eq!(has("denyoom"), ["push", "mpush", "call", "seal"].contains(&command), "{command}");
         assert_eq!(has("movablekeys"), command == "mclaim", "{command}");
         assert_eq!(info[8].items().len(), 1, "{command}: one key spec");
     }

@@ -178,3 +178,17 @@ fn mcomplete_with_next() {
     assert_eq!(reply.at(1), &nil_array());
     assert_eq!(nil(), server.run("GET none"));
 }
+
+/// With MCOMPLETE it is refused in scripts: the errors in its answer would stand where Valkey's scripts cannot take them.
+#[test]
+fn after_mcomplete_it_is_not_for_scripts() {
+    let server = Server::start();
+    server.run_all(&["TASK.PUSH jobs x ID a", "TASK.CLAIM jobs"]);
+    let before = server.digest();
+    for _ in 0..2 {
+        let script = "return redis.pcall('TASK.MCOMPLETE', 'jobs', 1, 'a', 7, 'd', 'NEXT')";
+        server.cmd(&[b"EVAL", script.as_bytes(), b"0"]).assert_refused("ERR", &["NEXT", "scripts"]);
+        assert_eq!(server.cmd(&[b"EVAL", b"return redis.call('PING')", b"0"]), "PONG");
+    }
+    assert_eq!(server.digest(), before);
+}

@@ -48,6 +48,10 @@ fn mcomplete(context: &Context, args: Argv<'_>) -> Result<(), Error> {
             return Err(word.unknown());
         }
     }
+    if next.is_some() && context.flags().in_script() {
+        // Valkey 9.1 runs no script any more after one that was answered an error in an array in an array.
+        return Err(Error::new("ERR", "NEXT of TASK.MCOMPLETE is not for scripts and functions: say TASK.CLAIM after it"));
+    }
     let complete_all = |txn: &mut Txn<'_>, env: &Env| {
         let complete = |&(id, attempt, result): &(TaskId<'_>, u32, &[u8])| {
             let completion = op::complete(txn, id, Some(attempt), result, retain, &env.defaults)?;

@@ -219,10 +219,7 @@ impl<'a> Pushing<'a> {
 
 /// `numids id [id …]`, each id once.
 fn tasks<'a>(args: &mut Args<'a>) -> Result<Dependencies<'a>, Error> {
-    let count = args.count_of("numids", 1)?;
-    if count > DEPENDENCIES_MAX {
-        return Err(Error::new("ERR", format!("numids of AFTER must be an integer from 1 to {DEPENDENCIES_MAX}")));
-    }
+    let count = args.count_up_to(i64::try_from(DEPENDENCIES_MAX).unwrap_or(i64::MAX), "numids", 1)?;
     let mut known = BTreeSet::new();
     let mut ids = Vec::with_capacity(count);
     for _ in 0..count {

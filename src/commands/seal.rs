@@ -11,7 +11,7 @@ use taskqueue::op;
 pub(crate) const SPEC: CommandSpec = CommandSpec {
     name: "task.seal",
     handler: handler(seal),
-    flags: "write fast",
+    flags: "write deny-oom fast",
     arity: 3,
     summary: "Says that no more tasks will come to a batch. Answers how many it has.",
     complexity: "O(log N) for N batches",
