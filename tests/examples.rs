@@ -173,7 +173,8 @@ fn python_money_is_moved_once() {
 fn word_count_with_a_killed_worker() {
     let folder = tempfile::tempdir().unwrap();
     for file in ["a.txt", "b.txt"] {
-        std::fs::write(folder.path().join(file), words(1_500_000)).unwrap();
+        // Enough for a second or two, so that there is a worker to kill.
+        std::fs::write(folder.path().join(file), words(10_000_000)).unwrap();
     }
     let printed = run_example("wordcount", &[folder.path().to_str().unwrap()]);
     for part in ["killed with kill -9; it had map-", " came back as attempt 2 after ", "4 reduces collected: ", "identical: yes"]
