@@ -11,13 +11,12 @@ use crate::redis::timer::{self, Timer};
 use crate::sessions::{self, Sessions};
 use crate::transact::{Missing, now, transact};
 use crate::value::{QUEUE, QueueValue};
-use crate::waiters::{Awaited, Client, Looked, Orphan, Telling, Untold, Waiters};
+use crate::waiters::{Client, Orphan, Turns};
 use crate::{state, waiters};
 use lazy_static::lazy_static;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::CStr;
 use std::mem;
-use std::ops::Bound;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use taskqueue::{Ms, UnixMs, op};
@@ -65,7 +64,7 @@ pub(crate) const PROBE: CommandSpec = CommandSpec {
 type Key = Rc<[u8]>;
 
 /// Where a queue is, or was: a database and a key.
-type Place = (i32, Box<[u8]>);
+pub(crate) type Place = (i32, Box<[u8]>);
 
 /// What it takes to note a queue: a place in each of two maps, which are filled to two thirds or half, and its key.
 pub(crate) const NOTE_BYTES: usize = 160;
@@ -78,16 +77,8 @@ pub(crate) struct Agenda {
     last_ticket: u64,
     /// When clients give up waiting: monotonic milliseconds, and their ticket.
     clients: BTreeMap<(u64, u64), Client>,
-    /// Keys whose waiters for results must be told what became of their tasks.
-    rechecks: BTreeMap<Place, Recheck>,
-    /// The last one of them that was taken up: they take turns.
-    last_recheck: Option<Place>,
-    /// Such keys in a slot that is moving: it may come back.
-    elsewhere: BTreeSet<Place>,
-    /// Ends of which not all who wait for them have been told.
-    untold: VecDeque<Untold>,
-    /// Clients to be unblocked at the next turns of the event loop: it has let go as many at this one as it may.
-    leaving: Vec<Client>,
+    /// What is to be said to clients that wait.
+    pub(crate) turns: Turns,
     /// Where connections have claims that last as long as they do.
     pub(crate) sessions: Sessions,
     /// Claims that did not reach their clients.
@@ -103,15 +94,6 @@ pub(crate) struct Agenda {
     /// The wall clock less the monotonic one, when the timer was last set.
     clock_offset: u64,
     timer: Option<(u64, Timer)>,
-}
-
-/// How far a look at the tasks for whose ends clients wait has come.
-#[derive(Default)]
-struct Recheck {
-    /// What was looked at last.
-    after: Option<Awaited>,
-    /// To be done again from the beginning when it has come to the end: the key has changed meanwhile.
-    again: bool,
 }
 
 /// Milliseconds that only grow, for how long clients wait.
@@ -207,24 +189,10 @@ impl Agenda {
         }
     }
 
-    /// To be unblocked at the next turn of the event loop.
-    pub(crate) fn let_go_later(&mut self, clients: impl Iterator<Item = Client>) {
-        self.leaving.extend(clients);
-        self.arm();
-    }
-
-    /// Who gives up waiting by now, or was to be let go, in that order.
-    fn take_leaving(&mut self) -> Vec<Client> {
+    /// Lets those go who give up waiting by now.
+    fn let_give_up(&mut self) {
         let later = self.clients.split_off(&(monotonic_ms() + 1, 0));
-        let given_up = mem::replace(&mut self.clients, later);
-        self.leaving.extend(given_up.into_values());
-        mem::take(&mut self.leaving)
-    }
-
-    /// To be told at the next turn of the event loop.
-    pub(crate) fn tell_later(&mut self, untold: Untold) {
-        self.untold.push_back(untold);
-        self.arm();
+        self.turns.let_go(mem::replace(&mut self.clients, later).into_values());
     }
 
     /// Notes to look at a queue at the next turn of the event loop.
@@ -238,36 +206,6 @@ impl Agenda {
         }
     }
 
-    fn recheck_all(&mut self, waiters: &Waiters, db: Option<i32>) {
-        for (db, key) in waiters.keys_awaiting_ends(db) {
-            self.recheck(db, &key);
-        }
-    }
-
-    /// Takes up the look whose turn it is.
-    fn next_recheck(&mut self) -> Option<(Place, Recheck)> {
-        let last = self.last_recheck.take();
-        let after = last.and_then(|last| self.rechecks.range((Bound::Excluded(last), Bound::Unbounded)).next());
-        let place = after.or_else(|| self.rechecks.first_key_value()).map(|(place, _)| place.clone())?;
-        self.last_recheck = Some(place.clone());
-        self.rechecks.remove_entry(&place)
-    }
-
-    /// A look has come so far. What came up meanwhile is to be looked at from the beginning, when this one has come to the end.
-    fn looked(&mut self, place: Place, looked: Looked, mut again: bool) {
-        again |= self.rechecks.remove(&place).is_some();
-        match looked {
-            Looked::Until(id) => _ = self.rechecks.insert(place, Recheck { after: Some(id), again }),
-            Looked::All if again => _ = self.rechecks.insert(place, Recheck::default()),
-            Looked::All => {}
-            Looked::Elsewhere => _ = self.elsewhere.insert(place),
-        }
-    }
-
-    fn recheck(&mut self, db: i32, key: &[u8]) {
-        self.rechecks.entry((db, key.into())).and_modify(|recheck| recheck.again = recheck.after.is_some()).or_default();
-    }
-
     /// It waits no longer.
     pub(crate) fn client_left(&mut self, gives_up: Option<u64>, ticket: u64) {
         if let Some(gives_up) = gives_up {
@@ -277,15 +215,11 @@ impl Agenda {
 
     /// How much there is of each kind: for tests.
     #[cfg(feature = "fault-injection")]
-    pub(crate) fn counts(&self) -> [(&'static str, usize); 10] {
+    pub(crate) fn counts(&self) -> [(&'static str, usize); 6] {
         [
             ("queues", self.queues.values().map(HashMap::len).sum()),
             ("deadlines", self.order.len()),
             ("timeouts", self.clients.len()),
-            ("rechecks", self.rechecks.len()),
-            ("elsewhere", self.elsewhere.len()),
-            ("untold", self.untold.len()),
-            ("leaving", self.leaving.len()),
             ("orphans", self.orphans.len()),
             ("loaded", self.loaded.len()),
             ("timers", usize::from(self.timer.is_some())),
@@ -294,7 +228,7 @@ impl Agenda {
 
     /// Milliseconds until there is something to do.
     fn wait_ms(&self, now: UnixMs, monotonic: u64) -> Option<u64> {
-        if self.sessions.is_due() || !(self.rechecks.is_empty() && self.leaving.is_empty() && self.untold.is_empty()) {
+        if self.sessions.is_due() || self.turns.is_due() {
             return Some(0);
         }
         let client = self.clients.first_key_value().map(|(&(at, _), _)| at.saturating_sub(monotonic));
@@ -359,7 +293,7 @@ pub(crate) fn forget(db: i32, key: &[u8]) {
         // What comes to this place may have a claim of the same name.
         state.agenda.orphans.retain(|orphan| orphan.db != db || orphan.key.bytes() != key);
         if state.waiters.await_ends(db, key) {
-            state.agenda.recheck(db, key);
+            state.agenda.turns.recheck(db, key);
             state.agenda.arm();
         }
     });
@@ -368,7 +302,7 @@ pub(crate) fn forget(db: i32, key: &[u8]) {
 /// The queue of this key has changed in a way that may have ended or taken tasks for whose ends clients wait.
 pub(crate) fn recheck(db: i32, key: &[u8]) {
     state::with(|state| {
-        state.agenda.recheck(db, key);
+        state.agenda.turns.recheck(db, key);
         state.agenda.arm();
     });
 }
@@ -388,7 +322,7 @@ pub(crate) fn flush(db: Option<i32>) {
     state::with(|state| {
         state.agenda.clear(db);
         state.agenda.sessions.clear(db);
-        state.agenda.recheck_all(&state.waiters, db);
+        state.agenda.turns.recheck_all(&state.waiters, db);
         state.agenda.arm();
     });
 }
@@ -399,7 +333,7 @@ pub(crate) fn swap(a: i32, b: i32) {
         state.agenda.swap(a, b);
         state.agenda.sessions.swap(a, b);
         for db in [a, b] {
-            state.agenda.recheck_all(&state.waiters, Some(db));
+            state.agenda.turns.recheck_all(&state.waiters, Some(db));
         }
         state.agenda.arm();
     });
@@ -461,11 +395,7 @@ pub(crate) fn watch_clock() {
             }
             agenda.ticked = UnixMs::default();
         }
-        for (db, key) in mem::take(&mut agenda.elsewhere) {
-            if state.waiters.await_ends(db, &key) {
-                agenda.recheck(db, &key);
-            }
-        }
+        agenda.turns.recheck_elsewhere(&state.waiters);
         // Also if it was not: a bug that ended a tick early must not end time.
         agenda.arm();
     });
@@ -473,11 +403,11 @@ pub(crate) fn watch_clock() {
 
 /// What the timer runs.
 fn tick(context: &Context) {
-    state::with(|state| state.agenda.timer = None);
-    tell_more();
-    perform_rechecks(context, budget());
-    let leaving = state::with(|state| state.agenda.take_leaving());
-    waiters::unblock(leaving);
+    state::with(|state| {
+        state.agenda.timer = None;
+        state.agenda.let_give_up();
+    });
+    waiters::take_turn(context, budget());
     sessions::end_those_over(context, budget());
     if state::with(|state| state.agenda.is_master && !state.agenda.is_loading) {
         work(context);
@@ -489,25 +419,6 @@ fn tick(context: &Context) {
 fn budget() -> impl Fn() -> bool {
     let end = Instant::now() + TICK_BUDGET;
     move || Instant::now() < end
-}
-
-/// Tells those who wait for ends what became of their tasks, as far as the changes of whole keys decided that.
-fn perform_rechecks(context: &Context, may_go_on: impl Fn() -> bool) {
-    while may_go_on()
-        && let Some((place, recheck)) = state::with(|state| state.agenda.next_recheck())
-    {
-        let (db, key) = &place;
-        let looked = waiters::recheck(context, *db, key, recheck.after.as_ref(), &may_go_on);
-        state::with(|state| state.agenda.looked(place, looked, recheck.again));
-    }
-}
-
-/// Tells more of those who wait for ends that were too many for the command that brought them.
-fn tell_more() {
-    let mut telling = Telling::new();
-    while let Some(untold) = state::with(|state| state.agenda.untold.pop_front())
-        && telling.go_on(untold)
-    {}
 }
 
 /// Does what is due in queues, for as long as a tick may take.

@@ -26,8 +26,15 @@ pub(crate) struct State {
 pub(crate) const SPEC: CommandSpec = CommandSpec {
     name: "task.state",
     handler: handler(|context, _| {
-        let counts =
-            with(|state| [state.waiters.counts().as_slice(), &state.agenda.counts(), &state.agenda.sessions.counts()].concat());
+        let counts = with(|state| {
+            [
+                state.waiters.counts().as_slice(),
+                &state.agenda.counts(),
+                &state.agenda.turns.counts(),
+                &state.agenda.sessions.counts(),
+            ]
+            .concat()
+        });
         context.array(2 * counts.len());
         for (name, count) in counts {
             context.bulk(name.as_bytes());

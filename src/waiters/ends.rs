@@ -6,7 +6,7 @@ use crate::redis::context::Context;
 use crate::redis::error::Error;
 use crate::redis::string::{KeyName, OwnedName};
 use crate::value::QUEUE;
-use crate::{reply, state};
+use crate::{agenda, reply, state};
 use std::cell::{Cell, RefCell};
 use std::mem;
 use std::rc::Rc;
@@ -178,7 +178,8 @@ impl Telling {
         let is_served = |client: &Client| matches!(&client.wish, Wish::Ends(wish) if wish.tell(id, end.clone()));
         self.served.extend(waiting.into_iter().filter(is_served));
         if self.left == 0 {
-            state::with(|state| state.agenda.tell_later(untold));
+            state::with(|state| state.agenda.turns.tell(untold));
+            agenda::arm();
         }
         self.left > 0
     }

@@ -8,11 +8,13 @@ mod collectors;
 mod ends;
 mod lines;
 mod tasks;
+mod turns;
 
 pub(crate) use collectors::{CollectWish, are_worth_it, ends_of, reply_ends, tell_batches};
 pub(crate) use ends::{EndsWish, Form, Looked, Telling, Untold, may_end_a_wait, recheck};
 pub(crate) use lines::{Awaited, Waiters};
 pub(crate) use tasks::{Orphan, TasksForm, TasksWish};
+pub(crate) use turns::{Turns, take_turn};
 
 use crate::redis::blocking::{Blocked, Waiter};
 use crate::redis::context::Context;
@@ -117,7 +119,8 @@ pub(crate) fn unblock(clients: Vec<Client>) {
         client.unblock();
     }
     if clients.len() > 0 {
-        state::with(|state| state.agenda.let_go_later(clients));
+        state::with(|state| state.agenda.turns.let_go(clients));
+        agenda::arm();
     }
 }
 
