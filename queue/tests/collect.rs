@@ -6,9 +6,9 @@ mod support;
 
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use support::{Command, DelaySpec, Driver, PushSpec, apply_all, cases, history, restored};
+use support::{Command, Driver, PushSpec, apply_all, cases, history, restored};
 use taskqueue::effect::Change;
-use taskqueue::{Defaults, Effect, EndsCursor, MadeId, Options, Queue, State};
+use taskqueue::{Defaults, Effect, EndsCursor, MadeId, Queue, State};
 
 /// What a reader of one batch must still be given.
 #[derive(Clone, Debug)]
@@ -187,15 +187,7 @@ fn only_cursors_that_were_given_are_read() {
 fn a_large_batch_is_read_by_pages() {
     let mut driver = Driver::new(Defaults::default());
     let batch = Some(("b".to_owned(), false));
-    let task = PushSpec {
-        payload: vec![1],
-        priority: 0,
-        delay: DelaySpec::For(0),
-        ttl: None,
-        options: Options::default(),
-        batch,
-        after: None,
-    };
+    let task = PushSpec { batch, ..PushSpec::plain(vec![1]) };
     driver.run(&Command::PushAll { task, payloads: vec![Vec::new(); 5_000], floor: MadeId(0) });
     driver.run(&Command::CancelBatch("b".to_owned(), 5_000));
     let canceled = support::listed(&driver.queue, State::Canceled);

@@ -7,7 +7,7 @@ mod support;
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use support::{Command, DelaySpec, Driver, PushSpec, START, cases, history, restored, run};
+use support::{Command, Driver, PushSpec, START, cases, history, restored, run};
 use taskqueue::effect::{Change, Depends, ExtraImage, Head, Image, Order, Packed, Pushed, Totals, VERSION, unpack};
 use taskqueue::{
     Defaults, Effect, Journal, LastClaim, MadeId, Mismatch, Ms, Options, Queue, Retention, Start, State, TaskId, Tie, UnixMs,
@@ -31,15 +31,7 @@ fn feed(queue: &mut Queue, packed: &[u8]) -> Result<(), TestCaseError> {
 fn lives_on(mut queue: Queue) -> Result<(), TestCaseError> {
     prop_assert_eq!(restored(&queue.snapshot()).snapshot(), queue.snapshot());
     let (mut journal, settings) = (Journal::default(), Defaults::default());
-    let spec = PushSpec {
-        payload: vec![1],
-        priority: 3,
-        delay: DelaySpec::For(0),
-        ttl: None,
-        options: Options::default(),
-        batch: None,
-        after: None,
-    };
+    let spec = PushSpec { priority: 3, ..PushSpec::plain(vec![1]) };
     let mut commands = vec![Command::Push { task: spec, id: None, renew: false, floor: MadeId(0) }, Command::RetryAll(2)];
     for _ in 0..6 {
         commands.push(Command::Claim { worker: "w".to_owned(), lease: None, session: None });
@@ -323,15 +315,7 @@ fn refused(queue: &mut Queue, effect: &Effect<'_>) -> Mismatch {
 #[test]
 fn effects_of_another_history_are_told_apart() {
     let mut driver = Driver::new(Defaults::default());
-    let spec = PushSpec {
-        payload: vec![1],
-        priority: 3,
-        delay: DelaySpec::For(0),
-        ttl: None,
-        options: Options::default(),
-        batch: None,
-        after: None,
-    };
+    let spec = PushSpec { priority: 3, ..PushSpec::plain(vec![1]) };
     driver.run(&Command::Push { task: spec, id: Some("a".to_owned()), renew: false, floor: MadeId(0) });
     let pushed = driver.journal.packed.bytes().to_vec();
     let push = unpack(&pushed).next().unwrap().unwrap();
@@ -415,15 +399,7 @@ fn ids_that_run_out_refuse_pushes() {
         Mismatch::Invalid
     );
     driver.queue.apply(&Effect::Restarted(Head { last_id, ..Head::default() })).unwrap();
-    let spec = PushSpec {
-        payload: vec![1],
-        priority: 3,
-        delay: DelaySpec::For(0),
-        ttl: None,
-        options: Options::default(),
-        batch: None,
-        after: None,
-    };
+    let spec = PushSpec { priority: 3, ..PushSpec::plain(vec![1]) };
     let push = |id: Option<String>, floor| Command::Push { task: spec.clone(), id, renew: false, floor };
     let full = support::Answer::Refused(taskqueue::Refusal::QueueFull);
     assert_eq!(driver.run(&push(None, MadeId(0))), full);

@@ -6,8 +6,8 @@
 mod support;
 
 use proptest::prelude::*;
-use support::{Command, DelaySpec, Driver, PushSpec, START, cases, history, restored};
-use taskqueue::{Defaults, Ms, Options, Queue, Rounding, State, UnixMs};
+use support::{Command, Driver, PushSpec, START, cases, history, restored};
+use taskqueue::{Defaults, Ms, Queue, Rounding, State, UnixMs};
 
 proptest! {
     #![proptest_config(cases(180))]
@@ -60,9 +60,7 @@ proptest! {
 }
 
 fn plain_push(id: Option<String>) -> Command {
-    let delay = DelaySpec::For(0);
-    let task =
-        PushSpec { payload: vec![0; 10], priority: 0, delay, ttl: None, options: Options::default(), batch: None, after: None };
+    let task = PushSpec::plain(vec![0; 10]);
     Command::Push { task, id, renew: false, floor: taskqueue::MadeId(0) }
 }
 

@@ -69,15 +69,7 @@ fn crowded_step() -> impl Strategy<Value = Step> {
 }
 
 fn plain() -> PushSpec {
-    PushSpec {
-        payload: Vec::new(),
-        priority: 0,
-        delay: DelaySpec::For(0),
-        ttl: None,
-        options: Options::default(),
-        batch: None,
-        after: None,
-    }
+    PushSpec::plain(Vec::new())
 }
 
 proptest! {

@@ -5,8 +5,8 @@
 mod support;
 
 use proptest::prelude::*;
-use support::{Command, DelaySpec, Driver, PushSpec, apply_all, cases, history, listed, restored, run};
-use taskqueue::{Defaults, Journal, MadeId, Ms, Options, Queue, Rounding, State, UnixMs, effect};
+use support::{Command, Driver, PushSpec, apply_all, cases, history, listed, restored, run};
+use taskqueue::{Defaults, Journal, MadeId, Ms, Queue, Rounding, State, UnixMs, effect};
 
 /// What a command recorded, without what is left open: in which order tasks expire or are dropped that do so at once.
 fn facts(packed: &[u8]) -> Vec<String> {
@@ -91,15 +91,7 @@ proptest! {
 }
 
 fn spec(bytes: usize) -> PushSpec {
-    PushSpec {
-        payload: vec![7; bytes],
-        priority: 0,
-        delay: DelaySpec::For(0),
-        ttl: None,
-        options: Options::default(),
-        batch: None,
-        after: None,
-    }
+    PushSpec::plain(vec![7; bytes])
 }
 
 fn push(bytes: usize) -> Command {

@@ -90,6 +90,14 @@ pub(crate) struct PushSpec {
     pub(crate) after: Option<AfterSpec>,
 }
 
+impl PushSpec {
+    /// A payload and nothing else.
+    pub(crate) fn plain(payload: Vec<u8>) -> Self {
+        let (delay, options) = (DelaySpec::For(0), Options::default());
+        Self { payload, priority: 0, delay, ttl: None, options, batch: None, after: None }
+    }
+}
+
 /// What a task waits for, and whether it runs whatever becomes of that.
 #[derive(Clone, Debug)]
 pub(crate) struct AfterSpec {
