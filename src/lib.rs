@@ -41,6 +41,7 @@ const COMMANDS: &[CommandSpec] = &[
     commands::cancel::SPEC,
     commands::forget::SPEC,
     commands::retry::SPEC,
+    commands::set::SPEC,
     commands::get::SPEC,
     commands::info::SPEC,
     commands::list::SPEC,

@@ -187,7 +187,7 @@ pub(crate) fn notify(context: &Context, name: KeyName<'_>, events: impl Iterator
             Event::Expire => c"task.expire",
             Event::Drop => c"task.drop",
             Event::Batch => c"task.batch",
-            Event::Tell | Event::Extend | Event::Seal | Event::Restore => continue,
+            Event::Tell | Event::Extend | Event::Seal | Event::Set | Event::Restore => continue,
         };
         context.notify(event, name);
     }

@@ -7,6 +7,7 @@ use crate::batch::{KEPT, NUMBERS_MAX, kept};
 use crate::depend::{DEPENDENCIES_MAX, Of, Tie, unpack};
 use crate::effect::{BatchImage, Change, Depends, Head, Image, Order, Pushed};
 use crate::error::Mismatch;
+use crate::flow::Settings;
 use crate::id::{MadeId, TaskId, parse_name};
 use crate::index::segments::Slot;
 use crate::options::Start;
@@ -29,6 +30,11 @@ impl Queue {
         let known = self.find_batch(batch).map(|batch| self.batches.slots.at(batch));
         valid(is_name(batch) && known.is_none_or(|batch| !batch.is_sealed && batch.has_room()))?;
         self.admit_pushed(pushed)
+    }
+
+    #[allow(clippy::unused_self, reason = "as the others")]
+    pub(crate) fn admit_settings(&self, settings: &Settings) -> Result<(), Mismatch> {
+        valid(settings.is_valid())
     }
 
     pub(crate) fn admit_sealed(&self, batch: &str) -> Result<(), Mismatch> {

@@ -7,6 +7,7 @@ use crate::batch::{KEPT, droppable};
 use crate::blocks::Blocks;
 use crate::effect::{Change, Effect, Event, ExtraImage, Heard, Image, Order, Pushed};
 use crate::error::Mismatch;
+use crate::flow::Starts;
 use crate::id::TaskId;
 use crate::index::counted::Number;
 use crate::index::deadlines::Deadlines;
@@ -84,6 +85,18 @@ impl Queue {
                 self.admit_member_image(*batch, *number, image)?;
                 Ok([Some((Event::Restore, self.apply_restored(image, Some((*batch, *number))))), None])
             }
+            Effect::Set(settings) => {
+                self.admit_settings(settings)?;
+                Ok(self.apply_flow(effect))
+            }
+            Effect::Started { starts } => {
+                let flow = self.flow.as_mut().ok_or(Mismatch::Invalid)?;
+                let rate = flow.settings.rate.filter(|_| flow.starts.is_empty()).ok_or(Mismatch::Invalid)?;
+                flow.starts = Starts::decode(starts, rate)?;
+                self.soonest = self.soonest.min(flow.opens_at());
+                Ok([None; 2])
+            }
+            Effect::StartsRewound { .. } => Ok(self.apply_flow(effect)),
         }
     }
 
@@ -129,6 +142,9 @@ impl Queue {
                     self.set_session(slot, Some(Connection::UNKNOWN));
                 }
                 count(&mut self.head.totals.claimed);
+                if self.flow.is_some() {
+                    self.note_start(at);
+                }
             }
             Change::Extended { deadline, checkpoint } => {
                 if checkpoint.is_some() {

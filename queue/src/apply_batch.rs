@@ -81,6 +81,7 @@ impl Queue {
         let (slot, at) = (self.apply_pushed_apart(pushed), pushed.at);
         let batch = self.batch_named(name, at);
         let state = self.tasks.at(slot).state();
+        self.batches.counts.add(state);
         let number = self.change_batch(batch, |batch| {
             batch.touched = at;
             batch.counts.add(state);
@@ -94,6 +95,7 @@ impl Queue {
     /// Makes a task from a snapshot the one that had this number in a batch.
     pub(crate) fn rejoin(&mut self, slot: Slot, incarnation: u64, number: u32, image: &Image<'_>) {
         let Some(&batch) = self.batches.numbers.get(&incarnation) else { return };
+        self.batches.counts.add(image.state);
         self.change_batch(batch, |batch| {
             batch.counts.add(image.state);
             if image.state.is_terminal() {
@@ -129,6 +131,8 @@ impl Queue {
     fn count_member(&mut self, slot: Slot, member: Slot, from: State, to: State) {
         let Member { number, .. } = *self.batches.members.at(member);
         let batch = self.batches.members.at(member).batch();
+        self.batches.counts.take(from);
+        self.batches.counts.add(to);
         let number = self.change_batch(batch, |batch| {
             batch.counts.take(from);
             batch.counts.add(to);
@@ -188,6 +192,7 @@ impl Queue {
     pub(crate) fn leave_batch(&mut self, member: Slot, state: State) -> Slot {
         let member = self.batches.members.remove(member);
         let batch = member.batch();
+        self.batches.counts.take(state);
         self.change_batch(batch, |batch| {
             batch.counts.take(state);
             batch.ends.clear(member.number);

@@ -6,6 +6,7 @@
 #![allow(clippy::ref_option_ref, reason = "in what serde derives")]
 
 use crate::error::Mismatch;
+use crate::flow::Settings;
 use crate::id::{MadeId, TaskId};
 use crate::index::segments::Slot;
 use crate::options::{Options, Start};
@@ -74,6 +75,19 @@ pub enum Effect<'a> {
         /// The task.
         #[serde(borrow)]
         image: Image<'a>,
+    },
+    /// What the queue sets for itself is this.
+    Set(Settings),
+    /// When the claims were that count for RATE, from a snapshot: a list of pairs of instant and count, in postcard's wire format.
+    Started {
+        /// The list.
+        #[serde(borrow, with = "serde_bytes")]
+        starts: &'a [u8],
+    },
+    /// Such claims that were later than this count as of this instant: the clock has stepped back.
+    StartsRewound {
+        /// When.
+        at: UnixMs,
     },
 }
 
@@ -414,6 +428,8 @@ pub enum Event {
     Batch,
     /// A batch was sealed, or is gone. Its slot is that of the batch, or was.
     Seal,
+    /// The queue as a whole changed.
+    Set,
     /// From a snapshot: nothing happened.
     Restore,
 }

@@ -34,6 +34,13 @@ pub enum Refusal {
     OwnBatch,
     /// A batch that others wait for takes no tasks that wait.
     BatchAwaited,
+    /// The queue takes no pushes.
+    Paused,
+    /// The queue would hold more tasks that have not ended than it allows.
+    MaxLen {
+        /// The limit.
+        max: u32,
+    },
     /// The queue holds as many tasks as it can number, or its ids have come to their end.
     QueueFull,
 }
@@ -50,7 +57,8 @@ impl Refusal {
             Self::BadName { .. } | Self::DelayPastTtl | Self::Sealed | Self::OtherBatch | Self::OwnBatch | Self::BatchAwaited => {
                 "ERR"
             }
-            Self::QueueFull => "QUEUEFULL",
+            Self::QueueFull | Self::MaxLen { .. } => "QUEUEFULL",
+            Self::Paused => "PAUSED",
         }
     }
 }
@@ -77,6 +85,8 @@ impl fmt::Display for Refusal {
             Self::BatchAwaited => {
                 out.write_str("BATCH names a batch that tasks wait for: it takes only tasks that wait for nothing")
             }
+            Self::Paused => out.write_str("the queue takes no pushes (TASK.SET PAUSED)"),
+            Self::MaxLen { max } => write!(out, "the push would pass the queue's MAXLEN of {max} tasks that have not ended"),
             Self::QueueFull => out.write_str("the queue holds as many tasks, or has made as many ids, as it can"),
         }
     }

@@ -34,6 +34,7 @@ pub mod sabotage;
 pub mod backoff;
 pub mod effect;
 pub mod error;
+pub mod flow;
 pub mod id;
 pub mod op;
 
@@ -68,6 +69,7 @@ pub use defrag::Block;
 pub use depend::{AfterView, DEPENDENCIES_MAX, Tie};
 pub use effect::{Effect, Event, Packed};
 pub use error::{Mismatch, Refusal};
+pub use flow::{Pause, Rate, Settings};
 pub use id::{MadeId, OwnedId, TaskId};
 pub use index::segments::Slot;
 pub use list::{Cursor, Page};

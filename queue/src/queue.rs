@@ -4,6 +4,7 @@ use crate::batch::Batches;
 use crate::blocks::{Blocks, Rounding};
 use crate::depend::Nodes;
 use crate::effect::{Head, Totals};
+use crate::flow::Flow;
 use crate::id::{MadeId, TaskId};
 use crate::index::deadlines::Deadlines;
 use crate::index::ids::IdIndex;
@@ -47,6 +48,8 @@ pub struct Queue {
     pub(crate) waiting: Deadlines,
     /// What tasks depend on.
     pub(crate) nodes: Nodes,
+    /// What the queue sets for itself, if anything.
+    pub(crate) flow: Option<Box<Flow>>,
     pub(crate) head: Head,
     /// How long tasks were ready before they were claimed.
     pub(crate) waits: Times,
@@ -77,6 +80,7 @@ impl Default for Queue {
             batches: Batches::default(),
             waiting: Deadlines::default(),
             nodes: Nodes::default(),
+            flow: None,
             head: Head::default(),
             waits: Times::default(),
             runs: Times::default(),
@@ -148,7 +152,11 @@ impl Queue {
     /// An instant before which nothing falls due: when to look at the queue next.
     #[must_use]
     pub fn soonest(&self) -> UnixMs {
-        if self.sessions.is_due() || self.has_news() { UnixMs(0) } else { self.soonest }
+        if self.sessions.is_due() || self.has_news() || self.flow.is_some() && self.next_excess().is_some() {
+            UnixMs(0)
+        } else {
+            self.soonest
+        }
     }
 
     /// The task of that id.
@@ -182,6 +190,7 @@ impl Queue {
             + self.ready.bytes(rounding)
             + self.batches.bytes(rounding)
             + self.nodes.bytes(rounding)
+            + self.flow.as_deref().map_or(0, |flow| flow.bytes(rounding))
             + deadlines.sum::<usize>()
             + rounding.tree::<(UnixMs, Slot)>(self.ttls.len())
             + self.sessions.bytes(rounding)

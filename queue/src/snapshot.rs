@@ -19,6 +19,12 @@ impl Queue {
         let mut packed = Packed::default();
         packed.push(&Effect::Restarted(self.head));
         packed.push(&Effect::Measured { waits: &self.waits.encode(), runs: &self.runs.encode() });
+        if let Some(flow) = &self.flow {
+            packed.push(&Effect::Set(flow.settings));
+            if !flow.starts.is_empty() {
+                packed.push(&Effect::Started { starts: &flow.starts.encode() });
+            }
+        }
         if self.batches.last > 0 {
             packed.push(&Effect::BatchesNumbered { last: self.batches.last });
         }

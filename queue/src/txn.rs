@@ -2,6 +2,7 @@
 
 use crate::effect::{Change, Depends, Effect, Event, Packed, Pushed};
 use crate::index::segments::Slot;
+use crate::op::drop_excess;
 use crate::queue::Queue;
 use crate::session::Connection;
 use crate::state::State;
@@ -70,6 +71,9 @@ impl<'q> Txn<'q> {
                 self.record(slot, &Change::Dropped);
             }
         }
+        if self.queue.flow.is_some() {
+            drop_excess(self, self.journal.events.len());
+        }
     }
 
     pub(crate) fn record(&mut self, slot: Slot, change: &Change<'_>) {
@@ -101,6 +105,14 @@ impl<'q> Txn<'q> {
             self.journal.packed.push(effect);
         }
         self.journal.events.extend(self.queue.apply_batch(effect).into_iter().flatten());
+    }
+
+    /// Records what happens to the queue as a whole.
+    pub(crate) fn record_flow(&mut self, effect: &Effect<'_>) {
+        if !self.journal.is_silent {
+            self.journal.packed.push(effect);
+        }
+        self.journal.events.extend(self.queue.apply_flow(effect).into_iter().flatten());
     }
 
     #[allow(clippy::inline_always, reason = "nearly all tasks come from one caller, and 1 % of a push's instructions hang on it")]

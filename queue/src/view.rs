@@ -162,9 +162,10 @@ impl Queue {
     }
 
     pub(crate) fn options(&self, slot: Slot, defaults: &Defaults) -> Defaults {
+        let defaults = self.defaults(defaults);
         match self.own_options(self.tasks.at(slot)) {
             Some(options) => defaults.with(options),
-            None => *defaults,
+            None => defaults,
         }
     }
 

@@ -22,6 +22,7 @@ pub(crate) mod release;
 pub(crate) mod result;
 pub(crate) mod retry;
 pub(crate) mod seal;
+pub(crate) mod set;
 
 mod claiming;
 mod fields;

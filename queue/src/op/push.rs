@@ -74,6 +74,7 @@ pub fn push(txn: &mut Txn<'_>, push: &Push<'_>, floor: MadeId) -> Result<PushOut
     if let Some(slot) = found.filter(|&slot| !txn.queue().is_leaving(slot)) {
         return push_known(txn, push, slot);
     }
+    admits(txn, 1)?;
     let id = match push.id {
         Some(id) => {
             room_for(txn.queue(), 1)?;
@@ -127,6 +128,7 @@ fn push_known(txn: &mut Txn<'_>, push: &Push<'_>, slot: Slot) -> Result<PushOutc
         seal_if_asked(txn, push.batch);
         return Ok(PushOutcome::Existing(slot));
     }
+    admits(txn, 1)?;
     let own = txn.queue().batch_of(slot).map(|batch| &*batch.name);
     if push.batch.is_some_and(|batch| own != Some(batch.name)) {
         return Err(Refusal::OtherBatch);
@@ -154,6 +156,7 @@ fn push_known(txn: &mut Txn<'_>, push: &Push<'_>, slot: Slot) -> Result<PushOutc
 /// [`Refusal::DelayPastTtl`], [`Refusal::QueueFull`].
 pub fn push_all(txn: &mut Txn<'_>, push: &Push<'_>, payloads: &[&[u8]], floor: MadeId) -> Result<Vec<Slot>, Refusal> {
     let terms = Terms::of(push, txn.now())?;
+    admits(txn, payloads.len())?;
     let mut id = next_ids(txn, floor, payloads.len())?;
     if let Some(batch) = push.batch {
         room_in_batch(txn.queue(), batch, payloads.len())?;
@@ -225,6 +228,20 @@ fn room_in_batch(queue: &Queue, batch: IntoBatch<'_>, count: usize) -> Result<()
 fn seal_if_asked(txn: &mut Txn<'_>, batch: Option<IntoBatch<'_>>) {
     if let Some(batch) = batch.filter(|batch| batch.seal) {
         seal(txn, batch.name);
+    }
+}
+
+/// Whether the queue's settings let so many tasks come.
+fn admits(txn: &Txn<'_>, count: usize) -> Result<(), Refusal> {
+    let queue = txn.queue();
+    let Some(flow) = &queue.flow else { return Ok(()) };
+    let max = flow.settings.max_len;
+    if flow.settings.is_paused_in(txn.now()) {
+        Err(Refusal::Paused)
+    } else if max > 0 && queue.unfinished() + count > max as usize {
+        Err(Refusal::MaxLen { max })
+    } else {
+        Ok(())
     }
 }
 
