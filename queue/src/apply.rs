@@ -93,7 +93,7 @@ impl Queue {
                 let flow = self.flow.as_mut().ok_or(Mismatch::Invalid)?;
                 let rate = flow.settings.rate.filter(|_| flow.starts.is_empty()).ok_or(Mismatch::Invalid)?;
                 flow.starts = Starts::decode(starts, rate)?;
-                self.soonest = self.soonest.min(flow.opens_at());
+                self.soonest = self.soonest.min(flow.soonest());
                 Ok([None; 2])
             }
             Effect::StartsRewound { .. } => Ok(self.apply_flow(effect)),

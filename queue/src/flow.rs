@@ -170,12 +170,10 @@ impl Starts {
         }
     }
 
-    /// When one more claim is within the rate.
-    fn opens_at(&self, rate: Rate) -> UnixMs {
-        match self.log.front() {
-            Some((oldest, _)) if self.total >= rate.claims => oldest.after(rate.window),
-            _ => UnixMs(0),
-        }
+    /// When one more claim is within the rate; nothing if it is at any time.
+    fn opens_at(&self, rate: Rate) -> Option<UnixMs> {
+        let oldest = self.log.front().filter(|_| self.total >= rate.claims);
+        oldest.map(|(oldest, _)| oldest.after(rate.window))
     }
 
     pub(crate) fn is_ahead_of(&self, now: UnixMs) -> bool {
@@ -208,9 +206,14 @@ impl Flow {
         rounding.block(size_of::<Self>()) + rounding.vec::<(UnixMs, u32)>(self.starts.log.capacity())
     }
 
-    /// When one more claim is within the rate, if there is one.
-    pub(crate) fn opens_at(&self) -> UnixMs {
-        self.settings.rate.map_or(UnixMs(0), |rate| self.starts.opens_at(rate))
+    /// When one more claim is within the rate; nothing if it is at any time.
+    fn opens_at(&self) -> Option<UnixMs> {
+        self.starts.opens_at(self.settings.rate?)
+    }
+
+    /// When time first changes what is in the way of claims.
+    pub(crate) fn soonest(&self) -> UnixMs {
+        self.opens_at().into_iter().chain(self.settings.paused_until).min().unwrap_or(UnixMs::NEVER)
     }
 }
 
@@ -250,13 +253,13 @@ impl Queue {
     pub(crate) fn obstacle(&self, now: UnixMs) -> Option<Obstacle> {
         let flow = self.flow.as_deref()?;
         let settings = &flow.settings;
-        let opens_at = flow.opens_at();
         if settings.is_paused_out(now) {
             Some(Obstacle::Paused(settings.paused_until))
         } else if settings.concurrency > 0 && self.leases.len() >= settings.concurrency as usize {
             Some(Obstacle::Concurrency(settings.concurrency))
         } else {
-            settings.rate.filter(|_| opens_at > now).map(|rate| Obstacle::Rate(rate, opens_at))
+            let opens_at = flow.opens_at().filter(|&at| at > now);
+            opens_at.and_then(|opens_at| Some(Obstacle::Rate(settings.rate?, opens_at)))
         }
     }
 
@@ -268,7 +271,7 @@ impl Queue {
             None => flow.starts = Starts::default(),
         }
         if *settings != Settings::default() {
-            self.soonest = self.soonest.min(flow.opens_at()).min(settings.paused_until.unwrap_or(UnixMs::NEVER));
+            self.soonest = self.soonest.min(flow.soonest());
             self.flow = Some(flow);
         }
     }
@@ -279,7 +282,7 @@ impl Queue {
             (Effect::Set(settings), _) => self.apply_set(settings),
             (Effect::StartsRewound { at }, Some(flow)) => {
                 flow.starts.rewind(*at);
-                self.soonest = self.soonest.min(flow.opens_at());
+                self.soonest = self.soonest.min(flow.soonest());
             }
             _ => {}
         }
@@ -293,14 +296,14 @@ impl Queue {
             && let Some(rate) = flow.settings.rate
         {
             flow.starts.record(at, rate);
-            self.soonest = self.soonest.min(flow.starts.opens_at(rate).max(at));
+            self.soonest = self.soonest.min(flow.soonest());
         }
     }
 
     /// When time next changes what is in the way of claims, after `now`.
     pub(crate) fn next_opening(&self, now: UnixMs) -> UnixMs {
         let Some(flow) = self.flow.as_deref() else { return UnixMs::NEVER };
-        let opens_at = Some(flow.opens_at()).filter(|&at| at > now);
+        let opens_at = flow.opens_at().filter(|&at| at > now);
         opens_at.into_iter().chain(flow.settings.paused_until).min().unwrap_or(UnixMs::NEVER)
     }
 
@@ -332,14 +335,14 @@ mod tests {
     fn no_window_has_more_claims_than_the_rate() {
         let mut starts = Starts::default();
         for at in [5, 5, 9] {
-            assert!(starts.opens_at(RATE) <= UnixMs(at));
+            assert_eq!(starts.opens_at(RATE), None);
             starts.record(UnixMs(at), RATE);
         }
-        assert_eq!(starts.opens_at(RATE), UnixMs(15));
+        assert_eq!(starts.opens_at(RATE), Some(UnixMs(15)));
         starts.record(UnixMs(15), RATE);
-        assert_eq!(starts.opens_at(RATE), UnixMs(15));
+        assert_eq!(starts.opens_at(RATE), Some(UnixMs(15)));
         starts.record(UnixMs(15), RATE);
-        assert_eq!(starts.opens_at(RATE), UnixMs(19));
+        assert_eq!(starts.opens_at(RATE), Some(UnixMs(19)));
         assert_eq!(Starts::decode(&starts.encode(), RATE), Ok(starts));
     }
 
@@ -350,7 +353,7 @@ mod tests {
             starts.record(UnixMs(at), RATE);
         }
         starts.rewind(UnixMs(50));
-        assert_eq!(starts.opens_at(RATE), UnixMs(60));
+        assert_eq!(starts.opens_at(RATE), Some(UnixMs(60)));
         starts.record(UnixMs(60), RATE);
         assert_eq!((starts.total, starts.log.len()), (3, 2));
     }

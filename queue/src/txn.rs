@@ -29,6 +29,9 @@ impl Journal {
     }
 }
 
+/// So many tasks that are more than may be kept are dropped at once, if no more than that have changed; the others by the tick.
+const EXCESS_AT_ONCE: usize = 64;
+
 /// An operation's hold on a queue. Operations check first and then record; what is recorded is applied at once.
 #[derive(Debug)]
 pub struct Txn<'q> {
@@ -72,7 +75,7 @@ impl<'q> Txn<'q> {
             }
         }
         if self.queue.flow.is_some() {
-            drop_excess(self, self.journal.events.len());
+            drop_excess(self, self.journal.events.len().max(EXCESS_AT_ONCE));
         }
     }
 

@@ -1,4 +1,4 @@
-//! The queue against a model: obvious code over a list of tasks, written from PROTOCOL sections 1 to 5.
+//! The queue against a model: obvious code over a list of tasks, written from PROTOCOL sections 1 to 6.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use support::{AfterSpec, Answer, Command, DelaySpec, Driver, OnSpec, PushSpec, START, cases, history, listed};
 use taskqueue::effect::{Change, Totals};
 use taskqueue::op::{Completion, Next};
-use taskqueue::{BatchView, Defaults, Effect, Ms, Options, Refusal, Retention, State, UnixMs};
+use taskqueue::{BatchView, Defaults, Effect, Ms, Options, Pause, Rate, Refusal, Retention, Settings, State, UnixMs};
 
 proptest! {
     #![proptest_config(cases(300))]
@@ -212,6 +212,9 @@ struct Model {
     last_birth: u64,
     events: u64,
     commands: u64,
+    settings: Settings,
+    /// When the claims were that count for RATE.
+    starts: Vec<UnixMs>,
     totals: Totals,
 }
 
@@ -228,8 +231,9 @@ fn made(number: u64) -> String {
 }
 
 impl Model {
-    fn run(&mut self, command: &Command, now: UnixMs, server: &Defaults, hints: &Hints) -> Answer {
+    fn run(&mut self, command: &Command, now: UnixMs, defaults: &Defaults, hints: &Hints) -> Answer {
         self.commands += 1;
+        let server = &defaults.with(&self.settings.options);
         let answer = match command {
             Command::Push { task, id, renew, floor } => self.push(task, id.as_deref(), *renew, floor.0, now),
             Command::PushAll { task, payloads, floor } => self.push_all(task, payloads, floor.0, now),
@@ -283,14 +287,82 @@ impl Model {
                 let bad: Vec<String> = ends.into_iter().filter(|id| self.tasks[id].ended_badly()).collect();
                 self.retry_some(&bad, *count, |model, id| model.retry(id, now).is_ok())
             }
-            Command::Tick { budget } => self.tick(*budget, now, server, hints),
+            Command::Tick { budget } => {
+                self.rewind_starts(now);
+                if self.settings.paused_until.is_some_and(|until| until <= now) {
+                    (self.settings.pause, self.settings.paused_until) = (Pause::No, None);
+                }
+                self.tick(*budget, now, server, hints)
+            }
+            Command::Set(settings) => {
+                self.settings = *settings;
+                self.forget_starts();
+                Answer::Done
+            }
         };
+        let server = &defaults.with(&self.settings.options);
         self.tell(2, now, server);
         let over = |task: &Task| task.ended_in == self.commands && task.state().is_terminal() && task.at <= now;
         for id in self.sorted(over, |task| (task.entered, 0)) {
             self.drop(&id);
         }
+        for id in self.excess() {
+            self.drop(&id);
+        }
         answer
+    }
+
+    /// What goes because more are kept than may be: the next to go. Batches keep theirs, and so do dependants.
+    fn excess(&self) -> Vec<String> {
+        let limits = [(State::Completed, self.settings.retain_max), (State::Failed, self.settings.failed_max)];
+        let of_state = |(state, max): (State, u32)| {
+            let mut kept = self.of_state(state);
+            kept.retain(|id| self.tasks[id].batch.is_none());
+            let excess = if max == 0 { 0 } else { kept.len().saturating_sub(max as usize) };
+            kept.retain(|id| self.tasks[id].keep.is_none());
+            kept.truncate(excess);
+            kept
+        };
+        limits.into_iter().flat_map(of_state).collect()
+    }
+
+    /// Claims of the future, as the clock was set back, count as of now.
+    fn rewind_starts(&mut self, now: UnixMs) {
+        self.starts.iter_mut().for_each(|start| *start = now.min(*start));
+    }
+
+    /// No more are remembered than RATE allows in a window.
+    fn forget_starts(&mut self) {
+        let counted = self.settings.rate.map_or(0, |rate| rate.claims as usize);
+        self.starts.drain(..self.starts.len().saturating_sub(counted));
+    }
+
+    /// Whether the settings stand in the way of any claim.
+    fn may_not_claim(&self, now: UnixMs) -> bool {
+        let Settings { concurrency, rate, .. } = self.settings;
+        let claimed = self.of_state(State::Claimed).len();
+        let is_too_soon = |rate: Rate| {
+            let in_window = self.starts.iter().filter(|start| start.0 + rate.window.0 > now.0).count();
+            in_window >= rate.claims as usize
+        };
+        self.rests(&[Pause::Out, Pause::All], now)
+            || (concurrency > 0 && claimed >= concurrency as usize)
+            || rate.is_some_and(is_too_soon)
+    }
+
+    fn rests(&self, pauses: &[Pause], now: UnixMs) -> bool {
+        pauses.contains(&self.settings.pause) && self.settings.paused_until.is_none_or(|until| until > now)
+    }
+
+    /// Whether the settings let so many tasks come.
+    fn refuses_more(&self, count: usize, now: UnixMs) -> Option<Refusal> {
+        let max = self.settings.max_len;
+        let unfinished = self.tasks.values().filter(|task| !task.state().is_terminal()).count();
+        if self.rests(&[Pause::In, Pause::All], now) {
+            Some(Refusal::Paused)
+        } else {
+            (max > 0 && unfinished + count > max as usize).then_some(Refusal::MaxLen { max })
+        }
     }
 
     fn all(&mut self, ids: impl IntoIterator<Item = String>, act: impl Fn(&mut Self, String)) -> Answer {
@@ -740,6 +812,9 @@ impl Model {
 
     fn push_all(&mut self, spec: &PushSpec, payloads: &[Vec<u8>], floor: u64, now: UnixMs) -> Answer {
         let mut ids = Vec::new();
+        if let Some(refusal) = self.refuses_more(payloads.len(), now).filter(|_| !is_past_ttl(spec, now)) {
+            return Answer::Refused(refusal);
+        }
         for payload in payloads {
             let batch = spec.batch.clone().map(|(name, _)| (name, false));
             let spec = PushSpec { payload: payload.clone(), batch, ..spec.clone() };
@@ -766,11 +841,8 @@ impl Model {
     }
 
     fn push(&mut self, spec: &PushSpec, id: Option<&str>, renew: bool, floor: u64, now: UnixMs) -> Answer {
-        let due = match spec.delay {
-            DelaySpec::For(ms) => now.0 + ms,
-            DelaySpec::At(ms) => START.0 + ms,
-        };
-        if spec.ttl.is_some_and(|ttl| due >= now.0 + ttl) {
+        let due = due_of(spec, now);
+        if is_past_ttl(spec, now) {
             return Answer::Refused(Refusal::DelayPastTtl);
         }
         self.last_birth += 1;
@@ -783,6 +855,9 @@ impl Model {
                         self.seal(name, now);
                     }
                     return Answer::Pushed { id: id.to_owned(), added: false };
+                }
+                if let Some(refusal) = self.refuses_more(1, now) {
+                    return Answer::Refused(refusal);
                 }
                 if spec.batch.as_ref().is_some_and(|(name, _)| known.batch.is_none() || self.batch(name) != known.batch) {
                     return Answer::Refused(Refusal::OtherBatch);
@@ -799,6 +874,9 @@ impl Model {
                     task.claim = Claim::Voided;
                 }
             }
+            if let Some(refusal) = self.refuses_more(1, now).filter(|_| !self.is_there(id)) {
+                return Answer::Refused(refusal);
+            }
             if !self.is_there(id) && self.is_refused(spec) {
                 return Answer::Refused(Refusal::Sealed);
             }
@@ -807,6 +885,9 @@ impl Model {
             }
             id.to_owned()
         } else {
+            if let Some(refusal) = self.refuses_more(1, now) {
+                return Answer::Refused(refusal);
+            }
             if self.is_refused(spec) {
                 return Answer::Refused(Refusal::Sealed);
             }
@@ -858,6 +939,10 @@ impl Model {
     }
 
     fn claim(&mut self, worker: &str, lease: Option<Ms>, session: Option<u64>, now: UnixMs, server: &Defaults) -> Answer {
+        self.rewind_starts(now);
+        if self.may_not_claim(now) {
+            return Answer::Claimed(None);
+        }
         for id in self.of_state(State::Ready) {
             if self.task(&id).ttl_at.is_some_and(|ttl_at| ttl_at <= now) {
                 self.expire(&id, now, server);
@@ -876,6 +961,8 @@ impl Model {
             task.session = session.map(Session::Of);
             let claimed = (id.clone(), task.payload.clone(), task.attempt, deadline);
             self.totals.claimed += 1;
+            self.starts.push(now);
+            self.forget_starts();
             return Answer::Claimed(Some(claimed));
         }
         Answer::Claimed(None)
@@ -1059,6 +1146,7 @@ impl Model {
                 || self.tasks.values().any(over)
                 || [true, false].into_iter().any(|done| !self.batches_due(done, now, server).is_empty())
                 || !self.leaving().is_empty()
+                || !self.excess().is_empty()
                 || self.ties().any(|one| one.ended.is_some() && !one.told),
         )
     }
@@ -1086,6 +1174,18 @@ impl Model {
     }
 }
 
+/// When a pushed task is due.
+fn due_of(spec: &PushSpec, now: UnixMs) -> u64 {
+    match spec.delay {
+        DelaySpec::For(ms) => now.0 + ms,
+        DelaySpec::At(ms) => START.0 + ms,
+    }
+}
+
+fn is_past_ttl(spec: &PushSpec, now: UnixMs) -> bool {
+    spec.ttl.is_some_and(|ttl| due_of(spec, now) >= now.0 + ttl)
+}
+
 /// What a push is to wait for, and whether it is a batch.
 fn names(spec: &AfterSpec) -> (Vec<String>, bool) {
     match &spec.on {
@@ -1104,6 +1204,7 @@ fn same(driver: &Driver, model: &Model) -> Result<(), String> {
     }
     equal("length", queue.len(), model.tasks.len())?;
     equal("totals", *queue.totals(), model.totals)?;
+    equal("settings of the queue", queue.settings(), model.settings)?;
     equal("last id", queue.last_id().0, model.last_id)?;
     equal("has ready", queue.has_ready(), !model.of_state(State::Ready).is_empty())?;
     for number in 0..3 {
@@ -1162,7 +1263,7 @@ fn same(driver: &Driver, model: &Model) -> Result<(), String> {
             (on, after.is_of_batch, after.run_anyway, after.missing())
         });
         equal("after", after, expected)?;
-        equal("settings", view.settings, task.settings(&driver.defaults))?;
+        equal("settings", view.settings, task.settings(&driver.defaults.with(&model.settings.options)))?;
         let data = match state {
             State::Completed => task.result.as_deref(),
             State::Failed => task.error.as_deref(),

@@ -7,7 +7,8 @@
 use proptest::prelude::*;
 use taskqueue::op::{self, After, Claim, Completion, Delay, IntoBatch, Next, On, Push, PushOutcome};
 use taskqueue::{
-    Connection, Defaults, Effect, Journal, MadeId, Ms, Options, Queue, Refusal, Retention, State, TaskId, Txn, UnixMs, effect,
+    Connection, Defaults, Effect, Journal, MadeId, Ms, Options, Pause, Queue, Rate, Refusal, Retention, Settings, State, TaskId,
+    Txn, UnixMs, effect,
 };
 
 /// When the tests begin.
@@ -74,6 +75,10 @@ pub(crate) enum Step {
         back: u64,
     },
     Configure(Defaults),
+    Set {
+        settings: Settings,
+        pause_ms: Option<u64>,
+    },
 }
 
 /// What a push says besides its id.
@@ -157,6 +162,7 @@ pub(crate) enum Command {
     ForgetBatch(String),
     RetryBatch(String, usize),
     Tick { budget: usize },
+    Set(Settings),
 }
 
 /// What a command answers.
@@ -279,6 +285,26 @@ fn next() -> impl Strategy<Value = Next> {
     prop_oneof![3 => Just(Next::Retry), 2 => after, 1 => Just(Next::Dead)]
 }
 
+/// Most set little, so that not all is refused.
+fn settings() -> impl Strategy<Value = Settings> {
+    let limit = || prop_oneof![4 => Just(0), 1 => 1..4_u32];
+    let rate = (1..4_u32, millis()).prop_map(|(claims, window)| Rate { claims, window: Ms(window) });
+    let pause = prop_oneof![6 => Just(Pause::No), 1 => Just(Pause::In), 1 => Just(Pause::Out), 1 => Just(Pause::All)];
+    let max_len = prop_oneof![4 => Just(0), 1 => 3..9_u32];
+    (options(), limit(), limit(), max_len, prop::option::weighted(0.3, rate), limit(), pause).prop_map(
+        |(options, retain_max, failed_max, max_len, rate, concurrency, pause)| Settings {
+            options,
+            retain_max,
+            failed_max,
+            max_len,
+            rate,
+            concurrency,
+            pause,
+            ..Settings::default()
+        },
+    )
+}
+
 /// Steps as a queue may meet them.
 pub(crate) fn step() -> impl Strategy<Value = Step> {
     let push = (push_spec(), prop::option::weighted(0.4, 0..8_u8), any::<bool>(), prop_oneof![9 => Just(0), 1 => 0..3_u8])
@@ -313,6 +339,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         12 => (0..40_u64).prop_map(|forward| Step::Clock { forward, back: 0 }),
         1 => (0..120_u64).prop_map(|back| Step::Clock { forward: 0, back }),
         1 => defaults().prop_map(Step::Configure),
+        2 => (settings(), prop::option::of(millis())).prop_map(|(settings, pause_ms)| Step::Set { settings, pause_ms }),
     ]
 }
 
@@ -383,6 +410,11 @@ impl Driver {
             Step::ForgetBatch(batch) => Command::ForgetBatch(batch_name(batch)),
             Step::RetryBatch(batch, count) => Command::RetryBatch(batch_name(batch), count),
             Step::Tick { budget } => Command::Tick { budget },
+            Step::Set { settings, pause_ms } => {
+                let is_pause = settings.pause != Pause::No;
+                let paused_until = pause_ms.filter(|_| is_pause).map(|ms| self.now.after(Ms(ms)));
+                Command::Set(Settings { paused_until, ..settings })
+            }
             Step::Clock { forward, back } => {
                 self.now = self.now.after(Ms(forward)).before(Ms(back));
                 return None;
@@ -521,6 +553,10 @@ pub(crate) fn say(txn: &mut Txn<'_>, defaults: &Defaults, command: &Command) -> 
         Command::ForgetBatch(batch) => Answer::Count(op::forget_batch(txn, batch)),
         Command::RetryBatch(batch, count) => Answer::Count(op::retry_batch(txn, batch, *count)),
         Command::Tick { budget } => Answer::Left(op::tick(txn, *budget, defaults)),
+        Command::Set(settings) => {
+            op::set(txn, settings);
+            Answer::Done
+        }
     }
 }
 
