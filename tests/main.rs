@@ -53,6 +53,7 @@ mod result;
 mod retry;
 mod security;
 mod sessions;
+mod set;
 mod soak;
 mod time;
 mod traps;
