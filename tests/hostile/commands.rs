@@ -6,7 +6,7 @@ use std::{fs, io, time::Duration};
 type Command = Vec<Vec<u8>>;
 
 /// What may be refused, and as what.
-const CODES: [&str; 13] = [
+const CODES: [&str; 14] = [
     "ERR",
     "WRONGTYPE",
     "NOTASK",
@@ -15,6 +15,7 @@ const CODES: [&str; 13] = [
     "NOTCLAIMED",
     "DONE",
     "QUEUEFULL",
+    "PAUSED",
     "EXECABORT",
     "NOSCRIPT",
     "OOM",
@@ -100,6 +101,24 @@ const PUSH_OPTIONS: [(&str, char); 17] = [
     ("ONFAIL", 'f'),
 ];
 
+/// Options of SET; most of what is pushed and claimed is to get through.
+const SET_OPTIONS: [(&str, char); 14] = [
+    ("LEASE", 'm'),
+    ("ATTEMPTS", 'c'),
+    ("BACKOFF", 'm'),
+    ("TIMEOUT", 'm'),
+    ("RETAIN", 'm'),
+    ("RETAINFAILED", 'm'),
+    ("RETAINMAX", 'm'),
+    ("FAILEDMAX", 'm'),
+    ("MAXLEN", 'm'),
+    ("RATE", 'r'),
+    ("CONCURRENCY", 'm'),
+    ("GROUPCONCURRENCY", 'm'),
+    ("EVENTS", 'm'),
+    ("PAUSED", 'p'),
+];
+
 /// Makes commands.
 struct Grammar {
     dice: Dice,
@@ -156,7 +175,7 @@ impl Grammar {
     }
 
     /// Options of which each has a value of its kind: `m` milliseconds, `c` a count, `d` data, `i` an id, `b` a batch, `s` one and
-    /// perhaps its seal, `a` ids and their count, `f` what to do at a failure, none.
+    /// perhaps its seal, `a` ids and their count, `f` what to do at a failure, `r` a rate, `p` a pause, none.
     fn options(&mut self, known: &[(&str, char)]) -> Command {
         let mut out = Command::new();
         for _ in 0..self.dice.roll(4) {
@@ -182,6 +201,8 @@ impl Grammar {
                     out.push(self.count_of(ids.len()));
                     out.extend(ids);
                 }
+                'r' => out.extend([self.count(), self.ms()]),
+                'p' => out.extend([self.dice.pick(&["no", "IN", "out", "all"]).into(), b"FOR".to_vec(), self.ms()]),
                 'f' => out.push(if self.dice.once_in(20) { self.odd() } else { self.dice.pick(&["run", "FAIL"]).into() }),
                 _ => {}
             }
@@ -228,7 +249,7 @@ impl Grammar {
         let key = self.key();
         let with = |rest: &[Command]| [&[vec![key.clone()]], rest].concat().concat();
         let attempt = ("ATTEMPT", 'c');
-        match self.dice.roll(34) {
+        match self.dice.roll(35) {
             0..=5 => {
                 // A call may wait even if it does not say so.
                 let name = if self.may_wait && self.dice.once_in(4) { "CALL" } else { "PUSH" };
@@ -291,6 +312,7 @@ impl Grammar {
             }
             30 => ("SEAL", with(&[vec![self.batch()]])),
             31 => ("BATCH", with(&[vec![self.batch()]])),
+            32 => ("SET", with(&[self.options(&SET_OPTIONS)])),
             _ => (self.dice.pick(&["APPLY", "PROBE", "NONE"]), with(&[vec![self.data()]])),
         }
     }
