@@ -23,6 +23,7 @@ mod errors;
 mod events;
 mod exactly_once;
 mod examples;
+mod explain;
 mod extend;
 mod fail;
 mod failover;

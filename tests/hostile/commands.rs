@@ -283,6 +283,7 @@ impl Grammar {
                 };
                 (self.dice.pick(&["CANCEL", "FORGET", "RETRY"]), with(&[all, self.options(&[("COUNT", 'c')])]))
             }
+            19 if self.dice.once_in(2) => ("EXPLAIN", with(&[vec![self.id()]])),
             19 => ("GET", with(&[vec![self.id()], self.options(&[("JSON", ' ')])])),
             20 => ("INFO", with(&[self.options(&[("JSON", ' ')])])),
             21 | 22 => {

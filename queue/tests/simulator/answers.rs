@@ -57,7 +57,8 @@ impl Book {
             | Command::RetryBatch(..)
             | Command::Tick { .. }
             | Command::PushAll { .. }
-            | Command::Close(_) => given.clone(),
+            | Command::Close(_)
+            | Command::Set(_) => given.clone(),
         }
     }
 

@@ -49,6 +49,7 @@ fn said(command: &Command) -> String {
         Command::ForgetBatch(batch) => format!("forget batch {batch}"),
         Command::RetryBatch(batch, count) => format!("retry {count} of batch {batch}"),
         Command::Tick { budget } => format!("tick, {budget} of each kind"),
+        Command::Set(settings) => format!("SET {settings:?}"),
     }
 }
 
