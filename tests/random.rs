@@ -8,7 +8,7 @@ const STEPS: usize = 2_000;
 fn step(dice: &mut Dice) -> String {
     let queue = dice.pick(&["jobs", "jobs", "jobs", "mails"]);
     let (id, ms, attempt, batch) = (dice.roll(60), dice.roll(30), 1 + dice.roll(4), dice.roll(4));
-    match dice.roll(32) {
+    match dice.roll(34) {
         0..=4 => {
             let options =
                 dice.pick(&["", "NX", "DELAY 7", "TTL 9", "ATTEMPTS 1", "RETAIN 5 RETAINFAILED 6", "RENEW", "TIMEOUT 12"]);
@@ -43,6 +43,23 @@ fn step(dice: &mut Dice) -> String {
         28 => format!("TASK.{} {queue} BATCH b{batch} COUNT {}", dice.pick(&["CANCEL", "RETRY"]), 1 + ms),
         29 => format!("TASK.FORGET {queue} BATCH b{batch}"),
         30 => format!("TASK.BATCH {queue} b{batch}"),
+        31 | 32 => {
+            let flow = dice.pick(&[
+                "RATE 3 10",
+                "RATE 0 0",
+                "CONCURRENCY 2",
+                "CONCURRENCY 0",
+                "RETAINMAX 5 FAILEDMAX 3",
+                "RETAINMAX 0 FAILEDMAX 0",
+                "PAUSED all FOR 5",
+                "PAUSED out FOR 20",
+                "MAXLEN 20",
+                "MAXLEN 0",
+                "LEASE 9 ATTEMPTS 2 RETAIN 20",
+                "LEASE default ATTEMPTS default RETAIN default",
+            ]);
+            format!("TASK.SET {queue} {flow}")
+        }
         _ => dice
             .pick(&[
                 "RENAME jobs mails",
@@ -108,6 +125,8 @@ fn walk(mut dice: Dice) {
                 "ERR BATCH names a",
                 "ERR BATCH must",
                 "ERR AFTERBATCH",
+                "PAUSED",
+                "QUEUEFULL",
             ];
             assert!(known.iter().any(|code| message.starts_with(code)), "step {n}, {line}: {message}");
         }
