@@ -162,10 +162,11 @@ impl Queue {
     }
 
     pub(crate) fn options(&self, slot: Slot, defaults: &Defaults) -> Defaults {
-        let defaults = self.defaults(defaults);
-        match self.own_options(self.tasks.at(slot)) {
-            Some(options) => defaults.with(options),
-            None => defaults,
+        match (&self.flow, self.own_options(self.tasks.at(slot))) {
+            (None, None) => *defaults,
+            (None, Some(options)) => defaults.with(options),
+            (Some(_), None) => self.defaults(defaults),
+            (Some(_), Some(options)) => self.defaults(defaults).with(options),
         }
     }
 
