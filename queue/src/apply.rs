@@ -142,9 +142,6 @@ impl Queue {
                     self.set_session(slot, Some(Connection::UNKNOWN));
                 }
                 count(&mut self.head.totals.claimed);
-                if self.flow.is_some() {
-                    self.note_start(at);
-                }
             }
             Change::Extended { deadline, checkpoint } => {
                 if checkpoint.is_some() {
@@ -247,6 +244,9 @@ impl Queue {
         let done = if self.batches.has_members() { self.settle_member(slot, change) } else { None };
         if !self.nodes.is_empty() {
             self.settle_ties(slot, change);
+        }
+        if self.flow.is_some() {
+            self.settle_flow(change);
         }
         self.tidy_extra(slot);
         done

@@ -4,7 +4,7 @@
 
 use crate::batch::KEPT;
 use crate::blocks::Rounding;
-use crate::effect::{Effect, Event, Heard};
+use crate::effect::{Change, Effect, Event, Heard};
 use crate::error::Mismatch;
 use crate::index::segments::Slot;
 use crate::options::{Defaults, Options};
@@ -289,10 +289,11 @@ impl Queue {
         [Some((Event::Set, Slot::NIL)), None]
     }
 
-    /// A claim was made.
+    /// A task has changed: RATE counts claims.
     #[cold]
-    pub(crate) fn note_start(&mut self, at: UnixMs) {
-        if let Some(flow) = &mut self.flow
+    pub(crate) fn settle_flow(&mut self, change: &Change<'_>) {
+        if let Change::Claimed { at, .. } = *change
+            && let Some(flow) = &mut self.flow
             && let Some(rate) = flow.settings.rate
         {
             flow.starts.record(at, rate);
