@@ -16,6 +16,7 @@ use crate::state::State;
 use crate::task::{Extra, NO_EXTRA, Task};
 use crate::time::{Ms, UnixMs};
 use crate::times::{Percentiles, Times};
+use crate::unique::Uniques;
 use std::collections::BTreeSet;
 
 /// Most tasks a queue can hold: what a slot can number, less the bit that marks [members](crate::task::Task::member).
@@ -47,6 +48,8 @@ pub struct Queue {
     pub(crate) waiting: Deadlines,
     /// What tasks depend on.
     pub(crate) nodes: Nodes,
+    /// Keys of which each is one task's at a time.
+    pub(crate) uniques: Uniques,
     pub(crate) head: Head,
     /// How long tasks were ready before they were claimed.
     pub(crate) waits: Times,
@@ -77,6 +80,7 @@ impl Default for Queue {
             batches: Batches::default(),
             waiting: Deadlines::default(),
             nodes: Nodes::default(),
+            uniques: Uniques::default(),
             head: Head::default(),
             waits: Times::default(),
             runs: Times::default(),
@@ -182,6 +186,7 @@ impl Queue {
             + self.ready.bytes(rounding)
             + self.batches.bytes(rounding)
             + self.nodes.bytes(rounding)
+            + self.uniques.bytes(rounding)
             + deadlines.sum::<usize>()
             + rounding.tree::<(UnixMs, Slot)>(self.ttls.len())
             + self.sessions.bytes(rounding)
