@@ -56,5 +56,6 @@ mod sessions;
 mod soak;
 mod time;
 mod traps;
+mod unique;
 mod waiting_for_results;
 mod waiting_for_tasks;

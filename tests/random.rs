@@ -8,7 +8,7 @@ const STEPS: usize = 2_000;
 fn step(dice: &mut Dice) -> String {
     let queue = dice.pick(&["jobs", "jobs", "jobs", "mails"]);
     let (id, ms, attempt, batch) = (dice.roll(60), dice.roll(30), 1 + dice.roll(4), dice.roll(4));
-    match dice.roll(32) {
+    match dice.roll(34) {
         0..=4 => {
             let options =
                 dice.pick(&["", "NX", "DELAY 7", "TTL 9", "ATTEMPTS 1", "RETAIN 5 RETAINFAILED 6", "RENEW", "TIMEOUT 12"]);
@@ -43,6 +43,11 @@ fn step(dice: &mut Dice) -> String {
         28 => format!("TASK.{} {queue} BATCH b{batch} COUNT {}", dice.pick(&["CANCEL", "RETRY"]), 1 + ms),
         29 => format!("TASK.FORGET {queue} BATCH b{batch}"),
         30 => format!("TASK.BATCH {queue} b{batch}"),
+        31 | 32 => {
+            let hold = dice.pick(&["", "", "FOR 20", "REPLACE", "REPLACE", "FOR 30 REPLACE", "REPLACE DELAY 4", "NX"]);
+            let options = dice.pick(&["", "RETAIN 0", "RETAINFAILED 5", "TTL 9", "RENEW", "BATCH b1", "ATTEMPTS 0 BACKOFF 3"]);
+            format!("TASK.PUSH {queue} unique{ms} ID {id} UNIQUE k{batch} {hold} {options}")
+        }
         _ => dice
             .pick(&[
                 "RENAME jobs mails",
