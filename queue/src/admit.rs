@@ -203,17 +203,17 @@ impl Queue {
             Start::Ready { order } | Start::Waiting { order } => self.is_new_place(order),
             Start::Scheduled { .. } => true,
         };
-        has_new_place && self.are_terms(at, order)
-    }
-
-    /// Whether it is what a push can say, but for when it is ready.
-    pub(crate) fn are_terms(&self, at: UnixMs, order: &Order<'_>) -> bool {
-        comes(Some(at)) && comes(order.ttl_at) && order.options.is_none_or(|options| options.is_valid())
+        has_new_place && are_terms(at, order)
     }
 
     pub(crate) const fn is_new_place(&self, order: u64) -> bool {
         order == self.next_order()
     }
+}
+
+/// Whether it is what a push can say, but for when the task is ready.
+pub(crate) fn are_terms(at: UnixMs, order: &Order<'_>) -> bool {
+    comes(Some(at)) && comes(order.ttl_at) && order.options.is_none_or(|options| options.is_valid())
 }
 
 /// Whether it is a name that a command would take.

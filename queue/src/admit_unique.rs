@@ -1,6 +1,6 @@
 //! Whether what effects say of keys can be of a queue's history. Part of [`crate::admit`].
 
-use crate::admit::{comes, is_name, valid};
+use crate::admit::{are_terms, comes, is_name, valid};
 use crate::effect::{Effect, Keyed, Order};
 use crate::error::Mismatch;
 use crate::index::segments::Slot;
@@ -59,7 +59,7 @@ impl Queue {
             }
             _ => false,
         };
-        is_placed && self.key(slot).is_some() && self.are_terms(at, order)
+        is_placed && self.key(slot).is_some() && are_terms(at, order)
     }
 
     /// What it followed has ended, so that it can be ready or scheduled.

@@ -15,9 +15,9 @@ impl Queue {
     pub(crate) fn apply_key(&mut self, effect: &Effect<'_>) -> Heard {
         match *effect {
             Effect::Keyed(id, keyed) => {
-                let slot = self.find(id);
-                slot.into_iter().for_each(|slot| self.apply_keyed(slot, &keyed));
-                [slot.map(|slot| (Event::Tell, slot)), None]
+                let Some(slot) = self.find(id) else { return [None; 2] };
+                self.apply_keyed(slot, &keyed);
+                [Some((Event::Tell, slot)), None]
             }
             Effect::KeyKept { key, id, until } => {
                 let (holder, until) = (Holder::Gone(id.into()), Some(until).into());
@@ -58,8 +58,7 @@ impl Queue {
     }
 
     fn apply_key_freed(&mut self, name: &str, at: UnixMs) {
-        let Some(hold) = self.pass_on(name, at) else { return };
-        if let Holder::Task(slot) = hold {
+        if let Some(Holder::Task(slot)) = self.pass_on(name, at) {
             self.forget_key(slot);
             self.tidy_extra(slot);
         }
@@ -141,18 +140,14 @@ impl Queue {
     #[cold]
     pub(crate) fn disown_key(&mut self, slot: Slot) {
         let Some(name) = self.key(slot).map(|key| key.name.clone()) else { return };
-        self.uniques.tasks -= 1;
-        if self.hold_of_name(&name, slot)
+        if self.hold_of(slot).is_some()
             && let Some(hold) = self.remove_hold(&name)
         {
             let id = OwnedId::from(self.id_of(slot));
             self.insert_hold(name, Hold { holder: Holder::Gone(id), ..hold });
         }
-    }
-
-    /// Whether it is this task that holds the key.
-    fn hold_of_name(&self, name: &str, slot: Slot) -> bool {
-        self.uniques.holds.get(name).is_some_and(|hold| hold.holder == Holder::Task(slot))
+        // What it knows goes with it.
+        self.uniques.tasks -= 1;
     }
 
     /// The task holds its key no longer, or will not hold it after another.

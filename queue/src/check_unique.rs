@@ -27,9 +27,9 @@ impl Queue {
                 }
             }
             if let Some(next) = hold.follow_up.get() {
-                let knows = self.key(next).is_some_and(|key| key.name == *name && key.follows);
+                let is_next = self.key(next).is_some_and(|key| key.name == *name && key.follows);
                 let holder = if let Holder::Task(holder) = hold.holder { Some(holder) } else { None };
-                ensure(knows && holder.is_some() && self.can_follow(next, holder), "a follow-up does not follow the holder")?;
+                ensure(is_next && holder.is_some() && self.can_follow(next, holder), "a follow-up does not follow the holder")?;
             }
         }
         ensure(ends == uniques.ends, "the ends of keys are not those of their holds")?;

@@ -193,8 +193,7 @@ impl<'a> Pushing<'a> {
         let push = self.push(payload)?;
         let pushed = transact(context, queue, Missing::Create, |txn, _| {
             Ok(match op::push(txn, &push, id_floor()).map_err(|refusal| self.refused(refusal))? {
-                PushOutcome::Existing(_) if self.nx => None,
-                PushOutcome::Held if self.nx => None,
+                PushOutcome::Existing(_) | PushOutcome::Held if self.nx => None,
                 PushOutcome::Existing(slot) | PushOutcome::Added(slot) => Some(txn.queue().id(slot).into()),
                 PushOutcome::Held => push.unique.and_then(|unique| txn.queue().holder_of(unique.key)).map(OwnedId::from),
             })

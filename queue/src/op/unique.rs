@@ -37,7 +37,8 @@ pub(super) fn push_unique(
 ) -> Result<PushOutcome, Refusal> {
     let (now, plain) = (txn.now(), Push { unique: None, ..*with_key });
     let terms = Terms::of(&plain, now)?;
-    if plain.id.is_some_and(|id| txn.queue().find(id).is_some_and(|slot| answers(txn.queue(), &plain, slot))) {
+    let known = plain.id.and_then(|id| txn.queue().find(id)).filter(|&slot| !txn.queue().is_leaving(slot));
+    if known.is_some_and(|slot| !(plain.renew && txn.queue().ended_badly(slot))) {
         return push(txn, &plain, floor);
     }
     let until = unique.hold.map(|hold| now.after(hold));
@@ -65,11 +66,6 @@ pub(super) fn push_unique(
         take_key(txn, slot, unique.key, until, follows);
     }
     Ok(outcome)
-}
-
-/// Whether a task of the id of a push is all that it comes to.
-fn answers(queue: &Queue, push: &Push<'_>, slot: Slot) -> bool {
-    !queue.is_leaving(slot) && !(push.renew && queue.ended_badly(slot))
 }
 
 /// No task was added; but the batch may be sealed by it.
@@ -142,7 +138,7 @@ pub(super) fn free_keys_of_batch(txn: &mut Txn<'_>, batch: &str) {
         Some(Holder::Task(slot)) => queue.batch_slot_of(*slot) == batch,
         _ => false,
     };
-    let names: Vec<Box<str>> = queue.uniques.ends.iter().map(|(_, name)| name).filter(|name| is_theirs(name)).cloned().collect();
+    let names: Vec<_> = queue.uniques.ends.iter().map(|(_, name)| name).filter(|name| is_theirs(name)).cloned().collect();
     for name in names {
         free(txn, &name);
     }
@@ -152,8 +148,7 @@ pub(super) fn free_keys_of_batch(txn: &mut Txn<'_>, batch: &str) {
 pub(super) fn free_keys(txn: &mut Txn<'_>, count: usize) {
     for _ in 0..count {
         let next = txn.queue().uniques.first_end().filter(|&(at, _)| at <= txn.now());
-        let Some(name) = next.map(|(_, name)| Box::from(name)) else { break };
-        let name: Box<str> = name;
+        let Some(name) = next.map(|(_, name)| name.to_owned()) else { break };
         free(txn, &name);
     }
 }

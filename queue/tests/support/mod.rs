@@ -88,7 +88,8 @@ pub(crate) struct PushSpec {
     pub(crate) batch: Option<(String, bool)>,
     /// What it waits for.
     pub(crate) after: Option<AfterSpec>,
-    pub(crate) unique: Option<UniqueSpec>,
+    /// The key that it is to have alone.
+    pub(crate) unique: Option<Box<UniqueSpec>>,
 }
 
 /// A key, for how long it is held if that is said, and REPLACE.
@@ -257,7 +258,7 @@ fn push_spec() -> impl Strategy<Value = PushSpec> {
     let after = prop::option::weighted(0.4, (on, prop::bool::weighted(0.3)));
     let after = after.prop_map(|after| after.map(|(on, run_anyway)| AfterSpec { on, run_anyway }));
     let unique = (0..3_u8, prop::option::weighted(0.4, prop_oneof![1 => Just(0), 4 => 1..120_u64]), prop::bool::weighted(0.6));
-    let unique = unique.prop_map(|(number, hold, replace)| UniqueSpec { key: format!("key-{number}"), hold, replace });
+    let unique = unique.prop_map(|(number, hold, replace)| Box::new(UniqueSpec { key: format!("key-{number}"), hold, replace }));
     let related = (batch, after, prop::option::weighted(0.4, unique));
     (bytes(), priority, delay, prop::option::weighted(0.3, 1..90_u64), options(), related).prop_map(
         |(payload, priority, delay, ttl, options, (batch, after, unique))| PushSpec {
