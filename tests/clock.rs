@@ -38,6 +38,21 @@ fn time_until(happened: impl FnMut() -> bool) -> u128 {
     start.elapsed().as_millis()
 }
 
+/// A key is held until an instant of the clock.
+#[test]
+fn a_step_ends_the_time_of_a_key() {
+    let Some((clock, server)) = clocked() else { return };
+    let push = format!("TASK.PUSH jobs x UNIQUE k FOR {HOUR_MS} NX");
+    assert!(!server.run(&push).is_nil());
+    server.run_all(&["TASK.CLAIM jobs", "TASK.PUSH jobs y UNIQUE k REPLACE"]);
+    set(&clock, &server, -HOUR_MS);
+    assert!(server.run(&push).is_nil());
+    server.run("TASK.CANCEL jobs ALL");
+    set(&clock, &server, HOUR_MS + 5_000);
+    assert!(!server.run(&push).is_nil());
+    assert!(server.run(&push).is_nil());
+}
+
 /// Forth: what is due by the new time happens at once, within two looks at the clock a tenth of a second apart.
 #[test]
 fn a_step_forth_makes_deadlines_due() {

@@ -72,6 +72,14 @@ fn tells_what_a_task_waits_for() {
     assert_eq!(explained(&server, "later", &["1 task is before it"]), "line");
 }
 
+/// One that follows a holder says whom.
+#[test]
+fn tells_whom_a_task_follows() {
+    let server = Server::start();
+    server.run_all(&["TASK.PUSH jobs x ID a UNIQUE k", "TASK.CLAIM jobs", "TASK.PUSH jobs x ID b UNIQUE k REPLACE"]);
+    assert_eq!(explained(&server, "b", &["waits for a", "key k"]), "unique");
+}
+
 /// A claimed task says who has it and for how long, one that has ended that it has.
 #[test]
 fn tells_who_has_it_and_how_it_ended() {

@@ -58,5 +58,6 @@ mod set;
 mod soak;
 mod time;
 mod traps;
+mod unique;
 mod waiting_for_results;
 mod waiting_for_tasks;

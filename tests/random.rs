@@ -8,7 +8,7 @@ const STEPS: usize = 2_000;
 fn step(dice: &mut Dice) -> String {
     let queue = dice.pick(&["jobs", "jobs", "jobs", "mails"]);
     let (id, ms, attempt, batch) = (dice.roll(60), dice.roll(30), 1 + dice.roll(4), dice.roll(4));
-    match dice.roll(34) {
+    match dice.roll(36) {
         0..=4 => {
             let options =
                 dice.pick(&["", "NX", "DELAY 7", "TTL 9", "ATTEMPTS 1", "RETAIN 5 RETAINFAILED 6", "RENEW", "TIMEOUT 12"]);
@@ -59,6 +59,11 @@ fn step(dice: &mut Dice) -> String {
                 "LEASE default ATTEMPTS default RETAIN default",
             ]);
             format!("TASK.SET {queue} {flow}")
+        }
+        33 | 34 => {
+            let hold = dice.pick(&["", "", "FOR 20", "REPLACE", "REPLACE", "FOR 30 REPLACE", "REPLACE DELAY 4", "NX"]);
+            let options = dice.pick(&["", "RETAIN 0", "RETAINFAILED 5", "TTL 9", "RENEW", "BATCH b1", "ATTEMPTS 0 BACKOFF 3"]);
+            format!("TASK.PUSH {queue} unique{ms} ID {id} UNIQUE k{batch} {hold} {options}")
         }
         _ => dice
             .pick(&[

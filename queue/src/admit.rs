@@ -104,9 +104,11 @@ impl Queue {
         let task = self.tasks.at(slot);
         let state = task.state();
         let is_answerable = state == State::Claimed || (state == State::Ready && task.last_claim() == LastClaim::Lapsed);
-        let ended_badly = matches!(state, State::Failed | State::Canceled | State::Expired);
+        let ended_badly = self.ended_badly(slot);
+        // Only by the end of what it follows.
+        let may_stop_waiting = || state == State::Waiting && !self.follows(slot);
         valid(match *change {
-            Change::Ripened { order, .. } => matches!(state, State::Scheduled | State::Waiting) && self.is_new_place(order),
+            Change::Ripened { order, .. } => (state == State::Scheduled || may_stop_waiting()) && self.is_new_place(order),
             Change::Claimed { attempt, lease, at, .. } => {
                 state == State::Ready && attempt == task.attempt.saturating_add(1) && lease <= Ms::MAX && comes(Some(at))
             }
@@ -125,10 +127,17 @@ impl Queue {
             Change::Renewed { at, order } => ended_badly && self.is_new(at, &order) && self.can_begin_again(slot),
             Change::Dropped => state.is_terminal() && !self.is_kept_by_batch(slot),
             Change::Told { dependency } => self.admit_told(slot, dependency),
-            Change::Delayed { .. } | Change::Abandoned { .. } => state == State::Waiting,
+            Change::Delayed { .. } | Change::Abandoned { .. } => may_stop_waiting(),
             Change::Awaited { order, .. } => ended_badly && self.is_new_place(order) && self.can_begin_again(slot),
             Change::Bounded { .. } => self.session(slot).is_some(),
+            Change::Replaced { at, order } => self.admit_replaced(slot, at, &order),
+            Change::Followed { start, .. } => self.admit_followed(slot, start),
         })
+    }
+
+    /// Whether the task has ended without a result.
+    pub(crate) fn ended_badly(&self, slot: Slot) -> bool {
+        matches!(self.tasks.at(slot).state(), State::Failed | State::Canceled | State::Expired)
     }
 
     /// Whether the task's batch, if it has one, has a number for it.
@@ -195,29 +204,34 @@ impl Queue {
         if is_free { Ok(()) } else { Err(Mismatch::KnownTask) }
     }
 
-    fn is_new(&self, at: UnixMs, order: &Order<'_>) -> bool {
+    pub(crate) fn is_new(&self, at: UnixMs, order: &Order<'_>) -> bool {
         let has_new_place = match order.start {
             Start::Ready { order } | Start::Waiting { order } => self.is_new_place(order),
             Start::Scheduled { .. } => true,
         };
-        has_new_place && comes(Some(at)) && comes(order.ttl_at) && order.options.is_none_or(|options| options.is_valid())
+        has_new_place && are_terms(at, order)
     }
 
-    const fn is_new_place(&self, order: u64) -> bool {
+    pub(crate) const fn is_new_place(&self, order: u64) -> bool {
         order == self.next_order()
     }
 }
 
+/// Whether it is what a push can say, but for when the task is ready.
+pub(crate) fn are_terms(at: UnixMs, order: &Order<'_>) -> bool {
+    comes(Some(at)) && comes(order.ttl_at) && order.options.is_none_or(|options| options.is_valid())
+}
+
 /// Whether it is a name that a command would take.
-fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     parse_name("batch", name.as_bytes()).is_ok()
 }
 
 /// Whether an instant is one that comes; it is kept as none if not.
-fn comes(instant: Option<UnixMs>) -> bool {
+pub(crate) fn comes(instant: Option<UnixMs>) -> bool {
     instant != Some(UnixMs::NEVER)
 }
 
-const fn valid(holds: bool) -> Result<(), Mismatch> {
+pub(crate) const fn valid(holds: bool) -> Result<(), Mismatch> {
     if holds { Ok(()) } else { Err(Mismatch::Invalid) }
 }

@@ -97,6 +97,10 @@ impl Queue {
                 Ok([None; 2])
             }
             Effect::StartsRewound { .. } => Ok(self.apply_flow(effect)),
+            Effect::Keyed(..) | Effect::KeyKept { .. } | Effect::KeyFreed { .. } => {
+                self.admit_key(effect)?;
+                Ok(self.apply_key(effect))
+            }
         }
     }
 
@@ -239,6 +243,7 @@ impl Queue {
             Change::Told { .. } | Change::Delayed { .. } | Change::Abandoned { .. } | Change::Awaited { .. } => {
                 self.apply_wait(slot, change);
             }
+            Change::Replaced { .. } | Change::Followed { .. } => self.apply_to_unique(slot, change),
         }
         // Before the ties: the last one may be all that keeps a batch, which is to be seen to be done.
         let done = if self.batches.has_members() { self.settle_member(slot, change) } else { None };
@@ -247,6 +252,9 @@ impl Queue {
         }
         if self.flow.is_some() {
             self.settle_flow(change);
+        }
+        if self.uniques.has_tasks() {
+            self.settle_key(slot, change);
         }
         self.tidy_extra(slot);
         done
@@ -321,7 +329,7 @@ impl Queue {
     }
 
     /// What a push and a renewal do alike: payload, options, TTL and the first state.
-    fn begin(&mut self, slot: Slot, order: &Order<'_>, at: UnixMs) {
+    pub(crate) fn begin(&mut self, slot: Slot, order: &Order<'_>, at: UnixMs) {
         self.set_created(slot, at);
         self.set_data(slot, order.payload);
         self.tasks.at_mut(slot).priority = order.priority;
@@ -409,7 +417,7 @@ impl Queue {
         self.set_claim_times(slot, None, None);
     }
 
-    fn enter_ready(&mut self, slot: Slot, order: u64, at: UnixMs) {
+    pub(crate) fn enter_ready(&mut self, slot: Slot, order: u64, at: UnixMs) {
         if self.batches.has_members() {
             self.move_member(slot, State::Ready, at);
         }
@@ -467,6 +475,9 @@ impl Queue {
     fn drop_task(&mut self, slot: Slot) {
         if !self.nodes.is_empty() {
             self.disown_task(slot);
+        }
+        if self.uniques.has_tasks() {
+            self.disown_key(slot);
         }
         self.leave(slot);
         self.end_ttl(slot);
@@ -541,7 +552,7 @@ impl Queue {
         }
     }
 
-    fn end_ttl(&mut self, slot: Slot) {
+    pub(crate) fn end_ttl(&mut self, slot: Slot) {
         if let Some(ttl_at) = self.extra_opt(slot).and_then(|extra| extra.ttl_at.take()) {
             self.ttls.remove(&(ttl_at, slot));
         }

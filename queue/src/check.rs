@@ -38,6 +38,7 @@ impl Queue {
         self.check_batches(&slots)?;
         self.check_flow(&slots)?;
         self.check_ties(&slots)?;
+        self.check_keys(&slots)?;
         self.check_sums(&slots)
     }
 
@@ -256,6 +257,9 @@ impl Queue {
         }
         for node in (0..self.nodes.slots.bound()).filter_map(|slot| self.nodes.slots.get(Slot(slot))) {
             owned += node.owned();
+        }
+        for (name, hold) in &self.uniques.holds {
+            owned += hold.owned(name);
         }
         ensure(self.owned == owned, "owned bytes are not what tasks own")?;
         ensure(self.extras.len() == extras.len(), "an extra is shared or lost")?;

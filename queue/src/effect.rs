@@ -89,6 +89,25 @@ pub enum Effect<'a> {
         /// When.
         at: UnixMs,
     },
+    /// A task has a key that is to be its own alone: of a push or a retry, or from a snapshot after what tasks depend on.
+    Keyed(#[serde(borrow)] TaskId<'a>, #[serde(borrow)] Keyed<'a>),
+    /// A key is held on for a task that is gone. From a snapshot.
+    KeyKept {
+        /// The key.
+        key: &'a str,
+        /// The task's id.
+        #[serde(borrow)]
+        id: TaskId<'a>,
+        /// When it is free.
+        until: UnixMs,
+    },
+    /// The key's holder has it no longer, whatever becomes of that; its follow-up has it, if there is one.
+    KeyFreed {
+        /// The key.
+        key: &'a str,
+        /// When.
+        at: UnixMs,
+    },
 }
 
 /// A task was added.
@@ -134,6 +153,17 @@ pub struct Depends<'a> {
     pub run_anyway: bool,
     /// When it may be claimed at the soonest.
     pub due: Option<UnixMs>,
+}
+
+/// What a task has to do with a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keyed<'a> {
+    /// The key.
+    pub key: &'a str,
+    /// When it is free at the latest, whatever becomes of the task.
+    pub until: Option<UnixMs>,
+    /// The task waits for a holder of the key, to have it then.
+    pub follows: bool,
 }
 
 /// What happened to a task.
@@ -291,6 +321,22 @@ pub enum Change<'a> {
         /// When.
         at: UnixMs,
     },
+    /// A push with REPLACE began it anew, as it had not been claimed or was not any more. If it waits, `order` says from when on it may
+    /// be claimed.
+    Replaced {
+        /// When.
+        at: UnixMs,
+        /// What was pushed.
+        #[serde(borrow)]
+        order: Order<'a>,
+    },
+    /// The holder of its key that it followed has ended: it is ready or scheduled, and depends on nothing.
+    Followed {
+        /// When.
+        at: UnixMs,
+        /// When it can be claimed.
+        start: Start,
+    },
 }
 
 /// The numbers of a queue that its tasks do not tell.
@@ -422,7 +468,7 @@ pub enum Event {
     Cancel,
     Expire,
     Drop,
-    /// It waits, or waits for less.
+    /// It waits, or waits for less, or something is so with a key: the slot may then be none.
     Tell,
     /// A batch is done. Its slot is that of the batch.
     Batch,
@@ -447,18 +493,18 @@ impl Change<'_> {
     #[must_use]
     pub const fn event(&self) -> Event {
         match self {
-            Self::Ripened { .. } | Self::Revived { .. } => Event::Ready,
+            Self::Ripened { .. } | Self::Revived { .. } | Self::Followed { start: Start::Ready { .. }, .. } => Event::Ready,
             Self::Claimed { .. } => Event::Claim,
             Self::Extended { .. } | Self::Bounded { .. } => Event::Extend,
             Self::Completed { .. } => Event::Complete,
             Self::BackedOff { .. } | Self::Requeued { .. } => Event::Retry,
             Self::Failed { .. } | Self::Abandoned { .. } => Event::Fail,
-            Self::Awaited { .. } | Self::Delayed { .. } | Self::Told { .. } => Event::Tell,
+            Self::Awaited { .. } | Self::Delayed { .. } | Self::Told { .. } | Self::Followed { .. } => Event::Tell,
             Self::Released { .. } | Self::Deferred { .. } => Event::Release,
             Self::Lapsed { .. } => Event::Lapse,
             Self::Canceled { .. } => Event::Cancel,
             Self::Expired { .. } => Event::Expire,
-            Self::Renewed { .. } => Event::Push,
+            Self::Renewed { .. } | Self::Replaced { .. } => Event::Push,
             Self::Dropped => Event::Drop,
         }
     }

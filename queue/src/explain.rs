@@ -24,6 +24,7 @@ enum Reason<'a> {
     Claimed { worker: &'a str, attempt: u32, until: Option<UnixMs> },
     Due { at: UnixMs, cause: &'static str },
     After { missing: u32, all: usize, next: TaskId<'a> },
+    Follows { holder: TaskId<'a>, key: &'a str },
     Batch { name: &'a str, is_sealed: bool, open: u32 },
     Expiring { at: UnixMs },
     Blocked { obstacle: Obstacle, before: usize },
@@ -40,6 +41,7 @@ impl Explanation<'_> {
             Reason::Due { .. } => "due",
             Reason::After { .. } => "after",
             Reason::Batch { .. } => "batch",
+            Reason::Follows { .. } => "unique",
             Reason::Expiring { .. } => "ttl",
             Reason::Blocked { obstacle: Obstacle::Paused(_), .. } => "paused",
             Reason::Blocked { obstacle: Obstacle::Concurrency(_), .. } => "concurrency",
@@ -73,6 +75,7 @@ impl fmt::Display for Explanation<'_> {
             Reason::After { missing, all, next } => {
                 write!(out, "it waits for {missing} of the {all} tasks that it depends on, first {next}")
             }
+            Reason::Follows { holder, key } => write!(out, "it waits for {holder}, which holds its key {key}"),
             Reason::Batch { name, is_sealed: true, open } => {
                 write!(out, "it waits for batch {name}, of which {open} tasks have not ended")
             }
@@ -145,6 +148,9 @@ impl Queue {
     fn explain_wait(&self, slot: Slot) -> Reason<'_> {
         let untold = self.after(slot).and_then(|after| Some((after, after.on.iter().find(|one| one.untold)?)));
         let Some((after, next)) = untold else { return Reason::InLine { before: 0 } };
+        if let Some(key) = self.key(slot).filter(|key| key.follows) {
+            return Reason::Follows { holder: next.id.as_id(), key: &key.name };
+        }
         match next.id.as_id() {
             TaskId::Named(name) if after.of_batch => {
                 let batch = self.find_batch(name).map(|batch| self.batches.slots.at(batch));

@@ -12,7 +12,7 @@
 //! let mut txn = Txn::new(&mut queue, &mut journal, UnixMs(1_700_000_000_000));
 //! let task = Push {
 //!     payload: b"hello", id: None, renew: false, priority: 0, delay: Delay::For(Default::default()), ttl: None,
-//!     options: Default::default(), batch: None, after: None,
+//!     options: Default::default(), batch: None, after: None, unique: None,
 //! };
 //! op::push(&mut txn, &task, MadeId::default())?;
 //! let slot = op::claim(&mut txn, &Claim { worker: "w1", lease: None, session: None }, &settings).expect("a task is ready");
@@ -39,13 +39,17 @@ pub mod id;
 pub mod op;
 
 mod admit;
+mod admit_unique;
 mod apply;
 mod apply_batch;
 mod apply_depend;
+mod apply_unique;
 mod batch;
 mod blocks;
 #[cfg(debug_assertions)]
 mod check;
+#[cfg(debug_assertions)]
+mod check_unique;
 mod collect;
 mod defrag;
 mod depend;
@@ -61,6 +65,7 @@ mod task;
 mod time;
 mod times;
 mod txn;
+mod unique;
 mod view;
 
 pub use batch::BatchView;

@@ -17,6 +17,7 @@ use crate::state::State;
 use crate::task::{Extra, NO_EXTRA, Task};
 use crate::time::{Ms, UnixMs};
 use crate::times::{Percentiles, Times};
+use crate::unique::Uniques;
 use std::collections::BTreeSet;
 
 /// Most tasks a queue can hold: what a slot can number, less the bit that marks [members](crate::task::Task::member).
@@ -50,6 +51,8 @@ pub struct Queue {
     pub(crate) nodes: Nodes,
     /// What the queue sets for itself, if anything.
     pub(crate) flow: Option<Box<Flow>>,
+    /// Keys of which each is one task's at a time.
+    pub(crate) uniques: Uniques,
     pub(crate) head: Head,
     /// How long tasks were ready before they were claimed.
     pub(crate) waits: Times,
@@ -81,6 +84,7 @@ impl Default for Queue {
             waiting: Deadlines::default(),
             nodes: Nodes::default(),
             flow: None,
+            uniques: Uniques::default(),
             head: Head::default(),
             waits: Times::default(),
             runs: Times::default(),
@@ -191,6 +195,7 @@ impl Queue {
             + self.batches.bytes(rounding)
             + self.nodes.bytes(rounding)
             + self.flow.as_deref().map_or(0, |flow| flow.bytes(rounding))
+            + self.uniques.bytes(rounding)
             + deadlines.sum::<usize>()
             + rounding.tree::<(UnixMs, Slot)>(self.ttls.len())
             + self.sessions.bytes(rounding)

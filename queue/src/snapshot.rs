@@ -3,10 +3,12 @@
 //! The order is canonical: equal queues give equal bytes, whatever slots their tasks have and however they came to be.
 
 use crate::batch::Batch;
-use crate::effect::{BatchImage, Depends, Effect, ExtraImage, Image, Packed};
+use crate::effect::{BatchImage, Depends, Effect, ExtraImage, Image, Keyed, Packed};
 use crate::index::deadlines::Deadlines;
 use crate::index::segments::Slot;
 use crate::queue::Queue;
+use crate::time::UnixMs;
+use crate::unique::Holder;
 use std::mem;
 
 /// Packed effects of a snapshot are given in pieces of at least this many bytes, but the last.
@@ -51,8 +53,32 @@ impl Queue {
             let depends = Depends { on: &on, of_batch: after.of_batch, run_anyway: after.run_anyway, due: after.due.get() };
             give(&Effect::Depends(self.id_of(slot), depends));
         }
+        self.for_each_key(&mut give);
         if !packed.is_empty() {
             sink(packed.bytes());
+        }
+    }
+
+    /// Keys come behind what tasks depend on, as a follow-up depends on the holder: each with its holder and then its follow-up; at last
+    /// what tasks know that have none, but would have it again.
+    fn for_each_key(&self, give: &mut impl FnMut(&Effect<'_>)) {
+        let keyed = |slot| {
+            let key = self.key(slot)?;
+            let keyed = Keyed { key: &key.name, until: key.until.get(), follows: key.follows };
+            Some(Effect::Keyed(self.id_of(slot), keyed))
+        };
+        for (key, hold) in &self.uniques.holds {
+            match &hold.holder {
+                Holder::Task(slot) => keyed(*slot).iter().for_each(&mut *give),
+                Holder::Gone(id) => {
+                    let until = hold.until.get().unwrap_or(UnixMs::NEVER);
+                    give(&Effect::KeyKept { key, id: id.as_id(), until });
+                }
+            }
+            hold.follow_up.get().and_then(keyed).iter().for_each(&mut *give);
+        }
+        if self.uniques.has_tasks() {
+            self.in_order().filter(|&slot| self.ended_badly(slot)).filter_map(keyed).for_each(|effect| give(&effect));
         }
     }
 

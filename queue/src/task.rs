@@ -9,6 +9,7 @@ use crate::options::Options;
 use crate::session::Connection;
 use crate::state::{LastClaim, State};
 use crate::time::{MaybeMs, UnixMs};
+use crate::unique::Key;
 use std::mem;
 
 /// A task in its slot.
@@ -158,6 +159,8 @@ pub(crate) struct Rare {
     pub(crate) session: Option<Connection>,
     /// What it depends on, and who depends on it.
     pub(crate) ties: Option<Box<Ties>>,
+    /// The key that is to be its own alone.
+    pub(crate) key: Option<Box<Key>>,
 }
 
 /// What a task without [`Extra`] has.
@@ -173,7 +176,7 @@ pub(crate) static NO_EXTRA: Extra = Extra {
 
 /// What a task without [`Rare`] has.
 static NOTHING_RARE: Rare =
-    Rare { timeout_at: None, error: None, checkpoint: None, worker: None, options: None, session: None, ties: None };
+    Rare { timeout_at: None, error: None, checkpoint: None, worker: None, options: None, session: None, ties: None, key: None };
 
 impl Extra {
     pub(crate) fn is_empty(&self) -> bool {
@@ -213,6 +216,9 @@ impl Rare {
         }
         if let Some(ties) = &self.ties {
             blocks += ties.blocks();
+        }
+        if let Some(key) = &self.key {
+            blocks += key.blocks();
         }
         blocks
     }

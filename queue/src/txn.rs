@@ -1,6 +1,7 @@
 //! One unit of change to a queue: what was done, and what is to be sent, as one.
 
-use crate::effect::{Change, Depends, Effect, Event, Packed, Pushed};
+use crate::effect::{Change, Depends, Effect, Event, Keyed, Packed, Pushed};
+use crate::id::OwnedId;
 use crate::index::segments::Slot;
 use crate::op::drop_excess;
 use crate::queue::Queue;
@@ -100,6 +101,21 @@ impl<'q> Txn<'q> {
         }
         self.queue.apply_depends(slot, depends);
         self.journal.events.push((Event::Tell, slot));
+    }
+
+    /// The task has this key.
+    pub(crate) fn record_keyed(&mut self, slot: Slot, keyed: &Keyed<'_>) {
+        let id = OwnedId::from(self.queue.id_of(slot));
+        self.record_key(&Effect::Keyed(id.as_id(), *keyed));
+    }
+
+    /// Records what happens to a key.
+    pub(crate) fn record_key(&mut self, effect: &Effect<'_>) {
+        debug_assert_eq!(self.queue.admit_key(effect), Ok(()), "{effect:?}");
+        if !self.journal.is_silent {
+            self.journal.packed.push(effect);
+        }
+        self.journal.events.extend(self.queue.apply_key(effect).into_iter().flatten());
     }
 
     /// Records what happens to a batch as a whole.

@@ -34,6 +34,12 @@ pub struct TaskView<'a> {
     pub drop_at: Option<UnixMs>,
     pub expire_at: Option<UnixMs>,
     pub batch: Option<&'a str>,
+    /// The key that it holds, will hold after another task, or would hold again after RETRY.
+    pub unique: Option<&'a str>,
+    /// When that is free at the latest.
+    pub unique_until: Option<UnixMs>,
+    /// The task that has the key after it.
+    pub follow_up: Option<TaskId<'a>>,
     pub settings: Defaults,
 }
 
@@ -86,6 +92,9 @@ impl Queue {
             drop_at: self.drop_at(slot),
             expire_at: extra.ttl_at.get(),
             batch: self.batch_of(slot).map(|batch| &*batch.name),
+            unique: self.key(slot).map(|key| &*key.name),
+            unique_until: self.key(slot).and_then(|key| key.until.get()),
+            follow_up: self.hold_of(slot).and_then(|hold| hold.follow_up.get()).map(|next| self.id_of(next)),
             settings: self.options(slot, defaults),
         }
     }

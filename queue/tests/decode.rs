@@ -8,7 +8,7 @@ mod support;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use support::{Command, Driver, PushSpec, START, cases, history, restored, run};
-use taskqueue::effect::{Change, Depends, ExtraImage, Head, Image, Order, Packed, Pushed, Totals, VERSION, unpack};
+use taskqueue::effect::{Change, Depends, ExtraImage, Head, Image, Keyed, Order, Packed, Pushed, Totals, VERSION, unpack};
 use taskqueue::{
     Defaults, Effect, Journal, LastClaim, MadeId, Mismatch, Ms, Options, Queue, Retention, Start, State, TaskId, Tie, UnixMs,
 };
@@ -163,6 +163,8 @@ fn change() -> impl Strategy<Value = Change<'static>> {
         instant().prop_map(|due| Change::Delayed { due }),
         (instant(), instant()).prop_map(|(at, drop_at)| Change::Abandoned { error: b"error", at, drop_at }),
         (number(), instant()).prop_map(|(order, at)| Change::Awaited { order, at }),
+        (instant(), order()).prop_map(|(at, order)| Change::Replaced { at, order }),
+        (instant(), order()).prop_map(|(at, Order { start, .. })| Change::Followed { at, start }),
     ]
 }
 
@@ -213,6 +215,17 @@ fn effect() -> impl Strategy<Value = Effect<'static>> {
         12 => changed,
         4 => depends,
         2 => batch().boxed(),
+        4 => key().boxed(),
+    ]
+}
+
+fn key() -> impl Strategy<Value = Effect<'static>> {
+    let name = || select(&NAMES[..3]);
+    let keyed = (id(), name(), prop::option::of(instant()), any::<bool>());
+    prop_oneof![
+        4 => keyed.prop_map(|(id, key, until, follows)| Effect::Keyed(id, Keyed { key, until, follows })),
+        1 => (name(), id(), instant()).prop_map(|(key, id, until)| Effect::KeyKept { key, id, until }),
+        1 => (name(), instant()).prop_map(|(key, at)| Effect::KeyFreed { key, at }),
     ]
 }
 

@@ -106,6 +106,31 @@ struct Task {
     after: Option<After>,
     /// How long it is kept once nobody needs it any more; it has ended and somebody does.
     keep: Option<Ms>,
+    key: Option<Key>,
+}
+
+/// The key that a task holds, is to hold, or would hold again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Key {
+    name: String,
+    until: Option<UnixMs>,
+    /// It waits for a holder of it.
+    follows: bool,
+}
+
+impl Key {
+    fn is_over(&self, now: UnixMs) -> bool {
+        self.until.is_some_and(|until| until <= now)
+    }
+}
+
+/// A key that is not free.
+#[derive(Clone, Debug)]
+struct Hold {
+    id: String,
+    is_gone: bool,
+    until: Option<UnixMs>,
+    follow_up: Option<String>,
 }
 
 /// What a task depends on.
@@ -207,6 +232,7 @@ struct Model {
     tasks: BTreeMap<String, Task>,
     last_id: u64,
     last_place: u64,
+    keys: BTreeMap<String, Hold>,
     batches: BTreeMap<u64, Batch>,
     last_batch: u64,
     last_birth: u64,
@@ -249,7 +275,7 @@ impl Model {
             }
             Command::Forget(id) => {
                 let over = self.tasks.get(id).is_some_and(|task| task.state().is_terminal() && !self.is_kept(task));
-                self.all(over.then(|| id.clone()), |model, id| model.drop(&id))
+                self.all(over.then(|| id.clone()), |model, id| model.forget(&id, now))
             }
             Command::Retry(id) => {
                 let can = self.tasks.get(id).is_some_and(|task| task.ended_badly() || task.is(State::Scheduled));
@@ -262,7 +288,7 @@ impl Model {
                 self.all(ids.into_iter().take(*count), |model, id| model.cancel(&id, now, server))
             }
             Command::ForgetAll(count) => {
-                let forgotten = (0..*count).take_while(|_| self.forget_first()).count();
+                let forgotten = (0..*count).take_while(|_| self.forget_first(now)).count();
                 Answer::Count(forgotten)
             }
             Command::RetryAll(count) => {
@@ -280,6 +306,9 @@ impl Model {
             }
             Command::ForgetBatch(name) => {
                 let done = self.batch(name).filter(|batch| self.batches[batch].is_done());
+                for id in done.map(|batch| self.batches[&batch].ends.clone()).unwrap_or_default() {
+                    self.free_key_of(&id, now);
+                }
                 Answer::Count(done.map_or(0, |batch| self.drop_batch(batch)))
             }
             Command::RetryBatch(name, count) => {
@@ -642,6 +671,11 @@ impl Model {
             let index = after.on.iter().position(is_news).unwrap();
             let one = &after.on[index];
             self.task(&id).after.as_mut().unwrap().on[index].told = true;
+            if self.tasks[&id].key.as_ref().is_some_and(|key| key.follows) {
+                self.let_go(&id, now);
+                self.task(&id).after = None;
+                self.task(&id).key.as_mut().unwrap().follows = false;
+            }
             if one.ended == Some(false) && !after.run_anyway {
                 self.task(&id).error = Some(format!("dependency failed: {}", one.name).into_bytes());
                 let drop_at = kept_until(self.task(&id).settings(server).retain_failed, now);
@@ -715,10 +749,107 @@ impl Model {
         if self.is_needed(Of::Task(born)) {
             self.keep_while_needed(id);
         }
+        self.end_key_of(id, now);
+    }
+
+    // Keys.
+
+    /// The key that this task holds.
+    fn held_by(&self, id: &str) -> Option<String> {
+        let key = self.tasks[id].key.as_ref()?;
+        let hold = self.keys.get(&key.name)?;
+        (hold.id == id && !hold.is_gone).then(|| key.name.clone())
+    }
+
+    /// Who has the key: the task's id, whether it is gone, and who follows it. What time is about to do counts as done.
+    fn holder(&self, name: &str, now: UnixMs) -> Option<(String, bool, Option<String>)> {
+        let hold = self.keys.get(name)?;
+        if hold.until.is_none_or(|until| until > now) {
+            return Some((hold.id.clone(), hold.is_gone, hold.follow_up.clone()));
+        }
+        let next = hold.follow_up.clone().filter(|next| !self.tasks[next].key.as_ref().unwrap().is_over(now))?;
+        Some((next, false, None))
+    }
+
+    /// The key has a holder no longer: it is the follow-up's, or free.
+    fn free(&mut self, name: &str, now: UnixMs) {
+        let hold = self.keys.remove(name).unwrap();
+        let Some(next) = hold.follow_up else { return };
+        let key = self.tasks[&next].key.clone().unwrap();
+        if key.is_over(now) {
+            self.task(&next).key = None;
+        } else {
+            self.keys.insert(name.to_owned(), Hold { id: next, is_gone: false, until: key.until, follow_up: None });
+        }
+    }
+
+    fn free_if_over(&mut self, name: &str, now: UnixMs) {
+        if self.keys.get(name).is_some_and(|hold| hold.until.is_some_and(|until| until <= now)) {
+            let holder = self.keys[name].clone();
+            self.free(name, now);
+            if !holder.is_gone {
+                self.task(&holder.id).key = None;
+            }
+        }
+    }
+
+    fn free_key_of(&mut self, id: &str, now: UnixMs) {
+        if let Some(name) = self.held_by(id) {
+            self.free(&name, now);
+            self.task(id).key = None;
+        }
+    }
+
+    /// Of a task that has ended.
+    fn end_key_of(&mut self, id: &str, now: UnixMs) {
+        let Some(key) = self.tasks[id].key.clone() else { return };
+        let is_completed = self.tasks[id].is(State::Completed);
+        match self.held_by(id) {
+            Some(name) if is_completed && key.until.is_some_and(|until| until > now) && self.keys[&name].follow_up.is_none() => {
+                return;
+            }
+            Some(name) => self.free(&name, now),
+            None => {
+                if let Some(hold) = self.keys.get_mut(&key.name).filter(|hold| hold.follow_up.as_deref() == Some(id)) {
+                    hold.follow_up = None;
+                }
+            }
+        }
+        let task = self.task(id);
+        if key.follows {
+            task.after = None;
+        }
+        task.key = Some(Key { follows: false, ..key }).filter(|_| !is_completed);
+    }
+
+    fn take_key(&mut self, id: &str, key: Key, now: UnixMs) {
+        self.free_if_over(&key.name, now);
+        let hold = Hold { id: id.to_owned(), is_gone: false, until: key.until, follow_up: None };
+        if let Some(hold) = self.keys.get_mut(&key.name) {
+            hold.follow_up = Some(id.to_owned());
+        } else {
+            self.keys.insert(key.name.clone(), hold);
+        }
+        self.task(id).key = Some(key);
+    }
+
+    fn forget(&mut self, id: &str, now: UnixMs) {
+        self.free_key_of(id, now);
+        self.drop(id);
+    }
+
+    fn keys_due(&self, now: UnixMs) -> Vec<String> {
+        let due = self.keys.iter().filter_map(|(name, hold)| Some((hold.until?, name.clone())));
+        let mut due: Vec<_> = due.filter(|&(until, _)| until <= now).collect();
+        due.sort();
+        due.into_iter().map(|(_, name)| name).collect()
     }
 
     fn drop(&mut self, id: &str) {
         self.goes(Of::Task(self.tasks[id].born));
+        if let Some(name) = self.held_by(id) {
+            self.keys.get_mut(&name).unwrap().is_gone = true;
+        }
         self.leave_batch(id);
         self.tasks.remove(id).unwrap();
         self.totals.dropped += 1;
@@ -745,6 +876,10 @@ impl Model {
     /// It begins again, unless what it depends on has ended badly: then maybe for this task.
     fn retry(&mut self, id: &str, now: UnixMs) -> Result<(), Option<String>> {
         let task = self.tasks[id].clone();
+        let key = task.key.clone().filter(|key| task.ended_badly() && !key.is_over(now));
+        if key.as_ref().is_some_and(|key| self.holder(&key.name, now).is_some()) {
+            return Err(None);
+        }
         let mut waits = None;
         if let Some(after) = task.after.filter(|_| task.state.is_some_and(State::is_terminal)) {
             let is_own = |name: &str| !after.is_of_batch && name == id;
@@ -764,14 +899,21 @@ impl Model {
         }
         self.reopen(id, now);
         self.void(id);
+        let is_held = self.held_by(id).is_some();
         let task = self.task(id);
         (task.tries, task.error) = (0, None);
+        if !is_held {
+            task.key = None;
+        }
         match waits {
             None => self.stand_at_the_end(id, now),
             Some((names, after)) => {
                 self.wait(id, now);
                 self.depend(id, names, &after);
             }
+        }
+        if let Some(key) = key {
+            self.take_key(id, key, now);
         }
         Ok(())
     }
@@ -817,7 +959,7 @@ impl Model {
         }
         for payload in payloads {
             let batch = spec.batch.clone().map(|(name, _)| (name, false));
-            let spec = PushSpec { payload: payload.clone(), batch, ..spec.clone() };
+            let spec = PushSpec { payload: payload.clone(), batch, unique: None, ..spec.clone() };
             match self.push(&spec, None, false, floor, now) {
                 Answer::Pushed { id, .. } => ids.push(id),
                 refused => return refused,
@@ -841,6 +983,62 @@ impl Model {
     }
 
     fn push(&mut self, spec: &PushSpec, id: Option<&str>, renew: bool, floor: u64, now: UnixMs) -> Answer {
+        let answers = id.is_some_and(|id| self.is_there(id) && !(renew && self.tasks[id].ended_badly()));
+        let Some(unique) = spec.unique.as_ref().filter(|_| !answers) else { return self.push_plain(spec, id, renew, floor, now) };
+        if is_past_ttl(spec, now) {
+            return Answer::Refused(Refusal::DelayPastTtl);
+        }
+        let mut key = Key { name: unique.key.clone(), until: unique.hold.map(|ms| now.after(Ms(ms))), follows: false };
+        let mut spec = spec.clone();
+        if let Some((holder, is_gone, follow_up)) = self.holder(&unique.key, now) {
+            let next = follow_up.unwrap_or_else(|| holder.clone());
+            let can_change = unique.replace && !is_gone && !self.tasks[&next].state().is_terminal();
+            if !(can_change && self.tasks[&next].is(State::Claimed)) {
+                if can_change {
+                    self.free_if_over(&unique.key, now);
+                    self.replace(&next, &spec, &key, now);
+                }
+                if let Some((name, true)) = &spec.batch {
+                    self.seal(name, now);
+                }
+                return Answer::Pushed { id: if can_change { next } else { holder }, added: can_change };
+            }
+            key.follows = true;
+            spec.after = Some(AfterSpec { on: OnSpec::Tasks(vec![holder]), run_anyway: true });
+        }
+        let answer = self.push_plain(&spec, id, renew, floor, now);
+        if let Answer::Pushed { id, .. } = &answer {
+            self.take_key(id, key, now);
+        }
+        answer
+    }
+
+    /// A task that is not claimed begins anew with another payload.
+    fn replace(&mut self, id: &str, spec: &PushSpec, key: &Key, now: UnixMs) {
+        self.void(id);
+        self.totals.pushed += 1;
+        let due = Some(UnixMs(due_of(spec, now))).filter(|&due| due > now);
+        let task = self.task(id);
+        task.payload.clone_from(&spec.payload);
+        (task.priority, task.options, task.created) = (spec.priority, spec.options, now);
+        (task.tries, task.error, task.checkpoint) = (0, None, None);
+        task.ttl_at = spec.ttl.map(|ttl| UnixMs(now.0 + ttl));
+        task.key.as_mut().unwrap().until = key.until;
+        match (task.state(), due) {
+            (State::Waiting, due) => {
+                task.after.as_mut().unwrap().due = due;
+                self.enter(id, State::Waiting, now);
+            }
+            (_, Some(due)) => self.enter(id, State::Scheduled, due),
+            (State::Ready, None) => self.enter(id, State::Ready, now),
+            (_, None) => self.stand_at_the_end(id, now),
+        }
+        if self.held_by(id).is_some() {
+            self.keys.get_mut(&key.name).unwrap().until = key.until;
+        }
+    }
+
+    fn push_plain(&mut self, spec: &PushSpec, id: Option<&str>, renew: bool, floor: u64, now: UnixMs) -> Answer {
         let due = due_of(spec, now);
         if is_past_ttl(spec, now) {
             return Answer::Refused(Refusal::DelayPastTtl);
@@ -1093,12 +1291,12 @@ impl Model {
     }
 
     /// Of the next to go of each state, the one that finished first.
-    fn forget_first(&mut self) -> bool {
+    fn forget_first(&mut self, now: UnixMs) -> bool {
         let states = [State::Completed, State::Failed, State::Canceled, State::Expired];
         let free = |state| self.of_state(state).into_iter().find(|id| self.tasks[id].batch.is_none());
         let heads = states.into_iter().filter_map(free);
         let first = heads.min_by_key(|id| self.tasks[id].finished);
-        first.inspect(|id| self.drop(id)).is_some()
+        first.inspect(|id| self.forget(id, now)).is_some()
     }
 
     // Time.
@@ -1139,6 +1337,10 @@ impl Model {
             self.lapse(&id, now, server);
         }
         self.tell(budget, now, server);
+        for _ in 0..budget {
+            let Some(name) = self.keys_due(now).into_iter().next() else { break };
+            self.free_if_over(&name, now);
+        }
         Answer::Left(
             [&drop_at as &dyn Fn(&Task) -> Option<UnixMs>, &due_at, &ttl_at, &deadline]
                 .into_iter()
@@ -1147,7 +1349,8 @@ impl Model {
                 || [true, false].into_iter().any(|done| !self.batches_due(done, now, server).is_empty())
                 || !self.leaving().is_empty()
                 || !self.excess().is_empty()
-                || self.ties().any(|one| one.ended.is_some() && !one.told),
+                || self.ties().any(|one| one.ended.is_some() && !one.told)
+                || !self.keys_due(now).is_empty(),
         )
     }
 
@@ -1174,7 +1377,7 @@ impl Model {
     }
 }
 
-/// When a pushed task is due.
+/// When what is pushed is due.
 fn due_of(spec: &PushSpec, now: UnixMs) -> u64 {
     match spec.delay {
         DelaySpec::For(ms) => now.0 + ms,
@@ -1220,6 +1423,10 @@ fn same(driver: &Driver, model: &Model) -> Result<(), String> {
         });
         equal("batch", queue.find_batch(&name).map(|batch| queue.view_batch(batch)), expected)?;
     }
+    for number in 0..3 {
+        let key = format!("key-{number}");
+        equal("holder", queue.holder_of(&key).map(|id| id.to_string()), model.keys.get(&key).map(|hold| hold.id.clone()))?;
+    }
     for (id, task) in &model.tasks {
         let slot = driver.find(id).ok_or(format!("{id} is lost"))?;
         let view = queue.view(slot, &driver.defaults);
@@ -1253,6 +1460,10 @@ fn same(driver: &Driver, model: &Model) -> Result<(), String> {
             equal("batch", view.batch, Some(name))?;
         }
         equal("expires at", view.expire_at, task.ttl_at)?;
+        equal("key", view.unique, task.key.as_ref().map(|key| &*key.name))?;
+        equal("key until", view.unique_until, task.key.as_ref().and_then(|key| key.until))?;
+        let follow_up = model.held_by(id).and_then(|name| model.keys[&name].follow_up.clone());
+        equal("follow-up", view.follow_up.map(|id| id.to_string()), follow_up)?;
         equal("waits since", view.waits_since, (state == State::Waiting).then_some(task.at))?;
         let after = queue.after_view(slot).map(|after| {
             let on: Vec<String> = after.on().map(|id| id.to_string()).collect();

@@ -80,11 +80,12 @@ const ODD: [&str; 50] = [
 /// Options of CLAIM, and of what stands after NEXT, with the kind of their value.
 const CLAIM_OPTIONS: [(&str, char); 5] = [("COUNT", 'c'), ("WORKER", 'i'), ("LEASE", 'm'), ("SESSION", ' '), ("BLOCK", 'm')];
 
-/// Options of a push; the first three are not those of MPUSH.
-const PUSH_OPTIONS: [(&str, char); 17] = [
+/// Options of a push; the first four are not those of MPUSH.
+const PUSH_OPTIONS: [(&str, char); 18] = [
     ("ID", 'i'),
     ("RENEW", ' '),
     ("NX", ' '),
+    ("UNIQUE", 'u'),
     ("PRIORITY", 'c'),
     ("DELAY", 'm'),
     ("AT", 'm'),
@@ -175,7 +176,8 @@ impl Grammar {
     }
 
     /// Options of which each has a value of its kind: `m` milliseconds, `c` a count, `d` data, `i` an id, `b` a batch, `s` one and
-    /// perhaps its seal, `a` ids and their count, `f` what to do at a failure, `r` a rate, `p` a pause, none.
+    /// perhaps its seal, `u` a key and perhaps for how long and REPLACE, `a` ids and their count, `f` what to do at a failure, `r` a
+    /// rate, `p` a pause, none.
     fn options(&mut self, known: &[(&str, char)]) -> Command {
         let mut out = Command::new();
         for _ in 0..self.dice.roll(4) {
@@ -194,6 +196,15 @@ impl Grammar {
                     out.push(self.batch());
                     if self.dice.once_in(6) {
                         out.push(b"SEAL".to_vec());
+                    }
+                }
+                'u' => {
+                    out.push(self.batch());
+                    if self.dice.once_in(3) {
+                        out.extend([b"FOR".to_vec(), self.ms()]);
+                    }
+                    if self.dice.once_in(2) {
+                        out.push(b"REPLACE".to_vec());
                     }
                 }
                 'a' => {
@@ -299,7 +310,7 @@ impl Grammar {
             25 => {
                 let payloads = self.many(Self::data);
                 let count = self.count_of(payloads.len());
-                ("MPUSH", with(&[vec![count], payloads, self.options(&PUSH_OPTIONS[3..])]))
+                ("MPUSH", with(&[vec![count], payloads, self.options(&PUSH_OPTIONS[4..])]))
             }
             26 | 27 => {
                 let ids = self.many(Self::id);

@@ -14,6 +14,7 @@ mod release;
 mod retry;
 mod standing;
 mod tick;
+mod unique;
 
 pub use batch::{cancel_batch, forget_batch, seal};
 pub use cancel::{cancel, cancel_all};
@@ -29,3 +30,4 @@ pub use push::{Delay, IntoBatch, Push, PushOutcome, push, push_all};
 pub use release::release;
 pub use retry::{retry, retry_all, retry_batch};
 pub use tick::{LEASE_EXPIRED, TIMEOUT, tick};
+pub use unique::Unique;

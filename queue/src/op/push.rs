@@ -7,9 +7,9 @@ use crate::id::{MadeId, TaskId};
 use crate::index::segments::Slot;
 use crate::op::batch::seal;
 use crate::op::depend::{After, resolve};
+use crate::op::unique::{Unique, push_unique};
 use crate::options::{Options, Start};
 use crate::queue::{Queue, TASKS_MAX};
-use crate::state::State;
 use crate::time::{Ms, UnixMs};
 use crate::txn::Txn;
 
@@ -43,6 +43,8 @@ pub struct Push<'a> {
     pub batch: Option<IntoBatch<'a>>,
     /// What it is to wait for.
     pub after: Option<After<'a>>,
+    /// The key that is to be its own alone.
+    pub unique: Option<Unique<'a>>,
 }
 
 /// The batch of a push.
@@ -59,8 +61,10 @@ pub struct IntoBatch<'a> {
 pub enum PushOutcome {
     /// The task is new, or began again.
     Added(Slot),
-    /// A task of this id was there; nothing changed.
+    /// A task of this id was there, or one that holds the key; nothing changed.
     Existing(Slot),
+    /// The key is held on for a task that is gone, [`Queue::holder_of`] it; nothing changed.
+    Held,
 }
 
 /// Adds a task. An id is made larger than `floor` and than any the queue made before, whatever the clock says.
@@ -69,6 +73,9 @@ pub enum PushOutcome {
 /// [`Refusal::DelayPastTtl`], [`Refusal::QueueFull`], [`Refusal::Sealed`], [`Refusal::OtherBatch`], and
 /// those of what it is to wait for.
 pub fn push(txn: &mut Txn<'_>, push: &Push<'_>, floor: MadeId) -> Result<PushOutcome, Refusal> {
+    if let Some(unique) = push.unique {
+        return push_unique(txn, push, unique, floor);
+    }
     let terms = Terms::of(push, txn.now())?;
     let found = push.id.and_then(|id| txn.queue().find(id));
     if let Some(slot) = found.filter(|&slot| !txn.queue().is_leaving(slot)) {
@@ -123,8 +130,7 @@ fn push_among_others(
 /// A task of this id is there.
 #[cold]
 fn push_known(txn: &mut Txn<'_>, push: &Push<'_>, slot: Slot) -> Result<PushOutcome, Refusal> {
-    let ended_badly = matches!(txn.state(slot), State::Failed | State::Canceled | State::Expired);
-    if !(push.renew && ended_badly) {
+    if !(push.renew && txn.queue().ended_badly(slot)) {
         seal_if_asked(txn, push.batch);
         return Ok(PushOutcome::Existing(slot));
     }
@@ -184,7 +190,7 @@ pub fn push_all(txn: &mut Txn<'_>, push: &Push<'_>, payloads: &[&[u8]], floor: M
 }
 
 /// What a push says beside id and payload, as instants.
-struct Terms {
+pub(super) struct Terms {
     priority: u8,
     /// When it becomes ready, if not at once.
     due: Option<UnixMs>,
@@ -193,7 +199,7 @@ struct Terms {
 }
 
 impl Terms {
-    fn of(push: &Push<'_>, now: UnixMs) -> Result<Self, Refusal> {
+    pub(super) fn of(push: &Push<'_>, now: UnixMs) -> Result<Self, Refusal> {
         let due = match push.delay {
             Delay::For(wait) => now.after(wait),
             Delay::Until(instant) => instant,
@@ -206,7 +212,7 @@ impl Terms {
         Ok(Self { priority: push.priority, due: (due > now).then_some(due), ttl_at, options })
     }
 
-    fn order<'a>(&self, payload: &'a [u8], place: u64) -> Order<'a> {
+    pub(super) fn order<'a>(&self, payload: &'a [u8], place: u64) -> Order<'a> {
         let start = match self.due {
             Some(due) => Start::Scheduled { due },
             None => Start::Ready { order: place },
@@ -225,7 +231,7 @@ fn room_in_batch(queue: &Queue, batch: IntoBatch<'_>, count: usize) -> Result<()
     }
 }
 
-fn seal_if_asked(txn: &mut Txn<'_>, batch: Option<IntoBatch<'_>>) {
+pub(super) fn seal_if_asked(txn: &mut Txn<'_>, batch: Option<IntoBatch<'_>>) {
     if let Some(batch) = batch.filter(|batch| batch.seal) {
         seal(txn, batch.name);
     }

@@ -5,6 +5,7 @@ use crate::effect::{Change, Effect};
 use crate::index::segments::Slot;
 use crate::op::depend::tell;
 use crate::op::flow::keep_settings;
+use crate::op::unique::free_keys;
 use crate::options::Defaults;
 use crate::queue::Queue;
 use crate::session::Connection;
@@ -47,7 +48,11 @@ pub fn tick(txn: &mut Txn<'_>, count: usize, defaults: &Defaults) -> bool {
     }
     happen(txn, tasks, count, defaults);
     tell(txn, count, defaults);
+    free_keys(txn, count);
     let mut soonest = soonest(txn, drops, defaults).min(soonest(txn, tasks, defaults));
+    if let Some((at, _)) = txn.queue().uniques.first_end() {
+        soonest = soonest.min(at);
+    }
     if has_batches {
         soonest = soonest.min(self::soonest(txn, batches, defaults));
     }

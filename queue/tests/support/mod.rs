@@ -5,7 +5,7 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 use proptest::prelude::*;
-use taskqueue::op::{self, After, Claim, Completion, Delay, IntoBatch, Next, On, Push, PushOutcome};
+use taskqueue::op::{self, After, Claim, Completion, Delay, IntoBatch, Next, On, Push, PushOutcome, Unique};
 use taskqueue::{
     Connection, Defaults, Effect, Journal, MadeId, Ms, Options, Pause, Queue, Rate, Refusal, Retention, Settings, State, TaskId,
     Txn, UnixMs, effect,
@@ -93,13 +93,23 @@ pub(crate) struct PushSpec {
     pub(crate) batch: Option<(String, bool)>,
     /// What it waits for.
     pub(crate) after: Option<AfterSpec>,
+    /// The key that it is to have alone.
+    pub(crate) unique: Option<Box<UniqueSpec>>,
+}
+
+/// A key, for how long it is held if that is said, and REPLACE.
+#[derive(Clone, Debug)]
+pub(crate) struct UniqueSpec {
+    pub(crate) key: String,
+    pub(crate) hold: Option<u64>,
+    pub(crate) replace: bool,
 }
 
 impl PushSpec {
     /// A payload and nothing else.
     pub(crate) fn plain(payload: Vec<u8>) -> Self {
         let (delay, options) = (DelaySpec::For(0), Options::default());
-        Self { payload, priority: 0, delay, ttl: None, options, batch: None, after: None }
+        Self { payload, priority: 0, delay, ttl: None, options, batch: None, after: None, unique: None }
     }
 }
 
@@ -253,15 +263,20 @@ fn push_spec() -> impl Strategy<Value = PushSpec> {
     ];
     let after = prop::option::weighted(0.4, (on, prop::bool::weighted(0.3)));
     let after = after.prop_map(|after| after.map(|(on, run_anyway)| AfterSpec { on, run_anyway }));
-    (bytes(), priority, delay, prop::option::weighted(0.3, 1..90_u64), options(), batch, after).prop_map(
-        |(payload, priority, delay, ttl, options, batch, after)| PushSpec {
+    let unique = (0..3_u8, prop::option::weighted(0.4, prop_oneof![1 => Just(0), 4 => 1..120_u64]), prop::bool::weighted(0.6));
+    let unique = unique.prop_map(|(number, hold, replace)| Box::new(UniqueSpec { key: format!("key-{number}"), hold, replace }));
+    let related = (batch, after, prop::option::weighted(0.4, unique));
+    (bytes(), priority, delay, prop::option::weighted(0.3, 1..90_u64), options(), related).prop_map(
+        |(payload, priority, delay, ttl, options, (batch, after, unique))| PushSpec {
             payload,
             priority,
             delay,
             ttl,
             options,
             batch,
-            after,
+            // As the command has it.
+            after: after.filter(|_| !unique.as_ref().is_some_and(|unique| unique.replace)),
+            unique,
         },
     )
 }
@@ -519,7 +534,8 @@ pub(crate) fn say(txn: &mut Txn<'_>, defaults: &Defaults, command: &Command) -> 
         Command::PushAll { task, payloads, floor } => {
             let payloads: Vec<&[u8]> = payloads.iter().map(Vec::as_slice).collect();
             let ids = dependencies(task);
-            let pushed = op::push_all(txn, &as_push(task, None, false, &ids), &payloads, *floor);
+            let push = Push { unique: None, ..as_push(task, None, false, &ids) };
+            let pushed = op::push_all(txn, &push, &payloads, *floor);
             answer(pushed, |slots| Answer::PushedAll(slots.iter().map(|&slot| txn.queue().id(slot).to_string()).collect()))
         }
         Command::Claim { worker, lease, session } => {
@@ -587,17 +603,27 @@ fn as_push<'a>(task: &'a PushSpec, id: Option<&'a str>, renew: bool, on: &'a [Ta
             },
             run_anyway: after.run_anyway,
         }),
+        unique: task.unique.as_ref().map(|unique| Unique {
+            key: &unique.key,
+            hold: unique.hold.map(Ms),
+            replace: unique.replace,
+        }),
     }
 }
 
 fn push(txn: &mut Txn<'_>, task: &PushSpec, id: Option<&str>, renew: bool, floor: MadeId) -> Answer {
     let ids = dependencies(task);
     answer(op::push(txn, &as_push(task, id, renew, &ids), floor), |outcome| {
-        let (slot, added) = match outcome {
-            PushOutcome::Added(slot) => (slot, true),
-            PushOutcome::Existing(slot) => (slot, false),
-        };
-        Answer::Pushed { id: txn.queue().id(slot).to_string(), added }
+        let id = |slot| txn.queue().id(slot).to_string();
+        let key = task.unique.as_ref().map(|unique| &*unique.key);
+        match outcome {
+            PushOutcome::Added(slot) => Answer::Pushed { id: id(slot), added: true },
+            PushOutcome::Existing(slot) => Answer::Pushed { id: id(slot), added: false },
+            PushOutcome::Held => {
+                let holder = key.and_then(|key| txn.queue().holder_of(key));
+                Answer::Pushed { id: holder.unwrap().to_string(), added: false }
+            }
+        }
     })
 }
 
