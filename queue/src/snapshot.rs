@@ -51,6 +51,9 @@ impl Queue {
             let depends = Depends { on: &on, of_batch: after.of_batch, run_anyway: after.run_anyway, due: after.due.get() };
             give(&Effect::Depends(self.id_of(slot), depends));
         }
+        if let Some(log) = &self.events {
+            log.for_each_effect(give);
+        }
         if !packed.is_empty() {
             sink(packed.bytes());
         }
