@@ -45,6 +45,7 @@ const COMMANDS: &[CommandSpec] = &[
     commands::get::SPEC,
     commands::info::SPEC,
     commands::list::SPEC,
+    commands::events::SPEC,
     apply::SPEC,
     agenda::PROBE,
     #[cfg(feature = "fault-injection")]

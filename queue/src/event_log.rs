@@ -371,6 +371,12 @@ impl Queue {
         self.events.as_deref().map_or(0, |log| log.next - 1)
     }
 
+    /// How many blocks of memory its events are in.
+    #[must_use]
+    pub fn event_blocks(&self) -> usize {
+        self.events.as_deref().map_or(0, |log| log.chunks.len())
+    }
+
     /// The setting EVENTS has been set.
     pub(crate) fn keep_events(&mut self, max: u32) {
         if max > 0 || self.events.is_some() {
