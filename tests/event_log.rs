@@ -207,9 +207,7 @@ fn timeouts() {
     let server = keeping(100);
     push(&server, 2);
     let empty = array([bulk("3"), array([])]);
-    for line in
-        ["TASK.EVENTS jobs $ BLOCK 20", r#"EVAL "return redis.call('TASK.EVENTS', KEYS[1], '$', 'BLOCK', 0)" 1 jobs"#]
-    {
+    for line in ["TASK.EVENTS jobs $ BLOCK 20", r#"EVAL "return redis.call('TASK.EVENTS', KEYS[1], '$', 'BLOCK', 0)" 1 jobs"#] {
         assert_eq!(server.run(line), empty, "{line}");
     }
     let mut client = server.client();
@@ -344,7 +342,12 @@ fn waits_on_a_replica() {
 fn cursors_that_are_ahead() {
     let server = keeping(100);
     push(&server, 2);
-    for line in ["TASK.EVENTS jobs 4", "TASK.EVENTS jobs 4 BLOCK 0", "TASK.EVENTS jobs 18446744073709551615", "TASK.EVENTS none 2 BLOCK 0"] {
+    for line in [
+        "TASK.EVENTS jobs 4",
+        "TASK.EVENTS jobs 4 BLOCK 0",
+        "TASK.EVENTS jobs 18446744073709551615",
+        "TASK.EVENTS none 2 BLOCK 0",
+    ] {
         server.run(line).assert_refused("ERR", &["ahead", "failover"]);
     }
     // A master that has lost the last events.

@@ -4,7 +4,7 @@ use crate::support::{Client, Server};
 use std::{path::Path, process::Command};
 
 /// The commands a user is tried with, each on a queue inside and one outside of its pattern.
-const ATTEMPTS: [&str; 25] = [
+const ATTEMPTS: [&str; 26] = [
     "TASK.PUSH QUEUE x",
     "TASK.MPUSH QUEUE 1 x",
     "TASK.CALL QUEUE x BLOCK 1",
@@ -21,6 +21,7 @@ const ATTEMPTS: [&str; 25] = [
     "TASK.GET QUEUE a",
     "TASK.INFO QUEUE",
     "TASK.LIST QUEUE ready 0",
+    "TASK.EVENTS QUEUE 0",
     "TASK.SEAL QUEUE b",
     "TASK.BATCH QUEUE b",
     "TASK.COLLECT QUEUE b 0",
@@ -76,8 +77,8 @@ fn the_recipe_gives_these_rights() {
         ("producer", "PUSH MPUSH SEAL SET PING WAIT"),
         ("client", "PUSH MPUSH SEAL CALL RESULT GATHER BATCH COLLECT CANCEL PING WAIT"),
         ("worker", "CLAIM MCLAIM EXTEND MEXTEND COMPLETE MCOMPLETE FAIL RELEASE PING WAIT"),
-        ("observer", "GET INFO LIST RESULT GATHER BATCH COLLECT PING"),
-        ("operator", "GET INFO LIST RESULT GATHER BATCH COLLECT CANCEL RETRY FORGET UNLINK PING"),
+        ("observer", "GET INFO LIST EVENTS RESULT GATHER BATCH COLLECT PING"),
+        ("operator", "GET INFO LIST EVENTS RESULT GATHER BATCH COLLECT CANCEL RETRY FORGET UNLINK PING"),
         ("seller", "CLAIM EXTEND COMPLETE FAIL RELEASE INCRBY PING WAIT EVAL SCRIPT"),
     ] {
         let mut client = login(&server, user);

@@ -199,9 +199,7 @@ impl Waiters {
         let Line { ends, batches, events, .. } = self.line(db, key)?;
         let (task, batch, event) = match after {
             None => (Some(Bound::Unbounded), Some(Bound::Unbounded), Bound::Unbounded),
-            Some(Awaited::Task(id)) => {
-                (Some(Bound::Excluded((id.clone(), u64::MAX))), Some(Bound::Unbounded), Bound::Unbounded)
-            }
+            Some(Awaited::Task(id)) => (Some(Bound::Excluded((id.clone(), u64::MAX))), Some(Bound::Unbounded), Bound::Unbounded),
             Some(Awaited::Batch(name, ticket)) => (None, Some(Bound::Excluded((name.clone(), *ticket))), Bound::Unbounded),
             Some(Awaited::Events(ticket)) => (None, None, Bound::Excluded(*ticket)),
         };
