@@ -178,12 +178,8 @@ struct Chunk {
 impl Chunk {
     /// Where the row of this number begins, or would if it is of a later chunk.
     fn place(&self, seq: u64) -> usize {
-        let skipped = usize::try_from(seq.saturating_sub(self.first)).unwrap_or(usize::MAX);
-        if skipped == 0 {
-            return 0;
-        }
         let mut rest: &[u8] = &self.rows;
-        for _ in 0..skipped.min(CHUNK_LEN as usize) {
+        for _ in 0..seq.saturating_sub(self.first).min(CHUNK_LEN) {
             let Ok((_, after)) = postcard::take_from_bytes::<Row<'_>>(rest) else { break };
             rest = after;
         }
