@@ -103,7 +103,7 @@ pub enum Effect<'a> {
     },
     /// The events that come next, from a snapshot.
     EventsRestored {
-        /// Each as [`crate::event_log`] keeps it, one after the other.
+        /// Each as the log keeps it, one after the other.
         #[serde(borrow, with = "serde_bytes")]
         rows: &'a [u8],
     },
