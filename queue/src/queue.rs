@@ -4,6 +4,7 @@ use crate::batch::Batches;
 use crate::blocks::{Blocks, Rounding};
 use crate::depend::Nodes;
 use crate::effect::{Head, Totals};
+use crate::event_log::EventLog;
 use crate::flow::Flow;
 use crate::id::{MadeId, TaskId};
 use crate::index::deadlines::Deadlines;
@@ -53,6 +54,8 @@ pub struct Queue {
     pub(crate) flow: Option<Box<Flow>>,
     /// Keys of which each is one task's at a time.
     pub(crate) uniques: Uniques,
+    /// The last changes of state, if it keeps or has kept any.
+    pub(crate) events: Option<Box<EventLog>>,
     pub(crate) head: Head,
     /// How long tasks were ready before they were claimed.
     pub(crate) waits: Times,
@@ -85,6 +88,7 @@ impl Default for Queue {
             nodes: Nodes::default(),
             flow: None,
             uniques: Uniques::default(),
+            events: None,
             head: Head::default(),
             waits: Times::default(),
             runs: Times::default(),
@@ -196,6 +200,7 @@ impl Queue {
             + self.nodes.bytes(rounding)
             + self.flow.as_deref().map_or(0, |flow| flow.bytes(rounding))
             + self.uniques.bytes(rounding)
+            + self.events.as_deref().map_or(0, |log| log.bytes(rounding))
             + deadlines.sum::<usize>()
             + rounding.tree::<(UnixMs, Slot)>(self.ttls.len())
             + self.sessions.bytes(rounding)

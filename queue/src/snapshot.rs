@@ -54,6 +54,9 @@ impl Queue {
             give(&Effect::Depends(self.id_of(slot), depends));
         }
         self.for_each_key(&mut give);
+        if let Some(log) = &self.events {
+            log.for_each_effect(give);
+        }
         if !packed.is_empty() {
             sink(packed.bytes());
         }
