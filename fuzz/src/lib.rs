@@ -111,6 +111,7 @@ fn populated() -> Queue {
             options: if index % 2 == 0 { options } else { Options::default() },
             batch: None,
             after: (id == "i").then_some(after),
+            group: "adg".contains(id).then_some("group"),
         };
         op::push(&mut txn, &push, MadeId(0)).expect("a task is pushed");
     }

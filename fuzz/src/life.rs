@@ -200,6 +200,7 @@ impl Life {
             options: if what & 64 == 64 { bytes.options() } else { taskqueue::Options::default() },
             batch,
             after,
+            group: bytes.option(|bytes| if bytes.flag() { "a" } else { "b" }),
         };
         let floor = if what & 128 == 128 { MadeId::first_of(UnixMs(bytes.ms().0)) } else { MadeId(0) };
         let outcome = self.transact(|txn| {

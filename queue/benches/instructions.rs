@@ -96,6 +96,7 @@ fn task(delay: Ms) -> Push<'static> {
         options: Options::default(),
         batch: None,
         after: None,
+        group: None,
     }
 }
 

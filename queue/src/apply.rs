@@ -97,6 +97,17 @@ impl Queue {
                 Ok([None; 2])
             }
             Effect::StartsRewound { .. } => Ok(self.apply_flow(effect)),
+            Effect::Grouped { id, group, holds } => {
+                let slot = self.find(*id).ok_or(Mismatch::UnknownTask)?;
+                self.admit_grouped(slot, group, *holds)?;
+                self.apply_grouped(slot, group, *holds);
+                Ok([None; 2])
+            }
+            Effect::Turned { group } => {
+                self.admit_turned(*group)?;
+                self.apply_turned(*group);
+                Ok([None; 2])
+            }
         }
     }
 
@@ -400,7 +411,8 @@ impl Queue {
             self.set_session(slot, None);
         }
         match self.tasks.at(slot).state() {
-            State::Ready => self.ready.remove(&mut self.tasks, slot),
+            State::Ready if self.groups.is_none() => self.ready.remove(&mut self.tasks, slot),
+            State::Ready => self.leave_ready(slot),
             state => {
                 let (tasks, deadlines) = self.deadlines_mut(state);
                 deadlines.remove(tasks, slot);
@@ -415,14 +427,22 @@ impl Queue {
         }
         self.head.last_order = self.head.last_order.max(order);
         let task = self.tasks.at_mut(slot);
+        let from = task.state();
         task.set_state(State::Ready);
         task.order = order;
         task.at = at;
-        self.ready.insert(&mut self.tasks, slot);
+        if self.groups.is_none() {
+            self.ready.insert(&mut self.tasks, slot);
+        } else {
+            self.line_up(slot, from);
+        }
     }
 
     pub(crate) fn enter(&mut self, slot: Slot, state: State, at: UnixMs) {
         let at = if self.batches.has_members() { self.move_member(slot, state, at) } else { at };
+        if self.groups.is_some() {
+            self.move_in_group(slot, self.tasks.at(slot).state(), state);
+        }
         let task = self.tasks.at_mut(slot);
         task.set_state(state);
         task.at = at;
@@ -470,6 +490,9 @@ impl Queue {
         }
         self.leave(slot);
         self.end_ttl(slot);
+        if self.groups.is_some() {
+            self.leave_group(slot);
+        }
         self.clear_worker(slot);
         self.ids.remove(&mut self.tasks, slot);
         let task = self.tasks.remove(slot);

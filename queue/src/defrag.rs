@@ -59,6 +59,7 @@ mod tests {
                 options: Options::default(),
                 batch: None,
                 after: None,
+                group: None,
             };
             op::push(&mut txn, &push, MadeId::default()).unwrap();
         }

@@ -264,6 +264,7 @@ impl Queue {
     }
 
     fn apply_set(&mut self, settings: &Settings) {
+        let group_limit = self.group_limit();
         let mut flow = self.flow.take().unwrap_or_default();
         flow.settings = *settings;
         match settings.rate {
@@ -273,6 +274,9 @@ impl Queue {
         if *settings != Settings::default() {
             self.soonest = self.soonest.min(flow.soonest());
             self.flow = Some(flow);
+        }
+        if settings.group_concurrency != group_limit {
+            self.settle_held_groups();
         }
     }
 

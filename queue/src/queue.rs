@@ -5,6 +5,7 @@ use crate::blocks::{Blocks, Rounding};
 use crate::depend::Nodes;
 use crate::effect::{Head, Totals};
 use crate::flow::Flow;
+use crate::group::Groups;
 use crate::id::{MadeId, TaskId};
 use crate::index::deadlines::Deadlines;
 use crate::index::ids::IdIndex;
@@ -50,6 +51,8 @@ pub struct Queue {
     pub(crate) nodes: Nodes,
     /// What the queue sets for itself, if anything.
     pub(crate) flow: Option<Box<Flow>>,
+    /// Groups, if a task is of one.
+    pub(crate) groups: Option<Box<Groups>>,
     pub(crate) head: Head,
     /// How long tasks were ready before they were claimed.
     pub(crate) waits: Times,
@@ -81,6 +84,7 @@ impl Default for Queue {
             waiting: Deadlines::default(),
             nodes: Nodes::default(),
             flow: None,
+            groups: None,
             head: Head::default(),
             waits: Times::default(),
             runs: Times::default(),
@@ -108,7 +112,7 @@ impl Queue {
     #[must_use]
     pub fn count(&self, state: State) -> usize {
         match state {
-            State::Ready => self.ready.len(),
+            State::Ready => self.ready.len() + self.grouped_line().map_or(0, Ready::len),
             _ => self.deadlines(state).map_or(0, Deadlines::len),
         }
     }
@@ -140,13 +144,13 @@ impl Queue {
     /// How long the oldest ready task has been ready.
     #[must_use]
     pub fn oldest_ready_age(&self, now: UnixMs) -> Option<Ms> {
-        self.ready.oldest(&self.tasks).map(|slot| now.since(self.tasks.at(slot).at))
+        self.oldest_ready().map(|slot| now.since(self.tasks.at(slot).at))
     }
 
-    /// Whether a claim would find a task, expired ones aside.
+    /// Whether a claim would find a task, expired ones aside. One whose group has no free slot is none.
     #[must_use]
-    pub const fn has_ready(&self) -> bool {
-        self.ready.len() > 0
+    pub fn has_ready(&self) -> bool {
+        self.ready.len() > 0 || self.groups.as_deref().is_some_and(|groups| groups.first().is_some())
     }
 
     /// An instant before which nothing falls due: when to look at the queue next.
@@ -191,6 +195,7 @@ impl Queue {
             + self.batches.bytes(rounding)
             + self.nodes.bytes(rounding)
             + self.flow.as_deref().map_or(0, |flow| flow.bytes(rounding))
+            + self.groups.as_deref().map_or(0, |groups| groups.bytes(rounding))
             + deadlines.sum::<usize>()
             + rounding.tree::<(UnixMs, Slot)>(self.ttls.len())
             + self.sessions.bytes(rounding)

@@ -34,6 +34,7 @@ pub struct TaskView<'a> {
     pub drop_at: Option<UnixMs>,
     pub expire_at: Option<UnixMs>,
     pub batch: Option<&'a str>,
+    pub group: Option<&'a str>,
     pub settings: Defaults,
 }
 
@@ -86,6 +87,7 @@ impl Queue {
             drop_at: self.drop_at(slot),
             expire_at: extra.ttl_at.get(),
             batch: self.batch_of(slot).map(|batch| &*batch.name),
+            group: self.group_of(slot).map(|group| &*group.name),
             settings: self.options(slot, defaults),
         }
     }
@@ -140,7 +142,10 @@ impl Queue {
     }
 
     pub(crate) fn next_ready(&self) -> Option<Slot> {
-        self.ready.first(&self.tasks)
+        match self.groups.as_deref() {
+            None => self.ready.first(&self.tasks),
+            Some(groups) => self.next_in_turn(groups),
+        }
     }
 
     pub(crate) fn attempt(&self, slot: Slot) -> u32 {

@@ -201,6 +201,7 @@ impl Dice {
                 on: OnSpec::Picks((0..=dice.number(3)).map(|_| dice.number(5)).collect()),
                 run_anyway: dice.one_in(3),
             }),
+            group: None,
         }
     }
 

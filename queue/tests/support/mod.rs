@@ -93,13 +93,15 @@ pub(crate) struct PushSpec {
     pub(crate) batch: Option<(String, bool)>,
     /// What it waits for.
     pub(crate) after: Option<AfterSpec>,
+    /// Its group.
+    pub(crate) group: Option<String>,
 }
 
 impl PushSpec {
     /// A payload and nothing else.
     pub(crate) fn plain(payload: Vec<u8>) -> Self {
         let (delay, options) = (DelaySpec::For(0), Options::default());
-        Self { payload, priority: 0, delay, ttl: None, options, batch: None, after: None }
+        Self { payload, priority: 0, delay, ttl: None, options, batch: None, after: None, group: None }
     }
 }
 
@@ -253,8 +255,9 @@ fn push_spec() -> impl Strategy<Value = PushSpec> {
     ];
     let after = prop::option::weighted(0.4, (on, prop::bool::weighted(0.3)));
     let after = after.prop_map(|after| after.map(|(on, run_anyway)| AfterSpec { on, run_anyway }));
-    (bytes(), priority, delay, prop::option::weighted(0.3, 1..90_u64), options(), batch, after).prop_map(
-        |(payload, priority, delay, ttl, options, batch, after)| PushSpec {
+    let group = prop::option::weighted(0.5, (0..3_u8).prop_map(group_name));
+    (bytes(), priority, delay, prop::option::weighted(0.3, 1..90_u64), options(), batch, after, group).prop_map(
+        |(payload, priority, delay, ttl, options, batch, after, group)| PushSpec {
             payload,
             priority,
             delay,
@@ -262,12 +265,17 @@ fn push_spec() -> impl Strategy<Value = PushSpec> {
             options,
             batch,
             after,
+            group,
         },
     )
 }
 
 fn batch_name(number: u8) -> String {
     format!("batch-{number}")
+}
+
+fn group_name(number: u8) -> String {
+    format!("group-{number}")
 }
 
 fn target() -> impl Strategy<Value = Target> {
@@ -291,14 +299,16 @@ fn settings() -> impl Strategy<Value = Settings> {
     let rate = (1..4_u32, millis()).prop_map(|(claims, window)| Rate { claims, window: Ms(window) });
     let pause = prop_oneof![6 => Just(Pause::No), 1 => Just(Pause::In), 1 => Just(Pause::Out), 1 => Just(Pause::All)];
     let max_len = prop_oneof![4 => Just(0), 1 => 3..9_u32];
-    (options(), limit(), limit(), max_len, prop::option::weighted(0.3, rate), limit(), pause).prop_map(
-        |(options, retain_max, failed_max, max_len, rate, concurrency, pause)| Settings {
+    let group_concurrency = prop_oneof![2 => Just(0), 3 => Just(1), 2 => 2..4_u32];
+    (options(), limit(), limit(), max_len, prop::option::weighted(0.3, rate), limit(), group_concurrency, pause).prop_map(
+        |(options, retain_max, failed_max, max_len, rate, concurrency, group_concurrency, pause)| Settings {
             options,
             retain_max,
             failed_max,
             max_len,
             rate,
             concurrency,
+            group_concurrency,
             pause,
             ..Settings::default()
         },
@@ -587,6 +597,7 @@ fn as_push<'a>(task: &'a PushSpec, id: Option<&'a str>, renew: bool, on: &'a [Ta
             },
             run_anyway: after.run_anyway,
         }),
+        group: task.group.as_deref(),
     }
 }
 
