@@ -1,6 +1,6 @@
 //! What effects do to groups, and to tasks as ones of a group. Part of [`crate::apply`].
 
-use crate::group::{Group, Groups, Stand, UNGROUPED};
+use crate::group::{Group, Groups, UNGROUPED};
 use crate::index::segments::Slot;
 use crate::queue::Queue;
 use crate::state::State;
@@ -149,11 +149,6 @@ impl Queue {
         }
         let stand = self.stand(slot);
         self.change_group(group, |group| group.ready.insert(stand));
-    }
-
-    fn stand(&self, slot: Slot) -> Stand {
-        let task = self.tasks.at(slot);
-        Stand::of(task, slot, self.extra(task).holds_group)
     }
 
     fn set_holds(&mut self, slot: Slot, group: Slot, holds: bool) {

@@ -70,6 +70,15 @@ impl Group {
         next.filter(|_| may_be_claimed).map(|stand| stand.slot)
     }
 
+    /// Its ready tasks that are claimed before this one.
+    pub(crate) fn before<'a>(&'a self, stand: &'a Stand, limit: u32) -> impl Iterator<Item = &'a Stand> {
+        let is_before = move |other: &&Stand| {
+            if limit == 1 { *other < stand } else { (other.priority, other.order) < (stand.priority, stand.order) }
+        };
+        let (held, new) = (self.ready.range(..Stand::NEW), self.ready.range(Stand::NEW..));
+        held.take_while(is_before).chain(new.take_while(is_before))
+    }
+
     /// What it owns outside its slot: its name is a key as well.
     pub(crate) fn owned(&self) -> Blocks {
         let name = Blocks::of(self.name.len());
@@ -185,6 +194,12 @@ impl Queue {
     /// Most tasks of one group claimed at once.
     pub(crate) fn group_limit(&self) -> u32 {
         self.flow.as_deref().map_or(0, |flow| flow.settings.group_concurrency)
+    }
+
+    /// Where the task stands in its group when it is ready.
+    pub(crate) fn stand(&self, slot: Slot) -> Stand {
+        let task = self.tasks.at(slot);
+        Stand::of(task, slot, self.extra(task).holds_group)
     }
 
     /// The task to be claimed next, of those that stand in line and whose group has a free slot.

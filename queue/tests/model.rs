@@ -303,7 +303,9 @@ impl Model {
                 self.settings = *settings;
                 self.forget_starts();
                 let groups: BTreeSet<String> = self.tasks.values().filter_map(|task| task.group.clone()).collect();
-                groups.into_iter().for_each(|group| self.settle_turns(Some(group)));
+                for group in groups {
+                    self.settle_turns(Some(group));
+                }
                 Answer::Done
             }
         };
