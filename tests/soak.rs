@@ -107,6 +107,7 @@ fn push_line(dice: &mut Dice, queue: &str) -> String {
     add(dice, 3, &|n| format!("RETAIN {}", (n % 2_000).cast_signed() - 1));
     add(dice, 4, &|n| format!("RETAINFAILED {}", (n % 3_000).cast_signed() - 1));
     add(dice, 4, &|n| format!("BATCH batch-{} {}", n % BATCHES, if n % 37 == 0 { "SEAL" } else { "" }));
+    add(dice, 4, &|n| format!("GROUP group-{}", n % 100));
     let on_fail = ["", "ONFAIL fail", "ONFAIL run"];
     let after = match dice.roll(20) {
         0 | 1 => format!("AFTER 2 task-{} task-{} {}", dice.roll(NAMES), dice.roll(NAMES), dice.pick(&on_fail)),

@@ -183,8 +183,8 @@ impl Queue {
     }
 
     pub(crate) fn group_of(&self, slot: Slot) -> Option<&Group> {
-        let group = self.group_slot(slot).get()?;
-        self.groups.as_deref().map(|groups| groups.slots.at(group))
+        let groups = self.groups.as_deref()?;
+        Some(groups.slots.at(self.group_slot(slot).get()?))
     }
 
     pub(crate) fn find_group(&self, name: &str) -> Option<Slot> {

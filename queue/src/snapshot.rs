@@ -76,8 +76,10 @@ impl Queue {
 
     /// What makes a restored task one of its group, if it has one.
     fn grouped(&self, slot: Slot) -> Option<Effect<'_>> {
-        let holds = self.extra(self.tasks.at(slot)).holds_group;
-        self.group_of(slot).map(|group| Effect::Grouped { id: self.id_of(slot), group: &group.name, holds })
+        let groups = self.groups.as_deref()?;
+        let extra = self.extra(self.tasks.at(slot));
+        let group = groups.slots.at(extra.group.get()?);
+        Some(Effect::Grouped { id: self.id_of(slot), group: &group.name, holds: extra.holds_group })
     }
 
     pub(crate) fn image(&self, slot: Slot) -> Image<'_> {

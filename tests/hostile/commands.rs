@@ -81,7 +81,7 @@ const ODD: [&str; 50] = [
 const CLAIM_OPTIONS: [(&str, char); 5] = [("COUNT", 'c'), ("WORKER", 'i'), ("LEASE", 'm'), ("SESSION", ' '), ("BLOCK", 'm')];
 
 /// Options of a push; the first three are not those of MPUSH.
-const PUSH_OPTIONS: [(&str, char); 17] = [
+const PUSH_OPTIONS: [(&str, char); 18] = [
     ("ID", 'i'),
     ("RENEW", ' '),
     ("NX", ' '),
@@ -96,6 +96,7 @@ const PUSH_OPTIONS: [(&str, char); 17] = [
     ("RETAIN", 'm'),
     ("RETAINFAILED", 'm'),
     ("BATCH", 's'),
+    ("GROUP", 'i'),
     ("AFTER", 'a'),
     ("AFTERBATCH", 'b'),
     ("ONFAIL", 'f'),
