@@ -10,8 +10,18 @@ fn step(dice: &mut Dice) -> String {
     let (id, ms, attempt, batch) = (dice.roll(60), dice.roll(30), 1 + dice.roll(4), dice.roll(4));
     match dice.roll(34) {
         0..=4 => {
-            let options =
-                dice.pick(&["", "NX", "GROUP g1", "GROUP g2 RENEW", "DELAY 7", "TTL 9", "ATTEMPTS 1", "RETAIN 5 RETAINFAILED 6", "RENEW", "TIMEOUT 12"]);
+            let options = dice.pick(&[
+                "",
+                "NX",
+                "GROUP g1",
+                "GROUP g2 RENEW",
+                "DELAY 7",
+                "TTL 9",
+                "ATTEMPTS 1",
+                "RETAIN 5 RETAINFAILED 6",
+                "RENEW",
+                "TIMEOUT 12",
+            ]);
             format!("TASK.PUSH {queue} \"p{ms}\\x00\" ID {id} PRIORITY {} BACKOFF {ms} {options}", ms % 4)
         }
         5 => format!("TASK.PUSH {queue} made{ms} ATTEMPTS 2 BACKOFF 5 RETAIN {ms} GROUP g{batch}"),

@@ -427,15 +427,14 @@ impl Queue {
         }
         self.head.last_order = self.head.last_order.max(order);
         let task = self.tasks.at_mut(slot);
-        let from = task.state();
-        task.set_state(State::Ready);
         task.order = order;
         task.at = at;
-        if self.groups.is_none() {
-            self.ready.insert(&mut self.tasks, slot);
-        } else {
-            self.line_up(slot, from);
+        if self.groups.is_some() {
+            self.line_up(slot);
+            return;
         }
+        task.set_state(State::Ready);
+        self.ready.insert(&mut self.tasks, slot);
     }
 
     pub(crate) fn enter(&mut self, slot: Slot, state: State, at: UnixMs) {

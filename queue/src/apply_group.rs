@@ -56,10 +56,12 @@ impl Queue {
         self.change_group(group, |group| group.remove(stand));
     }
 
-    /// A task that came from another state enters its line, in a queue with groups.
+    /// A task becomes ready and enters its line, in a queue with groups.
     #[cold]
-    pub(crate) fn line_up(&mut self, slot: Slot, from: State) {
-        let group = self.group_slot(slot);
+    pub(crate) fn line_up(&mut self, slot: Slot) {
+        let (group, task) = (self.group_slot(slot), self.tasks.at_mut(slot));
+        let from = task.state();
+        task.set_state(State::Ready);
         if group == UNGROUPED {
             self.ready.insert(&mut self.tasks, slot);
         } else {
