@@ -118,6 +118,7 @@ fn populated() -> Queue {
                 replace: false,
             }),
             ..plain(id.as_bytes())
+            group: "adg".contains(id).then_some("group"),
         };
         op::push(&mut txn, &push, MadeId(0)).expect("a task is pushed");
     }

@@ -207,6 +207,7 @@ impl Life {
             batch,
             after,
             unique,
+            group: bytes.option(|bytes| if bytes.flag() { "a" } else { "b" }),
         };
         let floor = if what & 128 == 128 { MadeId::first_of(UnixMs(bytes.ms().0)) } else { MadeId(0) };
         let outcome = self.transact(|txn| {

@@ -59,6 +59,7 @@ pub(super) const OPTIONS: &[Arg] = &[
         ],
     )
     .optional(),
+    Arg::string("group").token("GROUP").optional().summary("It takes turns with tasks of other groups."),
     Arg::block(
         "dependencies",
         &[
@@ -99,6 +100,7 @@ pub(super) struct Pushing<'a> {
     options: Options,
     batch: Option<IntoBatch<'a>>,
     after: Option<Dependencies<'a>>,
+    group: Option<&'a str>,
     run_anyway: Option<bool>,
     unique: Option<Unique<'a>>,
 }
@@ -166,6 +168,9 @@ impl<'a> Pushing<'a> {
             let name = id::parse_name("BATCH", args.value(word)?)?;
             let seal = args.skip("SEAL");
             set(&mut self.batch, word, IntoBatch { name, seal })?;
+        } else if word.is("GROUP") {
+            let name = id::parse_name("GROUP", args.value(word)?)?;
+            set(&mut self.group, word, name)?;
         } else if word.is("AFTER") || word.is("AFTERBATCH") {
             let after = if word.is("AFTER") {
                 tasks(args)?
@@ -255,6 +260,7 @@ impl<'a> Pushing<'a> {
                 run_anyway: self.run_anyway.unwrap_or_default(),
             }),
             unique: self.unique,
+            group: self.group,
         })
     }
 }

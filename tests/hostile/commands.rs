@@ -81,7 +81,7 @@ const ODD: [&str; 50] = [
 const CLAIM_OPTIONS: [(&str, char); 5] = [("COUNT", 'c'), ("WORKER", 'i'), ("LEASE", 'm'), ("SESSION", ' '), ("BLOCK", 'm')];
 
 /// Options of a push; the first four are not those of MPUSH.
-const PUSH_OPTIONS: [(&str, char); 18] = [
+const PUSH_OPTIONS: [(&str, char); 19] = [
     ("ID", 'i'),
     ("RENEW", ' '),
     ("NX", ' '),
@@ -97,6 +97,7 @@ const PUSH_OPTIONS: [(&str, char); 18] = [
     ("RETAIN", 'm'),
     ("RETAINFAILED", 'm'),
     ("BATCH", 's'),
+    ("GROUP", 'i'),
     ("AFTER", 'a'),
     ("AFTERBATCH", 'b'),
     ("ONFAIL", 'f'),
