@@ -74,5 +74,6 @@ fn task(group: Option<&str>) -> Push<'_> {
         batch: None,
         after: None,
         group,
+        unique: None,
     }
 }

@@ -369,7 +369,7 @@ fn shown(command: &[Vec<u8>]) -> String {
 fn answered(client: &mut Client, mark: &str) -> io::Result<()> {
     client.try_send(&[b"PING", mark.as_bytes()])?;
     loop {
-        let reply = client.try_read(Duration::from_secs(5))?.unwrap_or_else(|| panic!("{mark} was not answered"));
+        let reply = client.try_read(Duration::from_secs(30))?.unwrap_or_else(|| panic!("{mark} was not answered"));
         let is_pong = |value: &Value| matches!(value, Value::Bulk(bytes) if bytes == mark.as_bytes());
         if is_pong(&reply) || matches!(&reply, Value::Array(items) if items.len() == 2 && is_pong(&items[1])) {
             return Ok(());
