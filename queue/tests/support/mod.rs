@@ -306,8 +306,9 @@ fn settings() -> impl Strategy<Value = Settings> {
     let rate = (1..4_u32, millis()).prop_map(|(claims, window)| Rate { claims, window: Ms(window) });
     let pause = prop_oneof![6 => Just(Pause::No), 1 => Just(Pause::In), 1 => Just(Pause::Out), 1 => Just(Pause::All)];
     let max_len = prop_oneof![4 => Just(0), 1 => 3..9_u32];
-    (options(), limit(), limit(), max_len, prop::option::weighted(0.3, rate), limit(), pause).prop_map(
-        |(options, retain_max, failed_max, max_len, rate, concurrency, pause)| Settings {
+    let events = prop_oneof![1 => Just(0), 1 => 1..9_u32, 1 => Just(500)];
+    (options(), limit(), limit(), max_len, prop::option::weighted(0.3, rate), limit(), pause, events).prop_map(
+        |(options, retain_max, failed_max, max_len, rate, concurrency, pause, events)| Settings {
             options,
             retain_max,
             failed_max,
@@ -315,6 +316,7 @@ fn settings() -> impl Strategy<Value = Settings> {
             rate,
             concurrency,
             pause,
+            events,
             ..Settings::default()
         },
     )
