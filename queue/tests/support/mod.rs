@@ -315,8 +315,10 @@ fn settings() -> impl Strategy<Value = Settings> {
     let pause = prop_oneof![6 => Just(Pause::No), 1 => Just(Pause::In), 1 => Just(Pause::Out), 1 => Just(Pause::All)];
     let max_len = prop_oneof![4 => Just(0), 1 => 3..9_u32];
     let group_concurrency = prop_oneof![2 => Just(0), 3 => Just(1), 2 => 2..4_u32];
-    (options(), limit(), limit(), max_len, prop::option::weighted(0.3, rate), limit(), group_concurrency, pause).prop_map(
-        |(options, retain_max, failed_max, max_len, rate, concurrency, group_concurrency, pause)| Settings {
+    let events = prop_oneof![1 => Just(0), 1 => 1..9_u32, 1 => Just(500)];
+    let limits = (limit(), limit(), max_len, limit(), group_concurrency);
+    (options(), limits, prop::option::weighted(0.3, rate), pause, events).prop_map(
+        |(options, (retain_max, failed_max, max_len, concurrency, group_concurrency), rate, pause, events)| Settings {
             options,
             retain_max,
             failed_max,
@@ -325,6 +327,7 @@ fn settings() -> impl Strategy<Value = Settings> {
             concurrency,
             group_concurrency,
             pause,
+            events,
             ..Settings::default()
         },
     )
