@@ -382,23 +382,29 @@ def tempfile_copy(server):
 
 
 def collecting():
-    """Workers that complete a batch, alone, and while a client collects the results as they come."""
-    size, each = ARGUMENTS.collected, 100
-    runs = {name: [] for name in ("alone", "collected with COLLECT", "read with GATHER")}
+    """A worker that completes a batch, alone, and while a client collects the results as they come; one that does nothing else, and
+    one that works for some time on each 100 tasks, so that the server has time left."""
+    each, at_work_s = 100, 0.002
+    names = ("alone", "collected with COLLECT", "read with GATHER")
+    runs = {name: [] for name in (*names, *(f"{name}, with work" for name in names[:2]))}
     for _ in range(ARGUMENTS.rounds):
         for name in runs:
+            works = name.endswith("with work")
+            size = ARGUMENTS.collected // 5 if works else ARGUMENTS.collected
             server = Server("module")
             payloads = ["x" * 100] * 1000
             link = Link(server)
             for start in range(0, size, 1000):
                 link.say("TASK.MPUSH", "q", 1000, *payloads, "BATCH", "b", *(["SEAL"] if start + 1000 >= size else []))
-            reader = multiprocessing.Process(target=collect, args=(server, size)) if name == "collected with COLLECT" else None
+            reader = multiprocessing.Process(target=collect, args=(server, size)) if "COLLECT" in name else None
             before, began = server.cpu_us(), time.monotonic()
             if reader:
                 reader.start()
             for _ in range(0, size, each):
                 tasks = link.say("TASK.CLAIM", "q", "COUNT", each)
                 answers = [word for task in tasks for word in (task[0], task[2], b"r" * 32)]
+                if works:
+                    time.sleep(at_work_s)
                 link.say("TASK.MCOMPLETE", "q", len(tasks), *answers)
                 if name == "read with GATHER":
                     link.say("TASK.GATHER", "q", len(tasks), *answers[::3])
@@ -409,10 +415,11 @@ def collecting():
             server.clean()
     rows = []
     for name, of in runs.items():
-        row = [name, spread([run["tasks_per_s"] for run in of], "{:,.0f}"), spread(ratios(of, runs["alone"], "tasks_per_s"))]
-        rows.append([*row, spread([run["cpu_us"] for run in of]), spread(ratios(of, runs["alone"], "cpu_us"))])
+        alone = runs["alone, with work" if name.endswith("with work") else "alone"]
+        row = [name, spread([run["tasks_per_s"] for run in of], "{:,.0f}"), spread(ratios(of, alone, "tasks_per_s"))]
+        rows.append([*row, spread([run["cpu_us"] for run in of]), spread(ratios(of, alone, "cpu_us"))])
     head = ["results", "tasks/s of one worker, 100 at a time", "÷ alone", "server CPU a task, µs", "÷ alone"]
-    return {"title": f"A batch of {size:,} collected while it is worked on", "head": head, "rows": rows, "runs": runs}
+    return {"title": f"A batch of {ARGUMENTS.collected:,} collected while it is worked on", "head": head, "rows": rows, "runs": runs}
 
 
 def collect(server, size):
