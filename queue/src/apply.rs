@@ -101,6 +101,13 @@ impl Queue {
                 self.admit_key(effect)?;
                 Ok(self.apply_key(effect))
             }
+            Effect::Scheduled { .. }
+            | Effect::Unscheduled { .. }
+            | Effect::SlotPassed { .. }
+            | Effect::ScheduleRestored { .. } => {
+                self.admit_schedule(effect)?;
+                Ok(self.apply_schedule(effect))
+            }
         }
     }
 

@@ -12,6 +12,7 @@ use crate::index::option_sets::OptionSets;
 use crate::index::ready::Ready;
 use crate::index::segments::{Segments, Slot};
 use crate::index::workers::Workers;
+use crate::schedule::Schedules;
 use crate::session::Sessions;
 use crate::state::State;
 use crate::task::{Extra, NO_EXTRA, Task};
@@ -53,6 +54,8 @@ pub struct Queue {
     pub(crate) flow: Option<Box<Flow>>,
     /// Keys of which each is one task's at a time.
     pub(crate) uniques: Uniques,
+    /// Pushes that recur, if any do.
+    pub(crate) schedules: Option<Box<Schedules>>,
     pub(crate) head: Head,
     /// How long tasks were ready before they were claimed.
     pub(crate) waits: Times,
@@ -85,6 +88,7 @@ impl Default for Queue {
             nodes: Nodes::default(),
             flow: None,
             uniques: Uniques::default(),
+            schedules: None,
             head: Head::default(),
             waits: Times::default(),
             runs: Times::default(),
@@ -196,6 +200,7 @@ impl Queue {
             + self.nodes.bytes(rounding)
             + self.flow.as_deref().map_or(0, |flow| flow.bytes(rounding))
             + self.uniques.bytes(rounding)
+            + self.schedules.as_deref().map_or(0, |schedules| schedules.bytes(rounding))
             + deadlines.sum::<usize>()
             + rounding.tree::<(UnixMs, Slot)>(self.ttls.len())
             + self.sessions.bytes(rounding)

@@ -7,6 +7,7 @@ use crate::effect::{BatchImage, Depends, Effect, ExtraImage, Image, Keyed, Packe
 use crate::index::deadlines::Deadlines;
 use crate::index::segments::Slot;
 use crate::queue::Queue;
+use crate::schedule::ScheduleView;
 use crate::time::UnixMs;
 use crate::unique::Holder;
 use std::mem;
@@ -54,6 +55,9 @@ impl Queue {
             give(&Effect::Depends(self.id_of(slot), depends));
         }
         self.for_each_key(&mut give);
+        for ScheduleView { name, definition, progress } in self.schedules() {
+            give(&Effect::ScheduleRestored { name, definition, progress });
+        }
         if !packed.is_empty() {
             sink(packed.bytes());
         }
