@@ -2,7 +2,7 @@
 
 use crate::support::{Server, Value, array, bulk, int, simple};
 
-const COMMANDS: [&str; 25] = [
+const COMMANDS: [&str; 26] = [
     "push",
     "mpush",
     "call",
@@ -28,10 +28,11 @@ const COMMANDS: [&str; 25] = [
     "get",
     "info",
     "list",
+    "events",
 ];
 
 /// Commands that only look.
-const READERS: [&str; 8] = ["result", "gather", "batch", "collect", "schedules", "get", "info", "list"];
+const READERS: [&str; 9] = ["result", "gather", "batch", "collect", "schedules", "get", "info", "list", "events"];
 
 /// COMMAND DOCS has a summary, since, complexity and arguments of each command.
 #[test]
@@ -174,6 +175,7 @@ fn access() {
         ("RESULT jobs a", false, true),
         ("INFO jobs", false, true),
         ("LIST jobs ready 0", false, true),
+        ("EVENTS jobs 0", false, true),
         ("CLAIM jobs", false, false),
         ("MCLAIM 1 jobs", false, false),
         ("EXTEND jobs a", false, false),

@@ -20,6 +20,7 @@ mod defrag;
 mod dependencies;
 mod documents;
 mod errors;
+mod event_log;
 mod events;
 mod exactly_once;
 mod examples;

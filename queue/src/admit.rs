@@ -5,7 +5,7 @@
 
 use crate::batch::{KEPT, NUMBERS_MAX, kept};
 use crate::depend::{DEPENDENCIES_MAX, Of, Tie, unpack};
-use crate::effect::{BatchImage, Change, Depends, Head, Image, Order, Pushed};
+use crate::effect::{BatchImage, Change, Depends, Effect, Head, Image, Order, Pushed};
 use crate::error::Mismatch;
 use crate::flow::Settings;
 use crate::id::{MadeId, TaskId, parse_name};
@@ -35,6 +35,15 @@ impl Queue {
     #[allow(clippy::unused_self, reason = "as the others")]
     pub(crate) fn admit_settings(&self, settings: &Settings) -> Result<(), Mismatch> {
         valid(settings.is_valid())
+    }
+
+    /// Of the log of events itself.
+    pub(crate) fn admit_events(&self, effect: &Effect<'_>) -> Result<(), Mismatch> {
+        valid(match effect {
+            Effect::EventsNumbered { next, .. } => self.admits_event_numbers(*next),
+            Effect::EventsRestored { rows } => self.admits_event_rows(rows),
+            _ => true,
+        })
     }
 
     pub(crate) fn admit_sealed(&self, batch: &str) -> Result<(), Mismatch> {

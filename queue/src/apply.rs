@@ -101,6 +101,11 @@ impl Queue {
                 self.admit_key(effect)?;
                 Ok(self.apply_key(effect))
             }
+            Effect::Dated { .. } | Effect::EventsNumbered { .. } | Effect::EventsRestored { .. } => {
+                self.admit_events(effect)?;
+                self.apply_events(effect);
+                Ok([None; 2])
+            }
             Effect::Scheduled { .. }
             | Effect::Unscheduled { .. }
             | Effect::SlotPassed { .. }
@@ -122,6 +127,9 @@ impl Queue {
             self.head.last_id = self.head.last_id.max(id);
         }
         count(&mut self.head.totals.pushed);
+        if self.events.is_some() {
+            self.note_push(pushed);
+        }
         let slot = self.add(pushed.id, State::Waiting, LastClaim::Open);
         self.begin(slot, &pushed.order, pushed.at);
         slot
@@ -132,6 +140,9 @@ impl Queue {
     #[allow(clippy::inline_always, reason = "nearly all come from `record`, and 1 % of a cycle's instructions hang on it")]
     #[inline(always)]
     pub(crate) fn apply_change(&mut self, slot: Slot, change: &Change<'_>) -> Option<Slot> {
+        if self.events.is_some() {
+            self.note_change(slot, change);
+        }
         match *change {
             Change::Ripened { order, at } => {
                 self.leave(slot);

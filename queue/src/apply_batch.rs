@@ -36,7 +36,11 @@ impl Queue {
         let place = self.batches.slots.at_mut(batch);
         place.is_sealed = true;
         place.touched = at;
-        (batch, self.settle(batch))
+        let is_done = self.settle(batch);
+        if is_done {
+            self.note_batch(batch, at);
+        }
+        (batch, is_done)
     }
 
     /// The batch is gone; its tasks follow one by one.
@@ -173,7 +177,11 @@ impl Queue {
         let place = self.batches.slots.at_mut(batch);
         place.touched = at;
         place.kept_until = drop_at.into_iter().fold(place.kept_until, Ord::max);
-        self.settle(batch).then_some(batch)
+        let is_done = self.settle(batch);
+        if is_done {
+            self.note_batch(batch, at);
+        }
+        is_done.then_some(batch)
     }
 
     /// The task's batch is gone, but the task is to stay: as one of no batch.

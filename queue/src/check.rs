@@ -38,6 +38,7 @@ impl Queue {
         self.sessions.check(claims.filter_map(|(task, slot)| Some((self.extra(task).rare().session?, task.order, slot))))?;
         self.check_batches(&slots)?;
         self.check_flow(&slots)?;
+        self.events.as_deref().map_or(Ok(()), |log| log.check(self.settings().events))?;
         self.check_ties(&slots)?;
         self.check_keys(&slots)?;
         self.check_schedules()?;

@@ -109,6 +109,24 @@ pub enum Effect<'a> {
         /// When.
         at: UnixMs,
     },
+    /// What follows and says no instant of its own happened then. Only where events are kept.
+    Dated {
+        /// When.
+        at: UnixMs,
+    },
+    /// Where the numbers of events go on, from a snapshot.
+    EventsNumbered {
+        /// The number of the oldest one that is kept, or of the one that comes next.
+        next: u64,
+        /// When the last one was.
+        at: UnixMs,
+    },
+    /// The events that come next, from a snapshot.
+    EventsRestored {
+        /// Each as the log keeps it, one after the other.
+        #[serde(borrow, with = "serde_bytes")]
+        rows: &'a [u8],
+    },
     /// A schedule was set, in place of the one of that name if there was one.
     Scheduled {
         /// Its name.
@@ -520,6 +538,26 @@ pub enum Event {
 }
 
 impl Event {
+    /// As [`Queue::events`](crate::Queue::events) tells of it; nothing if that keeps no such event.
+    #[must_use]
+    pub const fn name(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Push => "push",
+            Self::Ready => "ready",
+            Self::Claim => "claim",
+            Self::Complete => "complete",
+            Self::Fail => "fail",
+            Self::Retry => "retry",
+            Self::Lapse => "lapse",
+            Self::Release => "release",
+            Self::Cancel => "cancel",
+            Self::Expire => "expire",
+            Self::Drop => "drop",
+            Self::Batch => "batch",
+            Self::Extend | Self::Tell | Self::Seal | Self::Set | Self::Restore => return None,
+        })
+    }
+
     /// Whether the task has ended by it.
     #[must_use]
     pub const fn is_end(self) -> bool {

@@ -264,6 +264,7 @@ impl Queue {
     }
 
     fn apply_set(&mut self, settings: &Settings) {
+        self.keep_events(settings.events);
         let mut flow = self.flow.take().unwrap_or_default();
         flow.settings = *settings;
         match settings.rate {

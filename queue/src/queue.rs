@@ -4,6 +4,7 @@ use crate::batch::Batches;
 use crate::blocks::{Blocks, Rounding};
 use crate::depend::Nodes;
 use crate::effect::{Head, Totals};
+use crate::event_log::EventLog;
 use crate::flow::Flow;
 use crate::id::{MadeId, TaskId};
 use crate::index::deadlines::Deadlines;
@@ -56,6 +57,8 @@ pub struct Queue {
     pub(crate) uniques: Uniques,
     /// Pushes that recur, if any do.
     pub(crate) schedules: Option<Box<Schedules>>,
+    /// The last changes of state, if it keeps or has kept any.
+    pub(crate) events: Option<Box<EventLog>>,
     pub(crate) head: Head,
     /// How long tasks were ready before they were claimed.
     pub(crate) waits: Times,
@@ -89,6 +92,7 @@ impl Default for Queue {
             flow: None,
             uniques: Uniques::default(),
             schedules: None,
+            events: None,
             head: Head::default(),
             waits: Times::default(),
             runs: Times::default(),
@@ -201,6 +205,7 @@ impl Queue {
             + self.flow.as_deref().map_or(0, |flow| flow.bytes(rounding))
             + self.uniques.bytes(rounding)
             + self.schedules.as_deref().map_or(0, |schedules| schedules.bytes(rounding))
+            + self.events.as_deref().map_or(0, |log| log.bytes(rounding))
             + deadlines.sum::<usize>()
             + rounding.tree::<(UnixMs, Slot)>(self.ttls.len())
             + self.sessions.bytes(rounding)

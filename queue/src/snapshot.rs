@@ -58,6 +58,9 @@ impl Queue {
         for ScheduleView { name, definition, progress } in self.schedules() {
             give(&Effect::ScheduleRestored { name, definition, progress });
         }
+        if let Some(log) = &self.events {
+            log.for_each_effect(give);
+        }
         if !packed.is_empty() {
             sink(packed.bytes());
         }

@@ -82,6 +82,9 @@ impl<'q> Txn<'q> {
 
     pub(crate) fn record(&mut self, slot: Slot, change: &Change<'_>) {
         debug_assert_eq!(self.queue.admit_change(slot, change), Ok(()), "{change:?}");
+        if self.queue.events.is_some() {
+            self.date(change);
+        }
         let is_lost = sabotaged!(LapseNotRecorded) && matches!(change, Change::Lapsed { .. });
         if !(self.journal.is_silent || is_lost) {
             self.journal.packed.push(&Effect::Changed(self.queue.id_of(slot), *change));
@@ -90,6 +93,18 @@ impl<'q> Txn<'q> {
         self.journal.events.push((change.event(), slot));
         if let Some(batch) = done {
             self.journal.events.push((Event::Batch, batch));
+        }
+    }
+
+    /// Says when a change happens that does not say so itself, if the queue keeps it.
+    #[cold]
+    fn date(&mut self, change: &Change<'_>) {
+        if self.queue.must_date(change, self.now) {
+            let dated = Effect::Dated { at: self.now };
+            if !self.journal.is_silent {
+                self.journal.packed.push(&dated);
+            }
+            self.queue.apply_events(&dated);
         }
     }
 

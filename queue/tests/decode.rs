@@ -10,7 +10,8 @@ use proptest::sample::{Index, select};
 use support::{Command, Driver, PushSpec, START, cases, history, restored, run};
 use taskqueue::effect::{Change, Depends, ExtraImage, Head, Image, Keyed, Order, Packed, Pushed, Totals, VERSION, unpack};
 use taskqueue::{
-    Defaults, Effect, Journal, LastClaim, MadeId, Mismatch, Ms, Options, Queue, Retention, Start, State, TaskId, Tie, UnixMs,
+    Defaults, Effect, Journal, LastClaim, MadeId, Mismatch, Ms, Options, Queue, Retention, Settings, Start, State, TaskId, Tie,
+    UnixMs,
 };
 
 /// Applies what can be applied. A refused effect changes nothing, an accepted one leaves the queue sound.
@@ -215,6 +216,7 @@ fn effect() -> impl Strategy<Value = Effect<'static>> {
         12 => changed,
         4 => depends,
         2 => batch().boxed(),
+        2 => events().boxed(),
         4 => key().boxed(),
     ]
 }
@@ -238,6 +240,18 @@ fn batch() -> impl Strategy<Value = Effect<'static>> {
         }),
         1 => (name(), instant()).prop_map(|(batch, at)| Effect::Sealed { batch, at }),
         1 => name().prop_map(|batch| Effect::BatchDropped { batch }),
+    ]
+}
+
+/// What the log of events is restored from, some well-formed; and that it is kept.
+fn events() -> impl Strategy<Value = Effect<'static>> {
+    let rows = (instant(), 0..14_u8, id(), 0..3_u32, prop::option::of(Just("w")));
+    let rows = prop::collection::vec(rows.prop_map(|row| postcard::to_allocvec(&row).unwrap()), 0..4);
+    prop_oneof![
+        2 => (0..4_u32).prop_map(|events| Effect::Set(Settings { events, ..Settings::default() })),
+        1 => instant().prop_map(|at| Effect::Dated { at }),
+        1 => (number(), instant()).prop_map(|(next, at)| Effect::EventsNumbered { next, at }),
+        2 => rows.prop_map(|rows| Effect::EventsRestored { rows: Vec::leak(rows.concat()) }),
     ]
 }
 

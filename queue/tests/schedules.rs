@@ -474,7 +474,7 @@ proptest! {
                 Step::Clock { forward, back } => driver.now = driver.now.after(Ms(*forward)).before(Ms(*back)),
                 Step::Pause(is_paused) => {
                     let pause = if *is_paused { Pause::In } else { Pause::No };
-                    driver.transact(|txn| op::set(txn, &Settings { pause, ..Settings::default() }));
+                    driver.transact(|txn| op::set(txn, &Settings { pause, events: 20, ..Settings::default() }));
                 }
                 Step::Other(step) => match driver.command(step) {
                     Some(command) => drop(driver.run(&command)),

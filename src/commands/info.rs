@@ -68,6 +68,8 @@ fn fields(queue: &Queue, memory: usize, now: UnixMs) -> Fields<'static> {
         ("run-ms", percentiles(queue.run_times())),
         ("totals", Field::Map(totals)),
         ("settings", Field::Map(of_settings(&queue.settings()))),
+        ("events-kept", queue.event_count().into()),
+        ("last-event", queue.last_event().into()),
         ("memory", memory.into()),
     ];
     Fields(counts.chain(rest).collect())

@@ -6,6 +6,7 @@ pub(crate) mod cancel;
 pub(crate) mod claim;
 pub(crate) mod collect;
 pub(crate) mod complete;
+pub(crate) mod events;
 pub(crate) mod explain;
 pub(crate) mod extend;
 pub(crate) mod fail;
