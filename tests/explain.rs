@@ -43,6 +43,27 @@ fn tells_what_the_queue_sets() {
     assert_eq!(explained(&server, "a", &["3 claims in 100000 ms", "it is the first in line"]), "rate");
 }
 
+/// A task of a group says whose turn comes before, or what holds its group.
+#[test]
+fn tells_of_groups() {
+    let server = Server::start();
+    for line in ["a1 GROUP a", "a2 GROUP a", "a3 GROUP a PRIORITY 1", "b1 GROUP b", "c1 GROUP c", "x"] {
+        server.run(&format!("TASK.PUSH jobs p ID {line}"));
+    }
+    assert_eq!(explained(&server, "a3", &["next"]), "next");
+    assert_eq!(explained(&server, "a2", &["2 tasks are before it in line in its group a"]), "line");
+    assert_eq!(explained(&server, "b1", &["first in line in its group b", "1 other group has its turn before"]), "line");
+    assert_eq!(explained(&server, "x", &["first in line,", "3 other groups"]), "line");
+    server.run_all(&["TASK.SET jobs GROUPCONCURRENCY 1", "TASK.CLAIM jobs"]);
+    assert_eq!(explained(&server, "a1", &["1 tasks of its group a are claimed", "GROUPCONCURRENCY", "first in line"]), "group");
+    server.run_all(&["TASK.FAIL jobs a3 no DELAY 100000"]);
+    assert_eq!(explained(&server, "a2", &["hold its group a", "1 task is before it"]), "group");
+    server.run_all(&["TASK.RETRY jobs a3"]);
+    assert_eq!(explained(&server, "a1", &["1 task is before it", "3 other groups"]), "line");
+    server.run_all(&["TASK.SET jobs PAUSED out"]);
+    assert_eq!(explained(&server, "a1", &["paused", "1 task is before it in line in its group a"]), "paused");
+}
+
 /// A delay says when it ends, and where it comes from.
 #[test]
 fn tells_what_a_delay_is_for() {

@@ -31,6 +31,7 @@ mod failover;
 mod forget;
 mod gather;
 mod get;
+mod groups;
 mod hostile;
 mod ids;
 mod info;

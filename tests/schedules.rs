@@ -63,7 +63,7 @@ fn every() {
 fn cron() {
     let server = Server::start();
     let mut events = Events::of(&server);
-    let line = "TASK.SCHEDULE jobs c x CRON \"* * * * * *\" TZ europe/berlin PRIORITY 7 DELAY 10 TTL 900000 ATTEMPTS 5 BACKOFF 1 \
+    let line = "TASK.SCHEDULE jobs c x CRON \"* * * * * *\" TZ europe/berlin PRIORITY 7 GROUP g DELAY 10 TTL 900000 ATTEMPTS 5 BACKOFF 1 \
                 LEASE 2 TIMEOUT 3 RETAIN 4 RETAINFAILED -1";
     let next = server.run(line).int();
     assert_eq!(next % 1_000, 0);
@@ -77,6 +77,7 @@ fn cron() {
     }
     let created = server.task("jobs", &id, "created").int();
     assert!((next..next + 500).contains(&created));
+    assert_eq!((server.task("jobs", &id, "group"), shown(&server, "c", "group")), (bulk("g"), bulk("g")));
     assert_eq!(server.task("jobs", &id, "expire-at"), int(created + 900_000));
 }
 
@@ -109,6 +110,7 @@ fn the_maps() {
         "timeout",
         "retain",
         "retain-failed",
+        "group",
         "unique",
         "unique-for",
         "unique-replace",

@@ -110,6 +110,7 @@ fn push_line(dice: &mut Dice, queue: &str) -> String {
     let replace = ["", "REPLACE", "FOR 300", "FOR 900 REPLACE"];
     add(dice, 8, &|n| format!("UNIQUE key-{} {}", n % NAMES, replace[usize::try_from(n % 4).expect("an index")]));
     add(dice, 4, &|n| format!("BATCH batch-{} {}", n % BATCHES, if n % 37 == 0 { "SEAL" } else { "" }));
+    add(dice, 4, &|n| format!("GROUP group-{}", n % 100));
     let on_fail = ["", "ONFAIL fail", "ONFAIL run"];
     let after = match dice.roll(20) {
         0 | 1 => format!("AFTER 2 task-{} task-{} {}", dice.roll(NAMES), dice.roll(NAMES), dice.pick(&on_fail)),

@@ -98,7 +98,19 @@ fn damage(victim: &mut Vec<u8>, data: &mut Bytes<'_>) {
 
 fn plain(payload: &[u8]) -> Push<'_> {
     let (delay, options) = (Delay::For(Ms(0)), Options::default());
-    Push { payload, id: None, renew: false, priority: 0, delay, ttl: None, options, batch: None, after: None, unique: None }
+    Push {
+        payload,
+        id: None,
+        renew: false,
+        priority: 0,
+        delay,
+        ttl: None,
+        options,
+        batch: None,
+        after: None,
+        unique: None,
+        group: None,
+    }
 }
 
 /// A queue with tasks in all states, whose ids are letters.
@@ -119,6 +131,7 @@ fn populated() -> Queue {
                 hold: (id == "c").then_some(Ms(50)),
                 replace: false,
             }),
+            group: "adg".contains(id).then_some("group"),
             ..plain(id.as_bytes())
         };
         op::push(&mut txn, &push, MadeId(0)).expect("a task is pushed");
@@ -141,6 +154,7 @@ fn populated() -> Queue {
         ttl: None,
         options,
         unique: Some(Unique { key: "s", hold: None, replace: true }),
+        group: Some("g"),
     };
     op::schedule(&mut txn, "s", &definition).expect("a schedule is set");
     let mut txn = Txn::new(&mut queue, &mut journal, UnixMs(4));

@@ -211,6 +211,7 @@ impl Life {
             batch,
             after,
             unique,
+            group: bytes.option(|bytes| if bytes.flag() { "a" } else { "b" }),
         };
         let floor = if what & 128 == 128 { MadeId::first_of(UnixMs(bytes.ms().0)) } else { MadeId(0) };
         let outcome = self.transact(|txn| {
@@ -263,6 +264,7 @@ impl Life {
             ttl: bytes.option(Bytes::ms),
             options: bytes.options(),
             unique: None,
+            group: bytes.flag().then_some("g"),
         };
         if let Ok(next) = self.transact(|txn| op::schedule(txn, name, &definition)) {
             assert!(self.master.next_slot() <= next && next <= UnixMs::MAX);

@@ -97,6 +97,7 @@ fn task(delay: Ms) -> Push<'static> {
         batch: None,
         after: None,
         unique: None,
+        group: None,
     }
 }
 

@@ -8,6 +8,7 @@ use crate::depend::{DEPENDENCIES_MAX, Of, Tie, unpack};
 use crate::effect::{BatchImage, Change, Depends, Effect, Head, Image, Order, Pushed};
 use crate::error::Mismatch;
 use crate::flow::Settings;
+use crate::group::UNGROUPED;
 use crate::id::{MadeId, TaskId, parse_name};
 use crate::index::segments::Slot;
 use crate::options::Start;
@@ -44,6 +45,29 @@ impl Queue {
             Effect::EventsRestored { rows } => self.admits_event_rows(rows),
             _ => true,
         })
+    }
+
+    pub(crate) fn admit_grouped(&self, slot: Slot, group: &str, holds: bool) -> Result<(), Mismatch> {
+        let may_change = self.tasks.at(slot).state().is_terminal() || self.group_slot(slot) == UNGROUPED;
+        valid(is_name(group) && may_change && self.may_hold(slot, holds))
+    }
+
+    /// Whether the task, if it has a group, may be one that holds it, or one that does not.
+    pub(crate) fn may_hold(&self, slot: Slot, holds: bool) -> bool {
+        let task = self.tasks.at(slot);
+        match (task.state().is_terminal() || task.attempt == 0, task.last_claim()) {
+            (true, _) => !holds,
+            // It has ended since its last claim, or was only made ready sooner.
+            (false, LastClaim::Voided) => true,
+            (false, _) => holds,
+        }
+    }
+
+    pub(crate) fn admit_turned(&self, group: Option<&str>) -> Result<(), Mismatch> {
+        let groups = self.groups.as_deref().ok_or(Mismatch::Invalid)?;
+        let group = group.map_or(Some(UNGROUPED), |name| self.find_group(name)).ok_or(Mismatch::UnknownTask)?;
+        let (has_turn, _) = groups.stands(group, self.group_limit(), self.ready.len());
+        valid(has_turn)
     }
 
     pub(crate) fn admit_sealed(&self, batch: &str) -> Result<(), Mismatch> {

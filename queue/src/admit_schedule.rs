@@ -38,6 +38,7 @@ impl Queue {
                 && definition.delay <= Ms::MAX
                 && definition.ttl.is_none_or(|ttl| ttl <= Ms::MAX)
                 && definition.options.is_valid()
+                && definition.group.is_none_or(is_name)
                 && definition.unique.is_none_or(|unique| is_name(unique.key) && unique.hold.is_none_or(|hold| hold <= Ms::MAX)),
         )?;
         Plan::of(definition).map(drop).map_err(|_| Mismatch::Invalid)

@@ -106,6 +106,17 @@ impl Queue {
                 self.apply_events(effect);
                 Ok([None; 2])
             }
+            Effect::Grouped { id, group, holds } => {
+                let slot = self.find(*id).ok_or(Mismatch::UnknownTask)?;
+                self.admit_grouped(slot, group, *holds)?;
+                self.apply_grouped(slot, group, *holds);
+                Ok([None; 2])
+            }
+            Effect::Turned { group } => {
+                self.admit_turned(*group)?;
+                self.apply_turned(*group);
+                Ok([None; 2])
+            }
             Effect::Scheduled { .. }
             | Effect::Unscheduled { .. }
             | Effect::SlotPassed { .. }
@@ -426,7 +437,8 @@ impl Queue {
             self.set_session(slot, None);
         }
         match self.tasks.at(slot).state() {
-            State::Ready => self.ready.remove(&mut self.tasks, slot),
+            State::Ready if self.groups.is_none() => self.ready.remove(&mut self.tasks, slot),
+            State::Ready => self.leave_ready(slot),
             state => {
                 let (tasks, deadlines) = self.deadlines_mut(state);
                 deadlines.remove(tasks, slot);
@@ -441,14 +453,21 @@ impl Queue {
         }
         self.head.last_order = self.head.last_order.max(order);
         let task = self.tasks.at_mut(slot);
-        task.set_state(State::Ready);
         task.order = order;
         task.at = at;
+        if self.groups.is_some() {
+            self.line_up(slot);
+            return;
+        }
+        task.set_state(State::Ready);
         self.ready.insert(&mut self.tasks, slot);
     }
 
     pub(crate) fn enter(&mut self, slot: Slot, state: State, at: UnixMs) {
         let at = if self.batches.has_members() { self.move_member(slot, state, at) } else { at };
+        if self.groups.is_some() {
+            self.move_in_group(slot, self.tasks.at(slot).state(), state);
+        }
         let task = self.tasks.at_mut(slot);
         task.set_state(state);
         task.at = at;
@@ -499,6 +518,9 @@ impl Queue {
         }
         self.leave(slot);
         self.end_ttl(slot);
+        if self.groups.is_some() {
+            self.leave_group(slot);
+        }
         self.clear_worker(slot);
         self.ids.remove(&mut self.tasks, slot);
         let task = self.tasks.remove(slot);

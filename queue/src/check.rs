@@ -39,6 +39,7 @@ impl Queue {
         self.check_batches(&slots)?;
         self.check_flow(&slots)?;
         self.events.as_deref().map_or(Ok(()), |log| log.check(self.settings().events))?;
+        self.check_groups(&slots)?;
         self.check_ties(&slots)?;
         self.check_keys(&slots)?;
         self.check_schedules()?;
@@ -48,7 +49,7 @@ impl Queue {
     /// Each task is in the index of its state once, in order, and nowhere else.
     fn check_states(&self) -> Result<BTreeSet<Slot>, String> {
         self.ready.check(&self.tasks)?;
-        let mut slots: Vec<Slot> = self.ready.iter(&self.tasks).collect();
+        let mut slots: Vec<Slot> = self.all_ready().collect();
         for state in State::ALL {
             if let Some(deadlines) = self.deadlines(state) {
                 deadlines.check(&self.tasks)?;
@@ -273,6 +274,9 @@ impl Queue {
         }
         for (_, batch) in self.batches.numbers.values().map(|&slot| (slot, self.batches.slots.at(slot))) {
             owned += batch.owned();
+        }
+        for group in self.groups.iter().flat_map(|groups| groups.names.values().map(|&slot| groups.slots.at(slot))) {
+            owned += group.owned();
         }
         for node in (0..self.nodes.slots.bound()).filter_map(|slot| self.nodes.slots.get(Slot(slot))) {
             owned += node.owned();

@@ -63,6 +63,7 @@ mod tests {
                 batch: None,
                 after: None,
                 unique: None,
+                group: None,
             };
             op::push(&mut txn, &push, MadeId::default()).unwrap();
         }

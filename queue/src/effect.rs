@@ -127,6 +127,21 @@ pub enum Effect<'a> {
         #[serde(borrow, with = "serde_bytes")]
         rows: &'a [u8],
     },
+    /// A task is of the group of that name, which came to be by that if there was none: of a push, or from a snapshot after the task.
+    Grouped {
+        /// The task.
+        #[serde(borrow)]
+        id: TaskId<'a>,
+        /// The group's name.
+        group: &'a str,
+        /// The task was claimed, and has not ended since.
+        holds: bool,
+    },
+    /// The group of that name, or the tasks without one, has the last turn: from a snapshot, whose next one comes first.
+    Turned {
+        /// The group's name.
+        group: Option<&'a str>,
+    },
     /// A schedule was set, in place of the one of that name if there was one.
     Scheduled {
         /// Its name.

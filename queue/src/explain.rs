@@ -1,6 +1,7 @@
 //! Why a task is not running: only who has all of a queue's state can say.
 
 use crate::flow::{Obstacle, Rate};
+use crate::group::Group;
 use crate::id::TaskId;
 use crate::index::segments::Slot;
 use crate::queue::Queue;
@@ -27,8 +28,20 @@ enum Reason<'a> {
     Follows { holder: TaskId<'a>, key: &'a str },
     Batch { name: &'a str, is_sealed: bool, open: u32 },
     Expiring { at: UnixMs },
-    Blocked { obstacle: Obstacle, before: usize },
-    InLine { before: usize },
+    Group { name: &'a str, claimed: u32, held: u32, place: Place<'a> },
+    Blocked { obstacle: Obstacle, place: Place<'a> },
+    InLine { place: Place<'a> },
+}
+
+/// Where a ready task stands.
+#[derive(Clone, Copy, Debug, Default)]
+struct Place<'a> {
+    /// How many tasks are before it in its line.
+    before: usize,
+    /// In a queue with groups, how many others have their turn before its own.
+    turns: usize,
+    /// Its group.
+    group: Option<&'a str>,
 }
 
 impl Explanation<'_> {
@@ -43,10 +56,11 @@ impl Explanation<'_> {
             Reason::Batch { .. } => "batch",
             Reason::Follows { .. } => "unique",
             Reason::Expiring { .. } => "ttl",
+            Reason::Group { .. } => "group",
             Reason::Blocked { obstacle: Obstacle::Paused(_), .. } => "paused",
             Reason::Blocked { obstacle: Obstacle::Concurrency(_), .. } => "concurrency",
             Reason::Blocked { obstacle: Obstacle::Rate(..), .. } => "rate",
-            Reason::InLine { before: 0 } => "next",
+            Reason::InLine { place: Place { before: 0, turns: 0, .. } } => "next",
             Reason::InLine { .. } => "line",
         }
     }
@@ -83,7 +97,16 @@ impl fmt::Display for Explanation<'_> {
                 write!(out, "it waits for batch {name}, which is not sealed, and of which {open} tasks have not ended")
             }
             Reason::Expiring { at } => write!(out, "its TTL ended at {}: it is about to expire", at.0),
-            Reason::Blocked { obstacle, before } => {
+            Reason::Group { name, claimed: 0, held, place } => {
+                write!(
+                    out,
+                    "GROUPCONCURRENCY is 1, and {held} tasks that were claimed and have not ended hold its group {name}; {place}"
+                )
+            }
+            Reason::Group { name, claimed, place, .. } => {
+                write!(out, "{claimed} tasks of its group {name} are claimed, as many as GROUPCONCURRENCY allows; {place}")
+            }
+            Reason::Blocked { obstacle, place } => {
                 match obstacle {
                     Obstacle::Paused(None) => write!(out, "the queue is paused")?,
                     Obstacle::Paused(Some(until)) => write!(out, "the queue is paused for {} ms more", self.wait(until).0)?,
@@ -93,24 +116,33 @@ impl fmt::Display for Explanation<'_> {
                         write!(out, "RATE allows {claims} claims in {} ms: the next one may begin in {wait} ms", window.0)?;
                     }
                 }
-                write!(out, "; {}", Before(before))
+                write!(out, "; {place}")
             }
-            Reason::InLine { before: 0 } => out.write_str("it is the next to be claimed, when a worker asks"),
-            Reason::InLine { before } => Before(before).fmt(out),
+            Reason::InLine { place: Place { before: 0, turns: 0, .. } } => {
+                out.write_str("it is the next to be claimed, when a worker asks")
+            }
+            Reason::InLine { place } => place.fmt(out),
         }
     }
 }
 
-/// A place in line, in words.
-struct Before(usize);
-
-impl fmt::Display for Before {
+/// In words.
+impl fmt::Display for Place<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
+        match self.before {
             0 => out.write_str("it is the first in line"),
             1 => out.write_str("1 task is before it in line"),
             before if before < PLACE_MAX => write!(out, "{before} tasks are before it in line"),
             _ => write!(out, "{PLACE_MAX}+ tasks are before it in line"),
+        }?;
+        if let Some(group) = self.group {
+            write!(out, " in its group {group}")?;
+        }
+        match self.turns {
+            0 => Ok(()),
+            1 => out.write_str(", and 1 other group has its turn before"),
+            turns if turns < PLACE_MAX => write!(out, ", and {turns} other groups have their turn before"),
+            _ => write!(out, ", and {PLACE_MAX}+ other groups have their turn before"),
         }
     }
 }
@@ -138,16 +170,40 @@ impl Queue {
         if self.ttl_is_over(slot, now) {
             return Reason::Expiring { at: self.extra(self.tasks.at(slot)).ttl_at.get().unwrap_or(now) };
         }
-        let before = self.ready.iter(&self.tasks).take(PLACE_MAX).position(|other| other == slot).unwrap_or(PLACE_MAX);
-        match self.obstacle(now) {
-            Some(obstacle) => Reason::Blocked { obstacle, before },
-            None => Reason::InLine { before },
+        let place = self.place_of(slot);
+        match (self.obstacle(now), self.group_of(slot)) {
+            (Some(obstacle), _) => Reason::Blocked { obstacle, place },
+            (None, Some(Group { name, claimed, held, turn: None, .. })) => {
+                Reason::Group { name, claimed: *claimed, held: *held, place }
+            }
+            (None, _) => Reason::InLine { place },
         }
+    }
+
+    fn place_of(&self, slot: Slot) -> Place<'_> {
+        let group = self.group_slot(slot);
+        let turns = self.groups.iter().flat_map(|groups| groups.rotation.iter()).take(PLACE_MAX);
+        let turns = turns.take_while(|&&(_, other)| other != group).count();
+        match self.group_of(slot) {
+            // A group that has no turn is not behind any other.
+            Some(Group { turn: None, name, .. }) => Place { before: self.before_in_group(slot), turns: 0, group: Some(name) },
+            Some(Group { name, .. }) => Place { before: self.before_in_group(slot), turns, group: Some(name) },
+            None => {
+                let before = self.ready.iter(&self.tasks).take(PLACE_MAX).take_while(|&other| other != slot).count();
+                Place { before, turns, group: None }
+            }
+        }
+    }
+
+    fn before_in_group(&self, slot: Slot) -> usize {
+        let stand = self.stand(slot);
+        let before = self.group_of(slot).map(|group| group.before(&stand, self.group_limit()).take(PLACE_MAX).count());
+        before.unwrap_or_default()
     }
 
     fn explain_wait(&self, slot: Slot) -> Reason<'_> {
         let untold = self.after(slot).and_then(|after| Some((after, after.on.iter().find(|one| one.untold)?)));
-        let Some((after, next)) = untold else { return Reason::InLine { before: 0 } };
+        let Some((after, next)) = untold else { return Reason::InLine { place: Place::default() } };
         if let Some(key) = self.key(slot).filter(|key| key.follows) {
             return Reason::Follows { holder: next.id.as_id(), key: &key.name };
         }

@@ -265,6 +265,7 @@ impl Queue {
 
     fn apply_set(&mut self, settings: &Settings) {
         self.keep_events(settings.events);
+        let group_limit = self.group_limit();
         let mut flow = self.flow.take().unwrap_or_default();
         flow.settings = *settings;
         match settings.rate {
@@ -274,6 +275,9 @@ impl Queue {
         if *settings != Settings::default() {
             self.soonest = self.soonest.min(flow.soonest());
             self.flow = Some(flow);
+        }
+        if settings.group_concurrency != group_limit {
+            self.settle_held_groups();
         }
     }
 

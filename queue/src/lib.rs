@@ -12,7 +12,7 @@
 //! let mut txn = Txn::new(&mut queue, &mut journal, UnixMs(1_700_000_000_000));
 //! let task = Push {
 //!     payload: b"hello", id: None, renew: false, priority: 0, delay: Delay::For(Default::default()), ttl: None,
-//!     options: Default::default(), batch: None, after: None, unique: None,
+//!     options: Default::default(), batch: None, after: None, group: None, unique: None,
 //! };
 //! op::push(&mut txn, &task, MadeId::default())?;
 //! let slot = op::claim(&mut txn, &Claim { worker: "w1", lease: None, session: None }, &settings).expect("a task is ready");
@@ -44,11 +44,13 @@ mod admit_unique;
 mod apply;
 mod apply_batch;
 mod apply_depend;
+mod apply_group;
 mod apply_unique;
 mod batch;
 mod blocks;
 #[cfg(debug_assertions)]
 mod check;
+mod check_group;
 #[cfg(debug_assertions)]
 mod check_unique;
 mod collect;
@@ -56,6 +58,7 @@ mod defrag;
 mod depend;
 mod event_log;
 mod explain;
+mod group;
 mod index;
 mod list;
 mod options;

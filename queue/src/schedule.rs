@@ -89,6 +89,8 @@ pub struct Definition<'a> {
     /// The key that is to be each task's alone.
     #[serde(borrow)]
     pub unique: Option<Unique<'a>>,
+    /// The group of each task.
+    pub group: Option<&'a str>,
 }
 
 /// What became of a slot.
@@ -131,6 +133,7 @@ pub(crate) struct Plan {
     pub(crate) ttl: Option<Ms>,
     pub(crate) options: Options,
     unique: Option<Key>,
+    group: Option<Box<str>>,
 }
 
 /// The key of each task, kept.
@@ -147,13 +150,24 @@ impl Plan {
     /// # Errors
     /// [`Refusal::BadCron`], [`Refusal::BadZone`], [`Refusal::NoSlot`], [`Refusal::DelayPastTtl`].
     pub(crate) fn of(definition: &Definition<'_>) -> Result<Self, Refusal> {
-        let Definition { recurrence, misfire, overlap, payload, priority, delay, ttl, options, unique } = *definition;
+        let Definition { recurrence, misfire, overlap, payload, priority, delay, ttl, options, unique, group } = *definition;
         if ttl.is_some_and(|ttl| delay >= ttl) {
             return Err(Refusal::DelayPastTtl);
         }
         let timing = Timing::parse(recurrence)?;
         let unique = unique.map(|Unique { key, hold, replace }| Key { name: key.into(), hold, replace });
-        Ok(Self { timing, misfire, overlap, payload: payload.into(), priority, delay, ttl, options, unique })
+        Ok(Self {
+            timing,
+            misfire,
+            overlap,
+            payload: payload.into(),
+            priority,
+            delay,
+            ttl,
+            options,
+            unique,
+            group: group.map(Into::into),
+        })
     }
 
     pub(crate) fn definition(&self) -> Definition<'_> {
@@ -167,6 +181,7 @@ impl Plan {
             ttl: self.ttl,
             options: self.options,
             unique: self.unique.as_ref().map(|key| Unique { key: &key.name, hold: key.hold, replace: key.replace }),
+            group: self.group.as_deref(),
         }
     }
 
@@ -175,7 +190,12 @@ impl Plan {
         /// The counts of those who hold it.
         const COUNTS: usize = 16;
         let key = self.unique.as_ref().map_or(0, |key| key.name.len());
-        Blocks::of(COUNTS + size_of::<Self>()) + Blocks::of(self.payload.len()) + Blocks::of(key) + self.timing.owned()
+        let group = self.group.as_ref().map_or(0, |group| group.len());
+        Blocks::of(COUNTS + size_of::<Self>())
+            + Blocks::of(self.payload.len())
+            + Blocks::of(key)
+            + Blocks::of(group)
+            + self.timing.owned()
     }
 }
 

@@ -10,7 +10,7 @@ use crate::queue::Queue;
 use crate::schedule::ScheduleView;
 use crate::time::UnixMs;
 use crate::unique::Holder;
-use std::mem;
+use std::{iter, mem};
 
 /// Packed effects of a snapshot are given in pieces of at least this many bytes, but the last.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -32,13 +32,16 @@ impl Queue {
             packed.push(&Effect::BatchesNumbered { last: self.batches.last });
         }
         let batches = self.batches.numbers.values().map(|&batch| Effect::BatchRestored(image_of(self.batches.slots.at(batch))));
-        let tasks = self.in_order().map(|slot| match self.member(self.tasks.at(slot)) {
-            None => Effect::Restored(self.image(slot)),
-            Some(member) => Effect::MemberRestored {
-                batch: self.batches.slots.at(member.batch()).incarnation,
-                number: member.number,
-                image: self.image(slot),
-            },
+        let tasks = self.in_order().flat_map(|slot| {
+            let image = self.image(slot);
+            let restored = match self.member(self.tasks.at(slot)) {
+                None => Effect::Restored(image),
+                Some(member) => {
+                    let batch = self.batches.slots.at(member.batch()).incarnation;
+                    Effect::MemberRestored { batch, number: member.number, image }
+                }
+            };
+            iter::once(restored).chain(self.grouped(slot))
         });
         let mut give = |effect: &Effect<'_>| {
             packed.push(effect);
@@ -54,6 +57,8 @@ impl Queue {
             let depends = Depends { on: &on, of_batch: after.of_batch, run_anyway: after.run_anyway, due: after.due.get() };
             give(&Effect::Depends(self.id_of(slot), depends));
         }
+        // When all have their groups that take turns.
+        self.groups.iter().flat_map(|groups| groups.turns()).for_each(|group| give(&Effect::Turned { group }));
         self.for_each_key(&mut give);
         for ScheduleView { name, definition, progress } in self.schedules() {
             give(&Effect::ScheduleRestored { name, definition, progress });
@@ -99,7 +104,15 @@ impl Queue {
 
     fn in_order(&self) -> impl Iterator<Item = Slot> + '_ {
         let deadlines = [&self.waiting, &self.due, &self.leases].into_iter().chain(&self.finished);
-        self.ready.iter(&self.tasks).chain(deadlines.flat_map(|deadlines: &Deadlines| deadlines.iter(&self.tasks)))
+        self.all_ready().chain(deadlines.flat_map(|deadlines: &Deadlines| deadlines.iter(&self.tasks)))
+    }
+
+    /// What makes a restored task one of its group, if it has one.
+    fn grouped(&self, slot: Slot) -> Option<Effect<'_>> {
+        let groups = self.groups.as_deref()?;
+        let extra = self.extra(self.tasks.at(slot));
+        let group = groups.slots.at(extra.group.get()?);
+        Some(Effect::Grouped { id: self.id_of(slot), group: &group.name, holds: extra.holds_group })
     }
 
     pub(crate) fn image(&self, slot: Slot) -> Image<'_> {

@@ -141,7 +141,13 @@ pub(crate) struct Extra {
     pub(crate) uncounted: u32,
     /// What it sets for itself, in [`crate::index::option_sets`].
     pub(crate) options: Number,
+    /// Its group, or nil.
+    pub(crate) group: Slot,
+    /// It has been claimed, and has not ended since: with GROUPCONCURRENCY 1 no other task of its group is claimed before it.
+    pub(crate) holds_group: bool,
 }
+
+const _: () = assert!(size_of::<Option<Extra>>() == 64, "what few tasks have costs as much as a task");
 
 /// What very few tasks have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -172,6 +178,8 @@ pub(crate) static NO_EXTRA: Extra = Extra {
     rare: None,
     uncounted: 0,
     options: Number::NONE,
+    group: Slot::NIL,
+    holds_group: false,
 };
 
 /// What a task without [`Rare`] has.

@@ -141,6 +141,16 @@ impl<'q> Txn<'q> {
         self.journal.events.extend(self.queue.apply_batch(effect).into_iter().flatten());
     }
 
+    /// The task, which is new or has ended, is of this group from now on.
+    #[cold]
+    pub(crate) fn record_group(&mut self, slot: Slot, group: &str) {
+        debug_assert_eq!(self.queue.admit_grouped(slot, group, false), Ok(()), "{group}");
+        if !self.journal.is_silent {
+            self.journal.packed.push(&Effect::Grouped { id: self.queue.id_of(slot), group, holds: false });
+        }
+        self.queue.apply_grouped(slot, group, false);
+    }
+
     /// Records what happens to the queue as a whole.
     pub(crate) fn record_flow(&mut self, effect: &Effect<'_>) {
         if !self.journal.is_silent {

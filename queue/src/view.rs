@@ -40,6 +40,7 @@ pub struct TaskView<'a> {
     pub unique_until: Option<UnixMs>,
     /// The task that has the key after it.
     pub follow_up: Option<TaskId<'a>>,
+    pub group: Option<&'a str>,
     pub settings: Defaults,
 }
 
@@ -95,6 +96,7 @@ impl Queue {
             unique: self.key(slot).map(|key| &*key.name),
             unique_until: self.key(slot).and_then(|key| key.until.get()),
             follow_up: self.hold_of(slot).and_then(|hold| hold.follow_up.get()).map(|next| self.id_of(next)),
+            group: self.group_of(slot).map(|group| &*group.name),
             settings: self.options(slot, defaults),
         }
     }
@@ -149,7 +151,10 @@ impl Queue {
     }
 
     pub(crate) fn next_ready(&self) -> Option<Slot> {
-        self.ready.first(&self.tasks)
+        match self.groups.as_deref() {
+            None => self.ready.first(&self.tasks),
+            Some(groups) => self.next_in_turn(groups),
+        }
     }
 
     pub(crate) fn attempt(&self, slot: Slot) -> u32 {

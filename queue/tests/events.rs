@@ -48,6 +48,9 @@ impl Model {
             self.claims.remove(&pushed.id.to_string());
             self.note(now, "push", pushed.id.to_string(), 0, None);
         }
+        if let Effect::Set(settings) = effect {
+            self.keep(settings.events.into());
+        }
         if let Effect::Changed(id, change) = effect {
             self.hear_change(id.to_string(), change, now);
         }
@@ -114,7 +117,8 @@ fn rows(page: &EventsPage) -> Vec<Row> {
 fn keep(driver: &mut Driver, events: u32) {
     driver.journal.clear();
     let mut txn = Txn::new(&mut driver.queue, &mut driver.journal, driver.now);
-    op::set(&mut txn, &Settings { events, ..Settings::default() });
+    let settings = Settings { events, ..txn.queue().settings() };
+    op::set(&mut txn, &settings);
 }
 
 proptest! {
@@ -136,10 +140,7 @@ proptest! {
                 support::apply_all(&mut replica, driver.journal.packed.bytes());
                 model.keep(events.into());
             }
-            let Some(mut command) = driver.command(step) else { continue };
-            if let Command::Set(settings) = &mut command {
-                settings.events = driver.queue.settings().events;
-            }
+            let Some(command) = driver.command(step) else { continue };
             driver.run(&command);
             for effect in effect::unpack(driver.journal.packed.bytes()) {
                 model.hear(&mut replica, &effect.unwrap(), driver.now);

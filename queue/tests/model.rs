@@ -5,7 +5,7 @@
 mod support;
 
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use support::{AfterSpec, Answer, Command, DelaySpec, Driver, OnSpec, PushSpec, START, cases, history, listed};
 use taskqueue::effect::{Change, Totals};
 use taskqueue::op::{Completion, Next};
@@ -106,6 +106,9 @@ struct Task {
     after: Option<After>,
     /// How long it is kept once nobody needs it any more; it has ended and somebody does.
     keep: Option<Ms>,
+    group: Option<String>,
+    /// It was claimed, and has not ended since.
+    holds: bool,
     key: Option<Key>,
 }
 
@@ -242,6 +245,8 @@ struct Model {
     /// When the claims were that count for RATE.
     starts: Vec<UnixMs>,
     totals: Totals,
+    /// The groups that may have a task claimed, as they take turns; None: the tasks without a group. Empty if there is no group.
+    rotation: Vec<Option<String>>,
 }
 
 fn kept_until(retention: Retention, now: UnixMs) -> UnixMs {
@@ -326,6 +331,10 @@ impl Model {
             Command::Set(settings) => {
                 self.settings = *settings;
                 self.forget_starts();
+                let groups: BTreeSet<String> = self.tasks.values().filter_map(|task| task.group.clone()).collect();
+                for group in groups {
+                    self.settle_turns(Some(group));
+                }
                 Answer::Done
             }
         };
@@ -407,7 +416,10 @@ impl Model {
 
     fn of_state(&self, state: State) -> Vec<String> {
         match state {
-            State::Ready => self.sorted(|task| task.is(state), |task| (255 - u64::from(task.priority), task.place)),
+            State::Ready => {
+                let line = |task: &Task| u64::from(task.group.is_some()) << 8;
+                self.sorted(|task| task.is(state), |task| (line(task) + 255 - u64::from(task.priority), task.place))
+            }
             _ => self.sorted(|task| task.is(state), |task| (task.at.0, task.entered)),
         }
     }
@@ -425,6 +437,51 @@ impl Model {
         (task.state, task.at, task.entered) = (Some(state), at, entered);
         if state != State::Claimed {
             (task.timeout_at, task.session) = (None, None);
+        }
+        task.holds = (task.holds || state == State::Claimed) && !state.is_terminal();
+        let group = task.group.clone();
+        self.settle_turns(group);
+    }
+
+    // Who takes turns.
+
+    fn has_groups(&self) -> bool {
+        self.tasks.values().any(|task| task.group.is_some())
+    }
+
+    /// The task that is claimed next of a group, or of those without one.
+    fn next_of(&self, group: Option<&str>) -> Option<String> {
+        let is_of = |task: &Task| task.group.as_deref() == group;
+        let count = |which: fn(&Task) -> bool| self.tasks.values().filter(|task| is_of(task) && which(task)).count();
+        let claimed = u32::try_from(count(|task| task.is(State::Claimed))).unwrap();
+        let mut ready = self.of_state(State::Ready);
+        ready.retain(|id| is_of(&self.tasks[id]));
+        match self.settings.group_concurrency {
+            1 if group.is_some() && count(|task| task.holds) > 0 => {
+                ready.into_iter().find(|id| self.tasks[id].holds).filter(|_| claimed == 0)
+            }
+            limit if group.is_some() && limit > 0 && claimed >= limit => None,
+            _ => ready.into_iter().next(),
+        }
+    }
+
+    fn next_ready(&self) -> Option<String> {
+        if self.has_groups() { self.next_of(self.rotation.first()?.as_deref()) } else { self.next_of(None) }
+    }
+
+    /// Something has happened to a group: it has its turn after all others if it comes to be one that may have a task claimed.
+    fn settle_turns(&mut self, group: Option<String>) {
+        if !self.has_groups() {
+            self.rotation.clear();
+            return;
+        }
+        for group in [None, group] {
+            let (has_turn, comes) = (self.rotation.contains(&group), self.next_of(group.as_deref()).is_some());
+            match (has_turn, comes) {
+                (false, true) => self.rotation.push(group),
+                (true, false) => self.rotation.retain(|other| *other != group),
+                _ => {}
+            }
         }
     }
 
@@ -853,6 +910,9 @@ impl Model {
         self.leave_batch(id);
         self.tasks.remove(id).unwrap();
         self.totals.dropped += 1;
+        if !self.has_groups() {
+            self.rotation.clear();
+        }
     }
 
     fn void(&mut self, id: &str) {
@@ -1068,6 +1128,8 @@ impl Model {
                 (task.batch, task.born) = (known.batch, known.born);
                 // Begins again; but attempts never go back, and no claim before it counts any more.
                 (task.attempt, task.worker) = (known.attempt, known.worker);
+                // In its group, unless it is given another one.
+                task.group = known.group;
                 if task.attempt > 0 {
                     task.claim = Claim::Voided;
                 }
@@ -1114,6 +1176,7 @@ impl Model {
         task.payload.clone_from(&spec.payload);
         (task.priority, task.options, task.created) = (spec.priority, spec.options, now);
         task.ttl_at = spec.ttl.map(|ttl| UnixMs(now.0 + ttl));
+        task.group = spec.group.clone().or(task.group);
         self.tasks.insert(id.clone(), task);
         self.totals.pushed += 1;
         if let Some(after) = &spec.after {
@@ -1141,7 +1204,7 @@ impl Model {
         if self.may_not_claim(now) {
             return Answer::Claimed(None);
         }
-        for id in self.of_state(State::Ready) {
+        while let Some(id) = self.next_ready() {
             if self.task(&id).ttl_at.is_some_and(|ttl_at| ttl_at <= now) {
                 self.expire(&id, now, server);
                 continue;
@@ -1151,6 +1214,8 @@ impl Model {
             let timeout_at = settings.timeout.map(|timeout| UnixMs(now.0 + timeout.0));
             let lease_end = if session.is_some() { UnixMs(u64::MAX) } else { UnixMs(now.0 + lease.0) };
             let deadline = lease_end.min(timeout_at.unwrap_or(UnixMs(u64::MAX)));
+            let group = self.task(&id).group.clone();
+            self.rotation.retain(|other| *other != group);
             self.enter(&id, State::Claimed, deadline);
             let task = self.task(&id);
             (task.attempt, task.tries, task.claim) = (task.attempt + 1, task.tries + 1, Claim::Live);
@@ -1409,7 +1474,9 @@ fn same(driver: &Driver, model: &Model) -> Result<(), String> {
     equal("totals", *queue.totals(), model.totals)?;
     equal("settings of the queue", queue.settings(), model.settings)?;
     equal("last id", queue.last_id().0, model.last_id)?;
-    equal("has ready", queue.has_ready(), !model.of_state(State::Ready).is_empty())?;
+    equal("has ready", queue.has_ready(), model.next_ready().is_some())?;
+    let groups: BTreeSet<&String> = model.tasks.values().filter_map(|task| task.group.as_ref()).collect();
+    equal("groups", queue.groups(), groups.len())?;
     for number in 0..3 {
         let name = format!("batch-{number}");
         let found = model.batch(&name).map(|batch| &model.batches[&batch]);
@@ -1459,6 +1526,7 @@ fn same(driver: &Driver, model: &Model) -> Result<(), String> {
         if let Some(name) = batch.and_then(|batch| batch.name.as_deref()) {
             equal("batch", view.batch, Some(name))?;
         }
+        equal("group", view.group, task.group.as_deref())?;
         equal("expires at", view.expire_at, task.ttl_at)?;
         equal("key", view.unique, task.key.as_ref().map(|key| &*key.name))?;
         equal("key until", view.unique_until, task.key.as_ref().and_then(|key| key.until))?;

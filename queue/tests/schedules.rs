@@ -25,6 +25,7 @@ fn every(ms: u64) -> Definition<'static> {
         ttl: None,
         options: Options::default(),
         unique: None,
+        group: None,
     }
 }
 
@@ -437,7 +438,8 @@ proptest! {
                     let misfire = [Misfire::Skip, Misfire::Once, Misfire::All][usize::from(*misfire)];
                     let overlap = if *overlap { Overlap::Skip } else { Overlap::Allow };
                     let unique = (*name == 2).then_some(Unique { key: "k", hold: Some(Ms(900)), replace: true });
-                    let definition = Definition { misfire, overlap, unique, ..when[usize::from(*recurrence)] };
+                    let group = (*name == 1).then_some("g");
+                    let definition = Definition { misfire, overlap, unique, group, ..when[usize::from(*recurrence)] };
                     driver.schedule(&format!("s{name}"), definition).unwrap();
                 }
                 Step::Unschedule(name) => {

@@ -160,6 +160,7 @@ pub(super) fn of_task<'a>(task: &TaskView<'a>, with_payload: bool) -> Fields<'a>
         ("drop-at", task.drop_at.into()),
         ("expire-at", task.expire_at.into()),
         ("batch", task.batch.into()),
+        ("group", task.group.into()),
         ("lease", settings.lease.into()),
         ("timeout", settings.timeout.into()),
         ("backoff", settings.backoff.into()),

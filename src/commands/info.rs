@@ -63,6 +63,7 @@ fn fields(queue: &Queue, memory: usize, now: UnixMs) -> Fields<'static> {
         ("dropped", totals.dropped.into()),
     ]);
     let rest = [
+        ("groups", queue.groups().into()),
         ("oldest-ready-ms", queue.oldest_ready_age(now).into()),
         ("wait-ms", percentiles(queue.wait_times())),
         ("run-ms", percentiles(queue.run_times())),

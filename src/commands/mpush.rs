@@ -15,7 +15,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     flags: "write deny-oom",
     arity: -4,
     summary: "Adds several tasks to a queue, all or none, and answers their ids.",
-    complexity: "O(C); O(C log N) with DELAY, AT or TTL, for C tasks added and N tasks with one",
+    complexity: "O(C); O(C log N) with DELAY, AT, TTL or GROUP, for C tasks added and N tasks with one or N groups",
     since: "0.1.0",
     tips: "nondeterministic_output",
     args: &join::<{ 3 + pushing::OPTIONS.len() }>(&[

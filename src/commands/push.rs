@@ -13,7 +13,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     flags: "write deny-oom fast",
     arity: -3,
     summary: "Adds a task to a queue and answers its id.",
-    complexity: "O(1); O(log N) with DELAY, AT or TTL, for N tasks with one",
+    complexity: "O(1); O(log N) with DELAY, AT, TTL or GROUP, for N tasks with one or N groups",
     since: "0.1.0",
     tips: "nondeterministic_output",
     args: &join::<{ 2 + pushing::ID_OPTIONS.len() + pushing::UNIQUE_OPTIONS.len() + pushing::OPTIONS.len() }>(&[

@@ -43,6 +43,7 @@ pub(super) const TASK_OPTIONS: &[Arg] = &[
         .optional()
         .summary("How long it is kept when completed, canceled or expired; -1: for ever."),
     Arg::integer("retain-failed-ms").token("RETAINFAILED").optional().summary("How long it is kept when failed; -1: for ever."),
+    Arg::string("group").token("GROUP").optional().summary("It takes turns with tasks of other groups."),
 ];
 
 /// The options of any task, for COMMAND DOCS.
@@ -106,6 +107,7 @@ pub(super) struct Pushing<'a> {
     options: Options,
     batch: Option<IntoBatch<'a>>,
     after: Option<Dependencies<'a>>,
+    group: Option<&'a str>,
     run_anyway: Option<bool>,
     unique: Option<Unique<'a>>,
 }
@@ -173,6 +175,9 @@ impl<'a> Pushing<'a> {
             let name = id::parse_name("BATCH", args.value(word)?)?;
             let seal = args.skip("SEAL");
             set(&mut self.batch, word, IntoBatch { name, seal })?;
+        } else if word.is("GROUP") {
+            let name = id::parse_name("GROUP", args.value(word)?)?;
+            set(&mut self.group, word, name)?;
         } else if word.is("AFTER") || word.is("AFTERBATCH") {
             let after = if word.is("AFTER") {
                 tasks(args)?
@@ -262,6 +267,7 @@ impl<'a> Pushing<'a> {
                 run_anyway: self.run_anyway.unwrap_or_default(),
             }),
             unique: self.unique,
+            group: self.group,
         })
     }
 }

@@ -90,6 +90,7 @@ fn schedule(context: &Context, args: Argv<'_>) -> Result<(), Error> {
         ttl: push.ttl,
         options: push.options,
         unique: push.unique,
+        group: push.group,
     };
     let next = transact(context, queue, Missing::Create, |txn, _| Ok(op::schedule(txn, name, &definition)?))?;
     context.integer(next.unwrap_or_default().0.cast_signed());

@@ -67,6 +67,7 @@ fn fields<'a>(schedule: &ScheduleView<'a>) -> Fields<'a> {
         ("timeout", options.timeout.into()),
         ("retain", retention(options.retain)),
         ("retain-failed", retention(options.retain_failed)),
+        ("group", definition.group.into()),
         ("unique", definition.unique.map(|unique| unique.key).into()),
         ("unique-for", definition.unique.and_then(|unique| unique.hold).into()),
         ("unique-replace", definition.unique.map(|unique| u64::from(unique.replace)).into()),

@@ -15,7 +15,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     flags: "write deny-oom",
     arity: -2,
     summary: "Sets what holds for a queue's tasks, its limits, and whether it is paused.",
-    complexity: "O(1); with GROUPCONCURRENCY O(G log G) for G groups with a task that is claimed or tried again",
+    complexity: "O(1); with another GROUPCONCURRENCY O(G log G) for G groups with a task that was claimed and has not ended",
     since: "0.1.0",
     tips: "",
     args: &[

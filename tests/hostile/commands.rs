@@ -81,7 +81,7 @@ const ODD: [&str; 50] = [
 const CLAIM_OPTIONS: [(&str, char); 5] = [("COUNT", 'c'), ("WORKER", 'i'), ("LEASE", 'm'), ("SESSION", ' '), ("BLOCK", 'm')];
 
 /// Options of a push; the first four are not those of MPUSH.
-const PUSH_OPTIONS: [(&str, char); 18] = [
+const PUSH_OPTIONS: [(&str, char); 19] = [
     ("ID", 'i'),
     ("RENEW", ' '),
     ("NX", ' '),
@@ -97,6 +97,7 @@ const PUSH_OPTIONS: [(&str, char); 18] = [
     ("RETAIN", 'm'),
     ("RETAINFAILED", 'm'),
     ("BATCH", 's'),
+    ("GROUP", 'i'),
     ("AFTER", 'a'),
     ("AFTERBATCH", 'b'),
     ("ONFAIL", 'f'),
@@ -391,7 +392,7 @@ fn shown(command: &[Vec<u8>]) -> String {
 fn answered(client: &mut Client, mark: &str) -> io::Result<()> {
     client.try_send(&[b"PING", mark.as_bytes()])?;
     loop {
-        let reply = client.try_read(Duration::from_secs(5))?.unwrap_or_else(|| panic!("{mark} was not answered"));
+        let reply = client.try_read(Duration::from_secs(30))?.unwrap_or_else(|| panic!("{mark} was not answered"));
         let is_pong = |value: &Value| matches!(value, Value::Bulk(bytes) if bytes == mark.as_bytes());
         if is_pong(&reply) || matches!(&reply, Value::Array(items) if items.len() == 2 && is_pong(&items[1])) {
             return Ok(());

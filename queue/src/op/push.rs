@@ -45,6 +45,8 @@ pub struct Push<'a> {
     pub after: Option<After<'a>>,
     /// The key that is to be its own alone.
     pub unique: Option<Unique<'a>>,
+    /// The group in which it takes turns; one that begins again stays in its own if none is given.
+    pub group: Option<&'a str>,
 }
 
 /// The batch of a push.
@@ -91,13 +93,13 @@ pub fn push(txn: &mut Txn<'_>, push: &Push<'_>, floor: MadeId) -> Result<PushOut
     };
     let order = terms.order(push.payload, txn.next_order());
     let pushed = Pushed { id, made: push.id.is_none(), at: txn.now(), order };
-    if push.batch.is_some() || push.after.is_some() || found.is_some() {
+    if push.batch.is_some() || push.after.is_some() || push.group.is_some() || found.is_some() {
         return push_among_others(txn, push, pushed, terms.due, found);
     }
     Ok(PushOutcome::Added(txn.record_push(&pushed)))
 }
 
-/// A task that has to do with others: as one of a batch, as one that waits, or with one of its id whose batch is gone.
+/// A task that has to do with others: as one of a batch or a group, as one that waits, or with one of its id whose batch is gone.
 #[cold]
 fn push_among_others(
     txn: &mut Txn<'_>,
@@ -120,6 +122,7 @@ fn push_among_others(
         None => txn.record_push_apart(&pushed),
         Some(batch) => txn.record_push_into(batch.name, &pushed),
     };
+    group_if_asked(txn, slot, push.group);
     seal_if_asked(txn, push.batch);
     if let Some(waits) = waits {
         waits.record(txn, slot, due);
@@ -148,6 +151,8 @@ fn push_known(txn: &mut Txn<'_>, push: &Push<'_>, slot: Slot) -> Result<PushOutc
     if waits.is_some() {
         order.start = Start::Waiting { order: txn.next_order() };
     }
+    // Before it is in line.
+    group_if_asked(txn, slot, push.group);
     txn.record(slot, &Change::Renewed { at: txn.now(), order });
     if let Some(waits) = waits {
         waits.record(txn, slot, terms.due);
@@ -176,11 +181,13 @@ pub fn push_all(txn: &mut Txn<'_>, push: &Push<'_>, payloads: &[&[u8]], floor: M
             order.start = Start::Waiting { order: txn.next_order() };
         }
         let pushed = Pushed { id: TaskId::Made(id), made: true, at: txn.now(), order };
-        slots.push(match push.batch {
+        let slot = match push.batch {
             None => txn.record_push(&pushed),
             Some(batch) => txn.record_push_into(batch.name, &pushed),
-        });
-        if let (Some(waits), Some(&slot)) = (&waits, slots.last()) {
+        };
+        slots.push(slot);
+        group_if_asked(txn, slot, push.group);
+        if let Some(waits) = &waits {
             waits.record(txn, slot, terms.due);
         }
         id = id.next();
@@ -228,6 +235,12 @@ fn room_in_batch(queue: &Queue, batch: IntoBatch<'_>, count: usize) -> Result<()
         Some(batch) if batch.is_sealed => Err(Refusal::Sealed),
         Some(batch) if !batch.has_room_for(count) => Err(Refusal::QueueFull),
         _ => Ok(()),
+    }
+}
+
+fn group_if_asked(txn: &mut Txn<'_>, slot: Slot, group: Option<&str>) {
+    if let Some(group) = group.filter(|&group| txn.queue().group_of(slot).is_none_or(|own| *own.name != *group)) {
+        txn.record_group(slot, group);
     }
 }
 

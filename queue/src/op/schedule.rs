@@ -112,6 +112,7 @@ fn push_slot(txn: &mut Txn<'_>, name: &str, plan: &Arc<Plan>, slot: UnixMs) -> R
     {
         return Err(Refusal::QueueFull);
     }
+    let definition = plan.definition();
     let task = Push {
         payload: &plan.payload,
         id: Some(id_of(&mut id, name, slot)),
@@ -122,7 +123,8 @@ fn push_slot(txn: &mut Txn<'_>, name: &str, plan: &Arc<Plan>, slot: UnixMs) -> R
         options: plan.options,
         batch: None,
         after: None,
-        unique: plan.definition().unique,
+        unique: definition.unique,
+        group: definition.group,
     };
     push(txn, &task, MadeId::default()).map(drop)
 }

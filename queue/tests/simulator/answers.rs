@@ -49,7 +49,7 @@ impl Book {
             }
             Command::RetryAll(of) => self.expected_of_retry_all(*of, given),
             Command::ForgetAll(of) => count(*of, |known| known.seen.state.is_terminal()),
-            // The plans say no PushAll: it leaves the effects that as many pushes leave. They have no batches. To close a connection
+            // The plans say no PushAll: it leaves the effects that as many pushes leave. They have no batches and no groups. To close a connection
             // leaves no effects.
             Command::Seal(_)
             | Command::CancelBatch(..)

@@ -13,6 +13,7 @@ pub(crate) struct Plan {
 }
 
 /// One thing that happens. Numbers pick among what there is at that moment, so that a step means something whatever comes before it.
+#[allow(clippy::large_enum_variant, reason = "a plan has some hundred")]
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     /// A producer pushes; if the answer is `lost`, it does not know that it did.
@@ -202,6 +203,7 @@ impl Dice {
                 run_anyway: dice.one_in(3),
             }),
             unique: None,
+            group: None,
         }
     }
 

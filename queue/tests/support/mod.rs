@@ -93,6 +93,8 @@ pub(crate) struct PushSpec {
     pub(crate) batch: Option<(String, bool)>,
     /// What it waits for.
     pub(crate) after: Option<AfterSpec>,
+    /// Its group.
+    pub(crate) group: Option<String>,
     /// The key that it is to have alone.
     pub(crate) unique: Option<Box<UniqueSpec>>,
 }
@@ -109,7 +111,7 @@ impl PushSpec {
     /// A payload and nothing else.
     pub(crate) fn plain(payload: Vec<u8>) -> Self {
         let (delay, options) = (DelaySpec::For(0), Options::default());
-        Self { payload, priority: 0, delay, ttl: None, options, batch: None, after: None, unique: None }
+        Self { payload, priority: 0, delay, ttl: None, options, batch: None, after: None, group: None, unique: None }
     }
 }
 
@@ -265,9 +267,10 @@ fn push_spec() -> impl Strategy<Value = PushSpec> {
     let after = after.prop_map(|after| after.map(|(on, run_anyway)| AfterSpec { on, run_anyway }));
     let unique = (0..3_u8, prop::option::weighted(0.4, prop_oneof![1 => Just(0), 4 => 1..120_u64]), prop::bool::weighted(0.6));
     let unique = unique.prop_map(|(number, hold, replace)| Box::new(UniqueSpec { key: format!("key-{number}"), hold, replace }));
-    let related = (batch, after, prop::option::weighted(0.4, unique));
+    let group = prop::option::weighted(0.5, (0..3_u8).prop_map(group_name));
+    let related = (batch, after, prop::option::weighted(0.4, unique), group);
     (bytes(), priority, delay, prop::option::weighted(0.3, 1..90_u64), options(), related).prop_map(
-        |(payload, priority, delay, ttl, options, (batch, after, unique))| PushSpec {
+        |(payload, priority, delay, ttl, options, (batch, after, unique, group))| PushSpec {
             payload,
             priority,
             delay,
@@ -277,12 +280,17 @@ fn push_spec() -> impl Strategy<Value = PushSpec> {
             // As the command has it.
             after: after.filter(|_| !unique.as_ref().is_some_and(|unique| unique.replace)),
             unique,
+            group,
         },
     )
 }
 
 fn batch_name(number: u8) -> String {
     format!("batch-{number}")
+}
+
+fn group_name(number: u8) -> String {
+    format!("group-{number}")
 }
 
 fn target() -> impl Strategy<Value = Target> {
@@ -306,15 +314,20 @@ fn settings() -> impl Strategy<Value = Settings> {
     let rate = (1..4_u32, millis()).prop_map(|(claims, window)| Rate { claims, window: Ms(window) });
     let pause = prop_oneof![6 => Just(Pause::No), 1 => Just(Pause::In), 1 => Just(Pause::Out), 1 => Just(Pause::All)];
     let max_len = prop_oneof![4 => Just(0), 1 => 3..9_u32];
-    (options(), limit(), limit(), max_len, prop::option::weighted(0.3, rate), limit(), pause).prop_map(
-        |(options, retain_max, failed_max, max_len, rate, concurrency, pause)| Settings {
+    let group_concurrency = prop_oneof![2 => Just(0), 3 => Just(1), 2 => 2..4_u32];
+    let events = prop_oneof![1 => Just(0), 1 => 1..9_u32, 1 => Just(500)];
+    let limits = (limit(), limit(), max_len, limit(), group_concurrency);
+    (options(), limits, prop::option::weighted(0.3, rate), pause, events).prop_map(
+        |(options, (retain_max, failed_max, max_len, concurrency, group_concurrency), rate, pause, events)| Settings {
             options,
             retain_max,
             failed_max,
             max_len,
             rate,
             concurrency,
+            group_concurrency,
             pause,
+            events,
             ..Settings::default()
         },
     )
@@ -608,6 +621,7 @@ fn as_push<'a>(task: &'a PushSpec, id: Option<&'a str>, renew: bool, on: &'a [Ta
             hold: unique.hold.map(Ms),
             replace: unique.replace,
         }),
+        group: task.group.as_deref(),
     }
 }
 
