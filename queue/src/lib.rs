@@ -50,6 +50,7 @@ mod batch;
 mod blocks;
 #[cfg(debug_assertions)]
 mod check;
+#[cfg(debug_assertions)]
 mod check_group;
 #[cfg(debug_assertions)]
 mod check_unique;
