@@ -50,7 +50,8 @@ pub(crate) const PROBE: CommandSpec = CommandSpec {
         context.simple(c"OK");
         Ok(())
     }),
-    flags: "write no-monitor no-slowlog fast",
+    // That the server is out of memory refuses it only if it is asked so: what drains a queue goes on.
+    flags: "write deny-oom no-monitor no-slowlog fast",
     arity: 2,
     summary: "Internal: would the server take a write of this key now? Changes nothing.",
     complexity: "O(1)",
@@ -488,12 +489,18 @@ impl Duty {
                 Ok(op::release(txn, orphan.id.as_id(), Some(orphan.attempt), Ms(0))?)
             }),
             Self::Tick(..) => {
+                let mut fires = false;
                 if let Ok(key) = context.open_read(name.as_name(), &QUEUE)
                     && let Ok(Some(value)) = key.value()
                 {
                     value.alarm.set(UnixMs::NEVER);
+                    fires = value.queue.next_slot() <= now();
                 }
+                let has_room = !fires || !context.refuses_pushes(PROBE_NAME, name.as_name());
                 transact(context, name.as_name(), Missing::Leave, |txn, env| {
+                    if fires {
+                        op::fire(txn, SLICE, has_room);
+                    }
                     op::tick(txn, SLICE, &env.defaults);
                     Ok(())
                 })

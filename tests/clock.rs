@@ -7,17 +7,17 @@ const HOUR_MS: i64 = 3_600_000;
 
 /// Sets the clock, and waits until the server has seen it: Valkey asks for the time once in a while, not at each command.
 #[track_caller]
-fn set(clock: &Clock, server: &Server, offset_ms: i64) {
+pub(crate) fn set(clock: &Clock, server: &Server, offset_ms: i64) {
     clock.set(offset_ms);
     eventually(|| (server_ms(server) - now_ms() - offset_ms).abs() < 2_000);
 }
 
-fn server_ms(server: &Server) -> i64 {
+pub(crate) fn server_ms(server: &Server) -> i64 {
     server.run("TIME").at(0).text().parse::<i64>().expect("seconds") * 1_000
 }
 
 /// A clock and a server that goes by it; None, and a line that says so, if this server cannot be made to.
-fn clocked() -> Option<(Clock, Server)> {
+pub(crate) fn clocked() -> Option<(Clock, Server)> {
     let clock = Clock::new();
     clock.set(HOUR_MS);
     // The allocator's thread waits by the system's clock until instants of ours: set back, it would spin.

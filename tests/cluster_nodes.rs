@@ -128,7 +128,7 @@ fn queues_are_spread_and_found() {
 }
 
 /// A line for each command of the module, and one more for those that can wait.
-const LINES: [&str; 31] = [
+const LINES: [&str; 34] = [
     "TASK.PUSH queue x",
     "TASK.MPUSH queue 1 x",
     "TASK.CALL queue x BLOCK 1",
@@ -153,6 +153,9 @@ const LINES: [&str; 31] = [
     "TASK.FORGET queue a",
     "TASK.RETRY queue a",
     "TASK.SET queue",
+    "TASK.SCHEDULE queue s x EVERY 900000000",
+    "TASK.UNSCHEDULE queue s",
+    "TASK.SCHEDULES queue",
     "TASK.GET queue a",
     "TASK.EXPLAIN queue a",
     "TASK.EVENTS queue 0 BLOCK 0",

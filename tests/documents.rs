@@ -19,6 +19,12 @@ fn commands() {
     transcript::run("docs/commands.md");
 }
 
+/// What the page on schedules shows happens.
+#[test]
+fn schedules() {
+    transcript::run("docs/schedules.md");
+}
+
 /// What the page on scaling shows happens.
 #[test]
 fn scaling() {

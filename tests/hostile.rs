@@ -13,7 +13,7 @@ const STATES: [&str; 8] = ["waiting", "scheduled", "ready", "claimed", "complete
 
 /// Commands that make a queue with tasks in all states, with ids of both kinds and all that tasks can have. Only what falls due at
 /// once changes by itself.
-const RICH: [&str; 30] = [
+const RICH: [&str; 32] = [
     "TASK.PUSH QUEUE payload ID done RETAIN -1",
     "TASK.CLAIM QUEUE WORKER w1",
     "TASK.COMPLETE QUEUE done \"a \\x00 result\"",
@@ -44,6 +44,8 @@ const RICH: [&str; 30] = [
     "TASK.PUSH QUEUE payload PRIORITY 3",
     "TASK.PUSH QUEUE payload DELAY 900000",
     "TASK.PUSH QUEUE payload ID later AT 281474976710655",
+    "TASK.SCHEDULE QUEUE rare payload EVERY 315360000000 MISFIRE all TTL 5",
+    "TASK.SCHEDULE QUEUE leap-day \"\" CRON \"0 0 29 2 *\" TZ Europe/Berlin OVERLAP skip LEASE 7",
 ];
 
 /// Makes that queue.

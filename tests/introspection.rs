@@ -2,7 +2,7 @@
 
 use crate::support::{Server, Value, array, bulk, int, simple};
 
-const COMMANDS: [&str; 23] = [
+const COMMANDS: [&str; 26] = [
     "push",
     "mpush",
     "call",
@@ -22,6 +22,9 @@ const COMMANDS: [&str; 23] = [
     "cancel",
     "forget",
     "retry",
+    "schedule",
+    "unschedule",
+    "schedules",
     "get",
     "info",
     "list",
@@ -29,7 +32,7 @@ const COMMANDS: [&str; 23] = [
 ];
 
 /// Commands that only look.
-const READERS: [&str; 8] = ["result", "gather", "batch", "collect", "get", "info", "list", "events"];
+const READERS: [&str; 9] = ["result", "gather", "batch", "collect", "schedules", "get", "info", "list", "events"];
 
 /// COMMAND DOCS has a summary, since, complexity and arguments of each command.
 #[test]
@@ -73,6 +76,19 @@ fn docs_name_the_options() {
     }
 }
 
+/// COMMAND DOCS names every option of a schedule, and no other.
+#[test]
+fn docs_name_the_options_of_schedules() {
+    let server = Server::start();
+    let docs = format!("{:?}", server.run("COMMAND DOCS task.schedule")).to_uppercase();
+    for option in ["CRON", "TZ", "EVERY", "MISFIRE", "OVERLAP", "PRIORITY", "DELAY", "TTL", "ATTEMPTS", "RETAINFAILED"] {
+        assert!(docs.contains(&format!("\"{option}\"")), "no {option}");
+    }
+    for option in ["ID", "NX", "AT", "BATCH", "AFTER"] {
+        assert!(!docs.contains(&format!("\"{option}\"")), "{option}");
+    }
+}
+
 /// COMMAND DOCS names every option of a claim, also after NEXT.
 #[test]
 fn docs_name_the_options_of_claims() {
@@ -92,13 +108,13 @@ fn info() {
     for command in COMMANDS {
         let reply = server.run(&format!("COMMAND INFO task.{command}"));
         let info = reply.at(0).items();
-        assert_eq!(info[1].int() > 0, ["seal", "batch"].contains(&command), "{command}: arity");
+        assert_eq!(info[1].int() > 0, ["seal", "batch", "schedules"].contains(&command), "{command}: arity");
         let place = if command == "mclaim" { (0, 0, 0) } else { (1, 1, 1) };
         assert_eq!((info[3].int(), info[4].int(), info[5].int()), place, "{command}: key");
         let has = |flag: &str| info[2].items().iter().any(|given| given == flag);
         let reads = READERS.contains(&command);
         assert_eq!((has("readonly"), has("write")), (reads, !reads), "{command}: {:?}", info[2]);
-        assert_eq!(has("denyoom"), ["push", "mpush", "call", "seal"].contains(&command), "{command}");
+        assert_eq!(has("denyoom"), ["push", "mpush", "call", "seal", "schedule"].contains(&command), "{command}");
         assert_eq!(has("movablekeys"), command == "mclaim", "{command}");
         assert_eq!(info[8].items().len(), 1, "{command}: one key spec");
     }
@@ -150,6 +166,9 @@ fn access() {
         ("CALL jobs x BLOCK 1", false, false),
         ("SEAL jobs b", true, false),
         ("BATCH jobs b", false, true),
+        ("SCHEDULE jobs s x EVERY 900000000", true, false),
+        ("SCHEDULES jobs", false, true),
+        ("UNSCHEDULE jobs s", false, false),
         ("COLLECT jobs b 0", false, true),
         ("GATHER jobs 1 a", false, true),
         ("GET jobs a", false, true),

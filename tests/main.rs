@@ -54,6 +54,7 @@ mod release;
 mod replication;
 mod result;
 mod retry;
+mod schedules;
 mod security;
 mod sessions;
 mod set;

@@ -56,6 +56,8 @@ const SHAPES: &[Shape] = &[
     small("queues of five tasks with ids of their own", 5, &["TASK.PUSH q %20 ID mail-to-someone-#"]),
     small("queues of one task with a group", 1, &["TASK.PUSH q %100 GROUP #"]),
     small("queues of one failed task", 1, &["TASK.PUSH q x ID #", CLAIM, "TASK.FAIL q # %32 DEAD"]),
+    large("schedules", &["TASK.SCHEDULE q nightly-of-# %100 CRON \"30 2 * * *\" TZ Europe/Berlin"]),
+    small("queues of one schedule", 1, &["TASK.SCHEDULE q nightly %100 EVERY 315360000000"]),
     small("emptied queues", 1, &["TASK.PUSH q x ID #", CLAIM, "TASK.COMPLETE q # x RETAIN 0"]),
 ];
 

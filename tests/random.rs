@@ -8,7 +8,7 @@ const STEPS: usize = 2_000;
 fn step(dice: &mut Dice) -> String {
     let queue = dice.pick(&["jobs", "jobs", "jobs", "mails"]);
     let (id, ms, attempt, batch) = (dice.roll(60), dice.roll(30), 1 + dice.roll(4), dice.roll(4));
-    match dice.roll(36) {
+    match dice.roll(38) {
         0..=4 => {
             let options = dice.pick(&[
                 "",
@@ -78,6 +78,11 @@ fn step(dice: &mut Dice) -> String {
             let options = dice.pick(&["", "RETAIN 0", "RETAINFAILED 5", "TTL 9", "RENEW", "BATCH b1", "ATTEMPTS 0 BACKOFF 3"]);
             format!("TASK.PUSH {queue} unique{ms} ID {id} UNIQUE k{batch} {hold} {options}")
         }
+        35 => {
+            let misfire = dice.pick(&["", "MISFIRE skip", "MISFIRE all OVERLAP skip", "OVERLAP skip TTL 9", "UNIQUE k1 REPLACE"]);
+            format!("TASK.SCHEDULE {queue} s{batch} scheduled{ms} EVERY {} RETAIN {ms} {misfire}", 3 + ms)
+        }
+        36 => format!("TASK.UNSCHEDULE {queue} s{batch}"),
         _ => dice
             .pick(&[
                 "RENAME jobs mails",
@@ -150,6 +155,11 @@ fn walk(mut dice: Dice) {
         }
     }
     drop(client);
+    for queue in ["jobs", "mails"] {
+        // What has slots does not settle.
+        master.run(&format!("TASK.UNSCHEDULE {queue} s0 s1 s2 s3"));
+        master.run(&format!("TASK.SCHEDULE {queue} rare x CRON \"0 0 29 2 *\""));
+    }
     settle(&master);
     eventually(|| replica.digest() == master.digest());
     let before = dumps(&master);

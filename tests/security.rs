@@ -4,7 +4,7 @@ use crate::support::{Client, Server};
 use std::{path::Path, process::Command};
 
 /// The commands a user is tried with, each on a queue inside and one outside of its pattern.
-const ATTEMPTS: [&str; 28] = [
+const ATTEMPTS: [&str; 31] = [
     "TASK.PUSH QUEUE x",
     "TASK.MPUSH QUEUE 1 x",
     "TASK.CALL QUEUE x BLOCK 1",
@@ -19,6 +19,9 @@ const ATTEMPTS: [&str; 28] = [
     "TASK.RESULT QUEUE a",
     "TASK.GATHER QUEUE 1 a",
     "TASK.SET QUEUE MAXLEN 0",
+    "TASK.SCHEDULE QUEUE s x EVERY 900000000",
+    "TASK.UNSCHEDULE QUEUE s",
+    "TASK.SCHEDULES QUEUE",
     "TASK.GET QUEUE a",
     "TASK.EXPLAIN QUEUE a",
     "TASK.INFO QUEUE",
@@ -79,8 +82,11 @@ fn the_recipe_gives_these_rights() {
         ("producer", "PUSH MPUSH SEAL MARK PING WAIT"),
         ("client", "PUSH MPUSH SEAL CALL RESULT GATHER BATCH COLLECT CANCEL PING WAIT"),
         ("worker", "CLAIM MCLAIM EXTEND MEXTEND COMPLETE MCOMPLETE FAIL RELEASE PING WAIT"),
-        ("observer", "GET EXPLAIN INFO LIST EVENTS RESULT GATHER BATCH COLLECT PING"),
-        ("operator", "GET EXPLAIN INFO LIST EVENTS RESULT GATHER BATCH COLLECT CANCEL RETRY FORGET SET UNLINK PING"),
+        ("observer", "GET EXPLAIN INFO LIST EVENTS RESULT GATHER BATCH COLLECT SCHEDULES PING"),
+        (
+            "operator",
+            "GET EXPLAIN INFO LIST EVENTS RESULT GATHER BATCH COLLECT CANCEL RETRY FORGET SET SCHEDULE UNSCHEDULE SCHEDULES UNLINK PING",
+        ),
         ("seller", "CLAIM EXTEND COMPLETE FAIL RELEASE INCRBY PING WAIT EVAL SCRIPT"),
     ] {
         let mut client = login(&server, user);

@@ -235,6 +235,8 @@ fn manage(client: &mut Client, dice: &mut Dice, _: u16) -> usize {
             format!("TASK.CANCEL {a} BATCH batch-{batch}"),
             format!("TASK.FORGET {a} BATCH batch-{batch}"),
         ],
+        29 | 30 => vec![format!("TASK.SCHEDULE {a} s-{batch} x EVERY {} OVERLAP skip RETAIN 0", 50 + dice.roll(500))],
+        31 => vec![format!("TASK.UNSCHEDULE {a} s-{batch}"), format!("TASK.SCHEDULES {a}")],
         _ => vec![],
     };
     thread::sleep(Duration::from_millis(dice.roll(40)));
@@ -344,6 +346,8 @@ fn drain_once(client: &mut Client, queue: &str) -> bool {
         run_each(client, &lines);
     }
     client.run(&format!("TASK.FORGET {queue} ALL COUNT 10000"));
+    let schedules: Vec<_> = (0..BATCHES).map(|n| format!("s-{n}")).collect();
+    client.run(&format!("TASK.UNSCHEDULE {queue} {}", schedules.join(" ")));
     // What is not sealed is never done, and keeps its tasks and those that wait for it.
     for batch in 0..BATCHES {
         if client.run(&format!("TASK.BATCH {queue} batch-{batch}")).is_nil() {

@@ -10,7 +10,9 @@ use life::Life;
 use std::cell::OnceCell;
 use taskqueue::effect::VERSION;
 use taskqueue::op::{self, After, Claim, Delay, Next, On, Push, Unique};
-use taskqueue::{Cursor, Defaults, Journal, MadeId, Ms, Options, Queue, State, TaskId, Txn, UnixMs};
+use taskqueue::{
+    Cursor, Defaults, Definition, Journal, MadeId, Misfire, Ms, Options, Overlap, Queue, Recurrence, State, TaskId, Txn, UnixMs,
+};
 
 /// Effects as they may come from a replication stream or an AOF, to an empty queue and to one that holds tasks in all states.
 pub fn effects(data: &[u8]) {
@@ -96,7 +98,19 @@ fn damage(victim: &mut Vec<u8>, data: &mut Bytes<'_>) {
 
 fn plain(payload: &[u8]) -> Push<'_> {
     let (delay, options) = (Delay::For(Ms(0)), Options::default());
-    Push { payload, id: None, renew: false, priority: 0, delay, ttl: None, options, batch: None, after: None, unique: None }
+    Push {
+        payload,
+        id: None,
+        renew: false,
+        priority: 0,
+        delay,
+        ttl: None,
+        options,
+        batch: None,
+        after: None,
+        unique: None,
+        group: None,
+    }
 }
 
 /// A queue with tasks in all states, whose ids are letters.
@@ -117,8 +131,8 @@ fn populated() -> Queue {
                 hold: (id == "c").then_some(Ms(50)),
                 replace: false,
             }),
-            ..plain(id.as_bytes())
             group: "adg".contains(id).then_some("group"),
+            ..plain(id.as_bytes())
         };
         op::push(&mut txn, &push, MadeId(0)).expect("a task is pushed");
     }
@@ -130,6 +144,19 @@ fn populated() -> Queue {
     op::extend(&mut txn, TaskId::Named("c"), None, None, Some(b"checkpoint")).expect("c is extended");
     op::release(&mut txn, TaskId::Named("d"), None, Ms(0)).expect("d is released");
     op::cancel(&mut txn, TaskId::Named("e"), &settings);
+    let definition = Definition {
+        recurrence: Recurrence::Cron { expression: "*/5 * * * *", zone: "UTC" },
+        misfire: Misfire::All,
+        overlap: Overlap::Skip,
+        payload: b"payload",
+        priority: 0,
+        delay: Ms(1),
+        ttl: None,
+        options,
+        unique: Some(Unique { key: "s", hold: None, replace: true }),
+        group: Some("g"),
+    };
+    op::schedule(&mut txn, "s", &definition).expect("a schedule is set");
     let mut txn = Txn::new(&mut queue, &mut journal, UnixMs(4));
     op::tick(&mut txn, 1, &settings);
     let follow_up = Push { unique: Some(Unique { key: "c", hold: None, replace: true }), ..plain(b"follow-up") };

@@ -3,7 +3,10 @@
 use crate::bytes::Bytes;
 use taskqueue::effect::unpack;
 use taskqueue::op::{self, After, Claim, Completion, Delay, IntoBatch, Next, On, Push, PushOutcome, Unique};
-use taskqueue::{Connection, Cursor, Defaults, Journal, MadeId, Ms, Queue, Rounding, State, TaskId, Txn, UnixMs};
+use taskqueue::{
+    Connection, Cursor, Defaults, Definition, Journal, MadeId, Misfire, Ms, Overlap, Queue, Recurrence, Rounding, State, TaskId,
+    Txn, UnixMs,
+};
 
 /// Steps of one input: what comes after is not looked at.
 const STEPS_MAX: usize = 200;
@@ -158,6 +161,7 @@ impl Life {
                 pick @ 128.. => self.batch(bytes, pick),
                 pick @ 64..128 => self.push_after(bytes, pick),
                 count @ 48..64 => self.transact(|txn| op::tell(txn, usize::from(count % 4), &settings)),
+                pick @ 32..48 => self.schedule(bytes, pick),
                 _ => read_names(bytes),
             },
         }
@@ -239,11 +243,42 @@ impl Life {
         };
     }
 
+    /// A schedule comes, or goes.
+    fn schedule(&mut self, bytes: &mut Bytes<'_>, pick: u8) {
+        let name = ["a", "b"][usize::from(pick & 1)];
+        if pick & 6 == 6 {
+            self.transact(|txn| op::unschedule(txn, name));
+            return;
+        }
+        let expression = std::str::from_utf8(bytes.text()).unwrap_or("@hourly");
+        let definition = Definition {
+            recurrence: match pick & 8 {
+                8 => Recurrence::Cron { expression, zone: "Europe/Berlin" },
+                _ => Recurrence::Every(bytes.ms()),
+            },
+            misfire: [Misfire::Skip, Misfire::Once, Misfire::All][usize::from(bytes.byte() % 3)],
+            overlap: if bytes.flag() { Overlap::Skip } else { Overlap::Allow },
+            payload: bytes.text(),
+            priority: 0,
+            delay: bytes.option(Bytes::ms).unwrap_or_default(),
+            ttl: bytes.option(Bytes::ms),
+            options: bytes.options(),
+            unique: None,
+            group: bytes.flag().then_some("g"),
+        };
+        if let Ok(next) = self.transact(|txn| op::schedule(txn, name, &definition)) {
+            assert!(self.master.next_slot() <= next && next <= UnixMs::MAX);
+        }
+    }
+
     /// With budget enough, all that is due is done, and no sooner instant is named than that of the next.
     fn tick(&mut self, bytes: &mut Bytes<'_>) {
         let (settings, now) = (self.settings, self.now);
         let budget = if bytes.flag() { usize::from(bytes.byte() % 4) } else { 4 * self.master.len() };
-        let is_left = self.transact(|txn| op::tick(txn, budget, &settings));
+        let is_left = self.transact(|txn| {
+            op::fire(txn, budget.max(1), true);
+            op::tick(txn, budget, &settings)
+        });
         assert_eq!(is_left, self.master.soonest() <= now);
     }
 

@@ -117,6 +117,13 @@ impl Queue {
                 self.apply_turned(*group);
                 Ok([None; 2])
             }
+            Effect::Scheduled { .. }
+            | Effect::Unscheduled { .. }
+            | Effect::SlotPassed { .. }
+            | Effect::ScheduleRestored { .. } => {
+                self.admit_schedule(effect)?;
+                Ok(self.apply_schedule(effect))
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use crate::flow::{Settings, Starts};
 use crate::id::TaskId;
 use crate::index::segments::Slot;
 use crate::queue::Queue;
+use crate::schedule::owned;
 use crate::snapshot::image_of;
 use crate::state::State;
 use crate::time::UnixMs;
@@ -41,6 +42,7 @@ impl Queue {
         self.check_groups(&slots)?;
         self.check_ties(&slots)?;
         self.check_keys(&slots)?;
+        self.check_schedules()?;
         self.check_sums(&slots)
     }
 
@@ -174,6 +176,22 @@ impl Queue {
         ensure((batch.open.len() + batch.ends.len()) as usize == members.len(), "a log holds others than members")?;
         let may_end = u64::from(batch.ends.next()) + u64::from(batch.open.len()) <= u64::from(NUMBERS_MAX);
         ensure(may_end, "a batch has too few numbers left")
+    }
+
+    /// Each schedule with a next slot is among those that fall due, and could be of a snapshot.
+    fn check_schedules(&self) -> Result<(), String> {
+        let Some(schedules) = self.schedules.as_deref() else { return Ok(()) };
+        let (mut due, mut sum) = (BTreeSet::new(), Blocks::default());
+        for (name, schedule) in &schedules.names {
+            let next = schedule.progress.next;
+            due.extend((next != UnixMs::NEVER).then(|| (next, name.clone())));
+            sum += owned(name, schedule);
+            let image = Effect::ScheduleRestored { name, definition: schedule.plan.definition(), progress: schedule.progress };
+            ensure(Self::default().admit_schedule(&image).is_ok(), "the image of a schedule is refused")?;
+        }
+        ensure(!schedules.names.is_empty() && due == schedules.due, "a schedule is not where it falls due")?;
+        ensure(sum == schedules.owned, "owned bytes are not what schedules own")?;
+        ensure(self.soonest <= self.next_slot(), "a slot is before the soonest instant")
     }
 
     /// Each tie is known at both ends, and what has ties is kept.

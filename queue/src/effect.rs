@@ -10,6 +10,7 @@ use crate::flow::Settings;
 use crate::id::{MadeId, TaskId};
 use crate::index::segments::Slot;
 use crate::options::{Options, Start};
+use crate::schedule::{Definition, Progress, SlotOutcome};
 use crate::state::{LastClaim, State};
 use crate::time::{Ms, UnixMs};
 use serde::{Deserialize, Serialize};
@@ -140,6 +141,44 @@ pub enum Effect<'a> {
     Turned {
         /// The group's name.
         group: Option<&'a str>,
+    },
+    /// A schedule was set, in place of the one of that name if there was one.
+    Scheduled {
+        /// Its name.
+        name: &'a str,
+        /// What was said of it.
+        #[serde(borrow)]
+        definition: Definition<'a>,
+        /// The next slot.
+        next: UnixMs,
+    },
+    /// The schedule of that name is gone.
+    Unscheduled {
+        /// Its name.
+        name: &'a str,
+    },
+    /// A slot of a schedule has passed. The task of it, if it has one, was pushed before.
+    SlotPassed {
+        /// The schedule's name.
+        name: &'a str,
+        /// The slot.
+        slot: UnixMs,
+        /// The next one; never, if there is none.
+        next: UnixMs,
+        /// Slots before it that were missed and are not made up for.
+        missed: u64,
+        /// What became of it.
+        outcome: SlotOutcome,
+    },
+    /// A schedule as it is, from a snapshot.
+    ScheduleRestored {
+        /// Its name.
+        name: &'a str,
+        /// What was said of it.
+        #[serde(borrow)]
+        definition: Definition<'a>,
+        /// How far it has come.
+        progress: Progress,
     },
 }
 

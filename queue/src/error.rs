@@ -50,6 +50,19 @@ pub enum Refusal {
     },
     /// The queue holds as many tasks as it can number, or its ids have come to their end.
     QueueFull,
+    /// No cron expression.
+    BadCron {
+        /// The field that is wrong, if it is one.
+        what: Option<&'static str>,
+    },
+    /// No time zone that is known here.
+    BadZone,
+    /// The expression names no instant that comes.
+    NoSlot,
+    /// The name of a schedule is too long for the ids of its tasks.
+    LongName,
+    /// The queue has as many schedules as it may.
+    SchedulesFull,
 }
 
 impl Refusal {
@@ -61,9 +74,17 @@ impl Refusal {
             Self::Canceled => "CANCELED",
             Self::Stale | Self::EndsLost { .. } => "STALE",
             Self::NotClaimed(_) => "NOTCLAIMED",
-            Self::BadName { .. } | Self::DelayPastTtl | Self::Sealed | Self::OtherBatch | Self::OwnBatch | Self::BatchAwaited => {
-                "ERR"
-            }
+            Self::BadName { .. }
+            | Self::DelayPastTtl
+            | Self::Sealed
+            | Self::OtherBatch
+            | Self::OwnBatch
+            | Self::BatchAwaited
+            | Self::BadCron { .. }
+            | Self::BadZone
+            | Self::NoSlot
+            | Self::LongName
+            | Self::SchedulesFull => "ERR",
             Self::QueueFull | Self::MaxLen { .. } => "QUEUEFULL",
             Self::Paused => "PAUSED",
         }
@@ -99,6 +120,22 @@ impl fmt::Display for Refusal {
             Self::Paused => out.write_str("the queue takes no pushes (TASK.SET PAUSED)"),
             Self::MaxLen { max } => write!(out, "the push would pass the queue's MAXLEN of {max} tasks that have not ended"),
             Self::QueueFull => out.write_str("the queue holds as many tasks, or has made as many ids, as it can"),
+            Self::BadCron { what: Some(what) } => {
+                write!(
+                    out,
+                    "CRON has a wrong {what}: a field is *, a number, a range, a list of those, and */n or a-b/n for steps"
+                )
+            }
+            Self::BadCron { what: None } => out.write_str(
+                "CRON must be 5 fields (minute, hour, day of the month, month, day of the week), 6 with seconds before them, \
+                 or @hourly, @daily, @weekly, @monthly or @yearly, and at most 255 bytes",
+            ),
+            Self::BadZone => out.write_str("TZ must be the name of a time zone, as Europe/Berlin"),
+            Self::NoSlot => out.write_str("CRON names no instant of the next ten years"),
+            Self::LongName => write!(out, "name of a schedule must be at most {} bytes", crate::schedule::NAME_BYTES_MAX),
+            Self::SchedulesFull => {
+                write!(out, "the queue has {} schedules, as many as it may", crate::schedule::SCHEDULES_MAX)
+            }
         }
     }
 }

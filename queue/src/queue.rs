@@ -14,6 +14,7 @@ use crate::index::option_sets::OptionSets;
 use crate::index::ready::Ready;
 use crate::index::segments::{Segments, Slot};
 use crate::index::workers::Workers;
+use crate::schedule::Schedules;
 use crate::session::Sessions;
 use crate::state::State;
 use crate::task::{Extra, NO_EXTRA, Task};
@@ -55,6 +56,8 @@ pub struct Queue {
     pub(crate) flow: Option<Box<Flow>>,
     /// Keys of which each is one task's at a time.
     pub(crate) uniques: Uniques,
+    /// Pushes that recur, if any do.
+    pub(crate) schedules: Option<Box<Schedules>>,
     /// The last changes of state, if it keeps or has kept any.
     pub(crate) events: Option<Box<EventLog>>,
     /// Groups, if a task is of one.
@@ -91,6 +94,7 @@ impl Default for Queue {
             nodes: Nodes::default(),
             flow: None,
             uniques: Uniques::default(),
+            schedules: None,
             events: None,
             groups: None,
             head: Head::default(),
@@ -204,6 +208,7 @@ impl Queue {
             + self.nodes.bytes(rounding)
             + self.flow.as_deref().map_or(0, |flow| flow.bytes(rounding))
             + self.uniques.bytes(rounding)
+            + self.schedules.as_deref().map_or(0, |schedules| schedules.bytes(rounding))
             + self.events.as_deref().map_or(0, |log| log.bytes(rounding))
             + self.groups.as_deref().map_or(0, |groups| groups.bytes(rounding))
             + deadlines.sum::<usize>()

@@ -7,6 +7,7 @@ use crate::effect::{BatchImage, Depends, Effect, ExtraImage, Image, Keyed, Packe
 use crate::index::deadlines::Deadlines;
 use crate::index::segments::Slot;
 use crate::queue::Queue;
+use crate::schedule::ScheduleView;
 use crate::time::UnixMs;
 use crate::unique::Holder;
 use std::{iter, mem};
@@ -59,6 +60,9 @@ impl Queue {
         // When all have their groups that take turns.
         self.groups.iter().flat_map(|groups| groups.turns()).for_each(|group| give(&Effect::Turned { group }));
         self.for_each_key(&mut give);
+        for ScheduleView { name, definition, progress } in self.schedules() {
+            give(&Effect::ScheduleRestored { name, definition, progress });
+        }
         if let Some(log) = &self.events {
             log.for_each_effect(give);
         }

@@ -159,6 +159,15 @@ impl<'q> Txn<'q> {
         self.journal.events.extend(self.queue.apply_flow(effect).into_iter().flatten());
     }
 
+    /// Records what happens to a schedule.
+    pub(crate) fn record_schedule(&mut self, effect: &Effect<'_>) {
+        debug_assert_eq!(self.queue.admit_schedule(effect), Ok(()), "{effect:?}");
+        if !self.journal.is_silent {
+            self.journal.packed.push(effect);
+        }
+        self.journal.events.extend(self.queue.apply_schedule(effect).into_iter().flatten());
+    }
+
     #[allow(clippy::inline_always, reason = "nearly all tasks come from one caller, and 1 % of a push's instructions hang on it")]
     #[inline(always)]
     pub(crate) fn record_push(&mut self, pushed: &Pushed<'_>) -> Slot {

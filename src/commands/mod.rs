@@ -23,8 +23,11 @@ pub(crate) mod push;
 pub(crate) mod release;
 pub(crate) mod result;
 pub(crate) mod retry;
+pub(crate) mod schedule;
+pub(crate) mod schedules;
 pub(crate) mod seal;
 pub(crate) mod set;
+pub(crate) mod unschedule;
 
 mod claiming;
 mod fields;

@@ -1,7 +1,7 @@
 //! What a push says of a task: TASK.PUSH, MPUSH and CALL.
 
 use crate::args::{Args, DURATION, POSITIVE_DURATION, Word, set, switch};
-use crate::redis::command::Arg;
+use crate::redis::command::{Arg, join};
 use crate::redis::context::Context;
 use crate::redis::error::Error;
 use crate::redis::string::KeyName;
@@ -30,17 +30,9 @@ pub(super) const UNIQUE_OPTIONS: &[Arg] = &[Arg::block(
 )
 .optional()];
 
-/// The options of any task, for COMMAND DOCS.
-pub(super) const OPTIONS: &[Arg] = &[
+/// The options that also a schedule may say of its tasks, for COMMAND DOCS.
+pub(super) const TASK_OPTIONS: &[Arg] = &[
     Arg::integer("priority").token("PRIORITY").optional().summary("0 to 255, higher is sooner. Default 0."),
-    Arg::one_of(
-        "start",
-        &[
-            Arg::integer("delay-ms").token("DELAY").summary("Becomes ready so long after the push."),
-            Arg::unix_time("unix-ms").token("AT").summary("Becomes ready at this instant."),
-        ],
-    )
-    .optional(),
     Arg::integer("ttl-ms").token("TTL").optional().summary("Expires then unless a worker has claimed it."),
     Arg::integer("attempts").token("ATTEMPTS").optional().summary("Tries it may use up; 0: no limit."),
     Arg::integer("backoff-ms").token("BACKOFF").optional().summary("Delay before the first retry, doubled for each next."),
@@ -51,6 +43,22 @@ pub(super) const OPTIONS: &[Arg] = &[
         .optional()
         .summary("How long it is kept when completed, canceled or expired; -1: for ever."),
     Arg::integer("retain-failed-ms").token("RETAINFAILED").optional().summary("How long it is kept when failed; -1: for ever."),
+    Arg::string("group").token("GROUP").optional().summary("It takes turns with tasks of other groups."),
+];
+
+/// The options of any task, for COMMAND DOCS.
+pub(super) const OPTIONS: &[Arg] = &join::<{ TASK_OPTIONS.len() + PUSH_OPTIONS.len() }>(&[TASK_OPTIONS, PUSH_OPTIONS]);
+
+/// The options of any task that a client pushes.
+const PUSH_OPTIONS: &[Arg] = &[
+    Arg::one_of(
+        "start",
+        &[
+            Arg::integer("delay-ms").token("DELAY").summary("Becomes ready so long after the push."),
+            Arg::unix_time("unix-ms").token("AT").summary("Becomes ready at this instant."),
+        ],
+    )
+    .optional(),
     Arg::block(
         "into",
         &[
@@ -59,7 +67,6 @@ pub(super) const OPTIONS: &[Arg] = &[
         ],
     )
     .optional(),
-    Arg::string("group").token("GROUP").optional().summary("It takes turns with tasks of other groups."),
     Arg::block(
         "dependencies",
         &[

@@ -163,6 +163,15 @@ impl Context {
         self.call_is_error(probe, c"SEs", key)
     }
 
+    /// Whether the server would refuse what takes memory, if a client asked for it now. `probe` as in [`Self::refuses_writes`], with the
+    /// flag `deny-oom`.
+    pub(crate) fn refuses_pushes(&self, probe: &CStr, key: KeyName<'_>) -> bool {
+        let flags = self.flags();
+        // A server that evicts keys makes room for a client first; whether it could for the last one is known to it alone.
+        // M: check for memory as well. It tells of the last command, so only a server that is short of it now is asked.
+        flags.is_out_of_memory() && (!flags.evicts() || self.call_is_error(probe, c"SEMs", key))
+    }
+
     /// Whether this node serves the key's slot; always true outside a cluster.
     pub(crate) fn owns_key(&self, key: KeyName<'_>) -> bool {
         !self.flags().is_cluster() || !self.call_is_error(c"EXISTS", c"Es", key)
@@ -223,6 +232,10 @@ flags! {
     in_script = raw::REDISMODULE_CTX_FLAGS_LUA;
     /// The server keeps an append-only file.
     has_aof = raw::REDISMODULE_CTX_FLAGS_AOF;
+    /// The server uses more memory than `maxmemory` says.
+    is_out_of_memory = raw::REDISMODULE_CTX_FLAGS_OOM;
+    /// Keys may be deleted when it does.
+    evicts = raw::REDISMODULE_CTX_FLAGS_EVICT;
     /// The server is a node of a cluster.
     is_cluster = raw::REDISMODULE_CTX_FLAGS_CLUSTER;
 }

@@ -121,6 +121,9 @@ const SET_OPTIONS: [(&str, char); 14] = [
     ("PAUSED", 'p'),
 ];
 
+/// Options of SCHEDULE that are not those of a push.
+const SCHEDULE_OPTIONS: [(&str, char); 2] = [("MISFIRE", 'f'), ("OVERLAP", 'f')];
+
 /// Makes commands.
 struct Grammar {
     dice: Dice,
@@ -177,7 +180,7 @@ impl Grammar {
     }
 
     /// Options of which each has a value of its kind: `m` milliseconds, `c` a count, `d` data, `i` an id, `b` a batch, `s` one and
-    /// perhaps its seal, `u` a key and perhaps for how long and REPLACE, `a` ids and their count, `f` what to do at a failure, `r` a
+    /// perhaps its seal, `u` a key and perhaps for how long and REPLACE, `a` ids and their count, `f` what to do at a failure or a slot, `r` a
     /// rate, `p` a pause, none.
     fn options(&mut self, known: &[(&str, char)]) -> Command {
         let mut out = Command::new();
@@ -215,11 +218,25 @@ impl Grammar {
                 }
                 'r' => out.extend([self.count(), self.ms()]),
                 'p' => out.extend([self.dice.pick(&["no", "IN", "out", "all"]).into(), b"FOR".to_vec(), self.ms()]),
-                'f' => out.push(if self.dice.once_in(20) { self.odd() } else { self.dice.pick(&["run", "FAIL"]).into() }),
+                'f' => out.push(if self.dice.once_in(20) {
+                    self.odd()
+                } else {
+                    self.dice.pick(&["run", "FAIL", "skip", "ALL"]).into()
+                }),
                 _ => {}
             }
         }
         out
+    }
+
+    /// When a schedule's slots are: far apart, as the queues are to come to rest.
+    fn recurrence(&mut self) -> Command {
+        match self.dice.roll(4) {
+            0 => vec![b"EVERY".to_vec(), b"315360000000".to_vec()],
+            1 => vec![b"CRON".to_vec(), self.odd()],
+            2 => vec![b"CRON".to_vec(), b"@yearly".to_vec(), b"TZ".to_vec(), self.odd()],
+            _ => vec![b"cron".to_vec(), self.dice.pick(&["0 0 29 2 *", "0 0 30 2 *", "0 59 23 L FEB,DEC *"]).into()],
+        }
     }
 
     /// Mostly the right one.
@@ -261,7 +278,7 @@ impl Grammar {
         let key = self.key();
         let with = |rest: &[Command]| [&[vec![key.clone()]], rest].concat().concat();
         let attempt = ("ATTEMPT", 'c');
-        match self.dice.roll(35) {
+        match self.dice.roll(39) {
             0..=5 => {
                 // A call may wait even if it does not say so.
                 let name = if self.may_wait && self.dice.once_in(4) { "CALL" } else { "PUSH" };
@@ -326,6 +343,12 @@ impl Grammar {
             30 => ("SEAL", with(&[vec![self.batch()]])),
             31 => ("BATCH", with(&[vec![self.batch()]])),
             32 => ("SET", with(&[self.options(&SET_OPTIONS)])),
+            33 | 34 => {
+                let options = self.options(&[PUSH_OPTIONS.as_slice(), &SCHEDULE_OPTIONS].concat());
+                ("SCHEDULE", with(&[vec![self.id(), self.data()], self.recurrence(), options]))
+            }
+            35 => ("UNSCHEDULE", with(&[self.many(Self::id)])),
+            36 => ("SCHEDULES", with(&[])),
             _ => (self.dice.pick(&["APPLY", "PROBE", "NONE"]), with(&[vec![self.data()]])),
         }
     }

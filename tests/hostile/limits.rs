@@ -46,6 +46,9 @@ fn bytes_are_limited() {
         ("TASK.CANCEL jobs _", 255),
         ("TASK.RETRY jobs _", 255),
         ("TASK.FORGET jobs _", 255),
+        ("TASK.SCHEDULE jobs s _ EVERY 900000000", 1_000),
+        ("TASK.SCHEDULE jobs _ x EVERY 900000000", 200),
+        ("TASK.UNSCHEDULE jobs _", 200),
     ] {
         let server = server();
         let mut client = server.client();

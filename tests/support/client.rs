@@ -111,8 +111,9 @@ impl Client {
     /// The next reply, None at the end of `patience`, an error if the connection was closed.
     pub(crate) fn try_read(&mut self, patience: Duration) -> io::Result<Option<Value>> {
         let until = Instant::now() + patience;
+        let mut may_be_whole = true;
         loop {
-            if let Some((value, length)) = parse(&self.received[self.taken..]) {
+            if may_be_whole && let Some((value, length)) = parse(&self.received[self.taken..]) {
                 self.taken += length;
                 return Ok(Some(value));
             }
@@ -126,7 +127,12 @@ impl Client {
             let mut packet = vec![0; 65_536];
             match self.stream.read(&mut packet) {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-                Ok(length) => self.received.extend_from_slice(&packet[..length]),
+                Ok(length) => {
+                    let fresh = &packet[..length];
+                    // A line of megabytes, as MONITOR gives, is not to be searched from its beginning with each packet.
+                    may_be_whole = self.received.first() != Some(&b'+') || fresh.contains(&b'\n');
+                    self.received.extend_from_slice(fresh);
+                }
                 Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
                 Err(e) => return Err(e),
             }

@@ -23,7 +23,8 @@ type Kind = (fn(&Queue, &Defaults) -> Option<(UnixMs, Slot)>, fn(&mut Txn<'_>, S
 /// Does what has fallen due, at most `count` of each kind, so that no kind starves another. Answers whether something is left;
 /// if not, [`Queue::soonest`] is exact.
 ///
-/// What ended earlier is dropped first: what ends in this very tick still has its waiters to tell.
+/// What ended earlier is dropped first: what ends in this very tick still has its waiters to tell. What schedules ask for is
+/// [`fire`](super::fire)'s.
 pub fn tick(txn: &mut Txn<'_>, count: usize, defaults: &Defaults) -> bool {
     let drops: [Kind; 1] = [(Queue::next_drop, |txn, slot, _| txn.record(slot, &Change::Dropped))];
     let batches: [Kind; 3] = [
@@ -56,7 +57,8 @@ pub fn tick(txn: &mut Txn<'_>, count: usize, defaults: &Defaults) -> bool {
     if has_batches {
         soonest = soonest.min(self::soonest(txn, batches, defaults));
     }
-    txn.set_soonest(soonest.min(txn.queue().next_opening(txn.now())));
+    let others = txn.queue().next_opening(txn.now()).min(txn.queue().next_slot());
+    txn.set_soonest(soonest.min(others));
     txn.queue().soonest() <= txn.now()
 }
 

@@ -12,9 +12,10 @@ use crate::state::State;
 use crate::time::{Ms, UnixMs};
 use crate::txn::Txn;
 use crate::unique::{Held, Holder, Key, lasts};
+use serde::{Deserialize, Serialize};
 
 /// The key of a push.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unique<'a> {
     /// Its name.
     pub key: &'a str,
