@@ -57,7 +57,7 @@ soak: need-server build ## Run the long tests, the simulator and the fuzzer (MIN
 	$(MAKE) fuzz SECONDS=$$(($(MINUTES) * 20))
 
 # Tests that see most of the module's memory, and no times that valgrind would break. Everything is waited for twenty times as long.
-MEMCHECK_TESTS = batches:: call:: cancel:: claim:: collect:: complete:: dependencies:: events:: extend:: fail:: forget:: gather:: hostile::dumps key_commands:: mcomplete:: mpush:: \
+MEMCHECK_TESTS = batches:: call:: cancel:: claim:: collect:: complete:: dependencies:: event_log:: events:: extend:: fail:: forget:: gather:: hostile::dumps key_commands:: mcomplete:: mpush:: \
 	next:: persistence:: push:: release:: result:: retry:: waiting_for --skip is_woken_by_expiry_in_a_claim --skip a_pause_hands_nothing_out \
 	--skip long_chains_and_wide_fans --skip is_kept_for_its_worker
 

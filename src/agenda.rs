@@ -347,6 +347,11 @@ pub(crate) fn set_master(is_master: bool) {
     });
 }
 
+/// Whether the server is a master.
+pub(crate) fn is_master() -> bool {
+    state::with(|state| state.agenda.is_master)
+}
+
 /// Data begins to load: time stands still.
 pub(crate) fn loading_started() {
     state::with(|state| {

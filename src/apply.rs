@@ -7,7 +7,7 @@ use crate::redis::error::Error;
 use crate::redis::string::{Argv, KeyName};
 use crate::transact::{notify, now, remember_ids_of};
 use crate::value::{QUEUE, QueueValue};
-use crate::waiters::{Telling, may_end_a_wait, tell_batches};
+use crate::waiters::{Telling, may_end_a_wait, tell_batches, tell_events};
 use crate::{agenda, config, sessions, state};
 use std::ffi::CStr;
 use taskqueue::{Effect, Event, Mismatch, Queue, effect};
@@ -96,6 +96,7 @@ fn apply_all(context: &Context, name: KeyName<'_>, packed: &[u8], telling: &mut 
         return outcome;
     }
     tell_batches(telling, &value.queue, &events, db, name.bytes());
+    tell_events(telling, &value.queue, db, name.bytes());
     remember_ids_of(&value.queue, now());
     sessions::follow(&mut value.queue, db, name.bytes());
     // Also after a mismatch: what came before it is in the queue, and falls due.

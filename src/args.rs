@@ -136,6 +136,16 @@ impl Args<'_> {
         set(to, word, Ms(value.unsigned_abs()))
     }
 
+    /// A duration that may be zero.
+    pub(crate) fn duration(&mut self, word: &Word<'_>) -> Result<Ms, Error> {
+        Ok(Ms(self.integer(word, &DURATION)?.unsigned_abs()))
+    }
+
+    /// A duration that may not.
+    pub(crate) fn positive_duration(&mut self, word: &Word<'_>) -> Result<Ms, Error> {
+        Ok(Ms(self.integer(word, &POSITIVE_DURATION)?.unsigned_abs()))
+    }
+
     /// All that is left, where BLOCK is the only option.
     pub(crate) fn block(&mut self) -> Result<Option<Ms>, Error> {
         let mut block = None;
@@ -172,17 +182,27 @@ impl Args<'_> {
         Ok(u32::try_from(value).unwrap_or(u32::MAX))
     }
 
-    /// A retention: milliseconds, or -1 for ever.
+    /// A retention.
     pub(crate) fn set_retention(&mut self, to: &mut Option<Retention>, word: &Word<'_>) -> Result<(), Error> {
-        let value = self.integer(word, &(-1..=*DURATION.end()))?;
-        set(to, word, config::retention(value))
+        let value = self.retention(word)?;
+        set(to, word, value)
+    }
+
+    /// A retention: milliseconds, or -1 for ever.
+    pub(crate) fn retention(&mut self, word: &Word<'_>) -> Result<Retention, Error> {
+        Ok(config::retention(self.integer(word, &(-1..=*DURATION.end()))?))
+    }
+
+    /// How many tries a task may use up.
+    pub(crate) fn attempts(&mut self, word: &Word<'_>) -> Result<u16, Error> {
+        Ok(u16::try_from(self.integer(word, &(0..=i64::from(u16::MAX)))?).unwrap_or(u16::MAX))
     }
 
     /// An option that a task can set for itself; false if `word` is none of them.
     pub(crate) fn set_task_option(&mut self, to: &mut Options, word: &Word<'_>) -> Result<bool, Error> {
         if word.is("ATTEMPTS") {
-            let value = self.integer("ATTEMPTS", &(0..=i64::from(u16::MAX)))?;
-            set(&mut to.attempts, word, u16::try_from(value).unwrap_or(u16::MAX))?;
+            let attempts = self.attempts(word)?;
+            set(&mut to.attempts, word, attempts)?;
         } else if word.is("BACKOFF") {
             self.set_duration(&mut to.backoff, word, &DURATION)?;
         } else if word.is("LEASE") {

@@ -41,9 +41,12 @@ const COMMANDS: &[CommandSpec] = &[
     commands::cancel::SPEC,
     commands::forget::SPEC,
     commands::retry::SPEC,
+    commands::set::SPEC,
     commands::get::SPEC,
     commands::info::SPEC,
     commands::list::SPEC,
+    commands::explain::SPEC,
+    commands::events::SPEC,
     apply::SPEC,
     agenda::PROBE,
     #[cfg(feature = "fault-injection")]

@@ -104,6 +104,7 @@ pub(crate) fn transact_then<R, N>(
         // Last, as whatever claims may find tasks whose TTL is over.
         waiters::tell_ends(&txn, done.db, name.bytes(), &mut done.telling);
         txn.drop_unkept();
+        waiters::tell_events(&mut done.telling, txn.queue(), done.db, name.bytes());
         remember_ids_of(&value.queue, now);
         sessions::follow(&mut value.queue, done.db, name.bytes());
     }
@@ -187,7 +188,7 @@ pub(crate) fn notify(context: &Context, name: KeyName<'_>, events: impl Iterator
             Event::Expire => c"task.expire",
             Event::Drop => c"task.drop",
             Event::Batch => c"task.batch",
-            Event::Tell | Event::Extend | Event::Seal | Event::Restore => continue,
+            Event::Tell | Event::Extend | Event::Seal | Event::Set | Event::Restore => continue,
         };
         context.notify(event, name);
     }

@@ -128,7 +128,7 @@ fn queues_are_spread_and_found() {
 }
 
 /// A line for each command of the module, and one more for those that can wait.
-const LINES: [&str; 28] = [
+const LINES: [&str; 31] = [
     "TASK.PUSH queue x",
     "TASK.MPUSH queue 1 x",
     "TASK.CALL queue x BLOCK 1",
@@ -152,7 +152,10 @@ const LINES: [&str; 28] = [
     "TASK.CANCEL queue a",
     "TASK.FORGET queue a",
     "TASK.RETRY queue a",
+    "TASK.SET queue",
     "TASK.GET queue a",
+    "TASK.EXPLAIN queue a",
+    "TASK.EVENTS queue 0 BLOCK 0",
     "TASK.INFO queue",
     "TASK.LIST queue ready 0",
     "TASK.APPLY queue x",

@@ -1,6 +1,7 @@
 //! `TASK.COLLECT`: the results of a batch in the order in which they finish, by pages and cursors.
 
-use crate::support::{Server, Value, bulk, eventually, int};
+use crate::support::{Server, Value, bulk, eventually, eventually_within, int};
+use std::time::Duration;
 
 /// A page: the ids in it.
 fn ids(page: &Value) -> Vec<String> {
@@ -62,6 +63,20 @@ fn a_retried_task_ends_anew() {
     complete(&server, "1");
     assert_eq!(ids(&collect(&server, &cursor)), ["1"]);
     assert_eq!(ids(&collect(&server, "0")), ["2", "1"]);
+}
+
+/// The last end that a cursor was given may be taken back: the cursor goes on, also after a reload.
+#[test]
+fn a_cursor_outlives_its_last_end() {
+    let server = Server::start();
+    push(&server, &["1", "2"]);
+    server.run_all(&["TASK.CANCEL jobs 1", "TASK.CANCEL jobs 2"]);
+    let cursor = collect(&server, "0").at(0).text();
+    server.run_all(&["TASK.RETRY jobs 2", "DEBUG RELOAD"]);
+    let page = collect(&server, &cursor);
+    assert_eq!((page.at(0), ids(&page).len()), (&bulk(cursor.as_str()), 0));
+    server.run_all(&["TASK.CANCEL jobs 2", "DEBUG RELOAD"]);
+    assert_eq!(ids(&collect(&server, &cursor)), ["2"]);
 }
 
 /// BLOCK waits for the next end, or for the seal if nothing else is left; it answers at once what there is.
@@ -148,7 +163,7 @@ fn batches_that_are_gone() {
     server.run("DEL jobs");
     waits.read().assert_refused("NOTASK", &["batch"]);
     // A batch is told from those of a queue that was there before by the clock: let a millisecond pass.
-    std::thread::sleep(std::time::Duration::from_millis(2));
+    std::thread::sleep(Duration::from_millis(2));
     push(&server, &["3"]);
     collect(&server, &old).assert_refused("NOTASK", &["earlier"]);
     for gone in ["RENAME jobs elsewhere", "FLUSHALL"] {
@@ -157,6 +172,56 @@ fn batches_that_are_gone() {
         server.run(gone);
         waits.read().assert_refused("NOTASK", &["batch"]);
     }
+}
+
+/// A cursor that was given ends which are lost, here by an older state of the queue, is refused: before others come in their place, and
+/// then. Who waits with it is told.
+#[test]
+fn ends_that_are_lost() {
+    let server = Server::start();
+    push(&server, &["1", "2", "3"]);
+    server.run_all(&["TASK.CLAIM jobs COUNT 3"]);
+    complete(&server, "1");
+    let kept = collect(&server, "0").at(0).text();
+    let older = server.dump("jobs");
+    complete(&server, "2");
+    let lost = collect(&server, &kept).at(0).text();
+    let mut waits = server.block(&format!("TASK.COLLECT jobs b {lost} BLOCK 0"));
+    assert_eq!(server.cmd(&[b"RESTORE", b"jobs", b"0", &older, b"REPLACE"]), "OK");
+    waits.read().assert_refused("STALE", &["cursor", "lost", "0"]);
+    let refused = || {
+        for block in ["", "BLOCK 0"] {
+            server.run(&format!("TASK.COLLECT jobs b {lost} {block}")).assert_refused("STALE", &["cursor", "lost", "0"]);
+        }
+    };
+    refused();
+    complete(&server, "3");
+    refused();
+    assert_eq!(ids(&collect(&server, &kept)), ["3"]);
+    assert_eq!(ids(&collect(&server, "0")), ["1", "3"]);
+}
+
+/// A replica that is behind does not take ends for lost that it has not got yet.
+#[test]
+fn a_replica_that_is_behind() {
+    let server = Server::start();
+    let replica = Server::replica_of(&server);
+    push(&server, &["1", "2"]);
+    server.run_all(&["TASK.CLAIM jobs COUNT 2"]);
+    server.wait_for_replica(&replica);
+    // Nobody is there.
+    replica.run("REPLICAOF 127.0.0.1 1");
+    complete(&server, "1");
+    let cursor = collect(&server, "0").at(0).text();
+    for block in ["", "BLOCK 0"] {
+        replica.run(&format!("TASK.COLLECT jobs b {cursor} {block}")).assert_refused("TRYAGAIN", &["cursor", "master"]);
+    }
+    replica.run(&format!("REPLICAOF 127.0.0.1 {}", server.port()));
+    eventually_within(Duration::from_secs(15), || !collect(&replica, &cursor).is_error());
+    complete(&server, "2");
+    eventually(|| ids(&collect(&replica, &cursor)) == ["2"]);
+    replica.run("REPLICAOF NO ONE");
+    assert_eq!(ids(&collect(&replica, &cursor)), ["2"]);
 }
 
 /// An abandoned batch goes, and who waits for it is told.
@@ -211,6 +276,7 @@ fn errors() {
         ("TASK.COLLECT jobs b", "ERR", &["number of arguments"][..]),
         ("TASK.COLLECT jobs b x", "ERR", &["cursor"]),
         ("TASK.COLLECT jobs b 1", "ERR", &["cursor"]),
+        ("TASK.COLLECT jobs b 1-2", "ERR", &["cursor"]),
         ("TASK.COLLECT jobs ALL 0", "ERR", &["batch"]),
         ("TASK.COLLECT jobs b 0 COUNT 0", "ERR", &["COUNT", "10000"]),
         ("TASK.COLLECT jobs b 0 COUNT 1 COUNT 1", "ERR", &["COUNT", "more than once"]),

@@ -317,6 +317,64 @@ fn waiting_clients_are_sent_away_and_served_again() {
     }
 }
 
+/// Ends that a reader was given are lost with the master. It is told so, be it before others have come in their place or after, and
+/// begins again; a reader whose ends the new master has goes on.
+#[test]
+fn a_reader_of_lost_ends_is_told() {
+    let mut master = Server::start();
+    let replica = Server::replica_of(&master);
+    let collect = |server: &Server, cursor: &str| server.run(&format!("TASK.COLLECT jobs b {cursor}"));
+    let ids = |page: &Value| page.at(2).items().iter().map(|end| end.at(0).text()).collect::<Vec<_>>();
+    master.run_all(&["TASK.PUSH jobs x ID 1 BATCH b", "TASK.PUSH jobs x ID 2 BATCH b", "TASK.PUSH jobs x ID 3 BATCH b SEAL"]);
+    master.run_all(&["TASK.CLAIM jobs COUNT 3", "TASK.COMPLETE jobs 1 one"]);
+    master.wait_for_replica(&replica);
+    let kept = collect(&master, "0").at(0).text();
+    let mut waits = replica.block(&format!("TASK.COLLECT jobs b {kept} BLOCK 0"));
+    // From here on nothing reaches the replica.
+    replica.run("REPLICAOF NO ONE");
+    master.run("TASK.COMPLETE jobs 2 two");
+    let page = collect(&master, &kept);
+    assert_eq!(ids(&page), ["2"]);
+    let lost = page.at(0).text();
+    master.run("TASK.COMPLETE jobs 3 three");
+    let all = collect(&master, &kept).at(0).text();
+    master.kill();
+    for cursor in [&lost, &all] {
+        collect(&replica, cursor).assert_refused("STALE", &["cursor", "failover"]);
+    }
+    replica.run("TASK.COMPLETE jobs 3 3");
+    assert_eq!(ids(&waits.read()), ["3"]);
+    collect(&replica, &lost).assert_refused("STALE", &["cursor", "failover"]);
+    collect(&replica, &all).assert_refused("STALE", &["cursor", "failover"]);
+    replica.run("TASK.COMPLETE jobs 2 2");
+    collect(&replica, &all).assert_refused("STALE", &["cursor", "failover"]);
+    assert_eq!(ids(&collect(&replica, &kept)), ["3", "2"]);
+    let page = collect(&replica, "0");
+    assert_eq!((page.at(1).int(), ids(&page)), (0, vec!["1".to_owned(), "3".to_owned(), "2".to_owned()]));
+}
+
+/// A replica that gave ends which the promoted one never had follows it: who waits there with such a cursor does not wait for ever.
+#[test]
+fn a_reader_on_another_replica_is_told_of_lost_ends() {
+    let mut master = Server::start();
+    let (new, other) = (Server::replica_of(&master), Server::replica_of(&master));
+    master.run_all(&["TASK.PUSH jobs x ID 1 BATCH b", "TASK.PUSH jobs x ID 2 BATCH b", "TASK.CLAIM jobs COUNT 2"]);
+    master.wait_for_replica(&new);
+    new.run("REPLICAOF NO ONE");
+    master.run("TASK.COMPLETE jobs 1 one");
+    master.wait_for_replica(&other);
+    let cursor = other.run("TASK.COLLECT jobs b 0").at(0).text();
+    let mut waits = other.block(&format!("TASK.COLLECT jobs b {cursor} BLOCK 0"));
+    master.kill();
+    follow(&other, &new);
+    assert!(waits.read().is_error());
+    new.run("TASK.COMPLETE jobs 2 two");
+    eventually_within(RELINK, || {
+        let reply = other.run(&format!("TASK.COLLECT jobs b {cursor}"));
+        reply.is_error() && reply.code() == "STALE"
+    });
+}
+
 /// Leases, delays and retention are the same instants on the new master, and happen at them.
 #[test]
 fn deadlines_are_the_same_instants() {

@@ -2,7 +2,7 @@
 
 use crate::support::{Server, Value, array, bulk, int, simple};
 
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 23] = [
     "push",
     "mpush",
     "call",
@@ -25,10 +25,11 @@ const COMMANDS: [&str; 22] = [
     "get",
     "info",
     "list",
+    "events",
 ];
 
 /// Commands that only look.
-const READERS: [&str; 7] = ["result", "gather", "batch", "collect", "get", "info", "list"];
+const READERS: [&str; 8] = ["result", "gather", "batch", "collect", "get", "info", "list", "events"];
 
 /// COMMAND DOCS has a summary, since, complexity and arguments of each command.
 #[test]
@@ -155,6 +156,7 @@ fn access() {
         ("RESULT jobs a", false, true),
         ("INFO jobs", false, true),
         ("LIST jobs ready 0", false, true),
+        ("EVENTS jobs 0", false, true),
         ("CLAIM jobs", false, false),
         ("MCLAIM 1 jobs", false, false),
         ("EXTEND jobs a", false, false),

@@ -34,6 +34,10 @@ const SHAPES: &[Shape] = &[
     large("options", &["TASK.PUSH q %100 ATTEMPTS 5 BACKOFF 70 LEASE 900000"]),
     large("options, others for each task", &["TASK.PUSH q %100 BACKOFF 1#"]),
     large("priorities", &["TASK.PUSH q %100 PRIORITY 7", "TASK.PUSH q %100 PRIORITY 3"]),
+    large("groups of one task", &["TASK.PUSH q %100 GROUP group-number-#"]),
+    large("groups of four tasks", &["TASK.PUSH q %100 GROUP group-number-#"; 4]),
+    large("a single group", &["TASK.PUSH q %100 GROUP g"]),
+    large("groups of one claimed task", &["TASK.PUSH q %100 GROUP group-number-#", CLAIM]),
     large("a TTL each", &["TASK.PUSH q %100 TTL 90#000"]),
     large("scheduled, an instant each", &["TASK.PUSH q %100 DELAY 90#000"]),
     large("scheduled, all for one instant", &["TASK.PUSH q %100 AT LATER"]),
@@ -50,6 +54,7 @@ const SHAPES: &[Shape] = &[
     small("queues of one claimed task", 1, &[PUSH, "TASK.CLAIM q LEASE 900000 WORKER worker-number-#"]),
     small("queues of five tasks", 5, &["TASK.PUSH q %20"]),
     small("queues of five tasks with ids of their own", 5, &["TASK.PUSH q %20 ID mail-to-someone-#"]),
+    small("queues of one task with a group", 1, &["TASK.PUSH q %100 GROUP #"]),
     small("queues of one failed task", 1, &["TASK.PUSH q x ID #", CLAIM, "TASK.FAIL q # %32 DEAD"]),
     small("emptied queues", 1, &["TASK.PUSH q x ID #", CLAIM, "TASK.COMPLETE q # x RETAIN 0"]),
 ];

@@ -8,13 +8,23 @@ const STEPS: usize = 2_000;
 fn step(dice: &mut Dice) -> String {
     let queue = dice.pick(&["jobs", "jobs", "jobs", "mails"]);
     let (id, ms, attempt, batch) = (dice.roll(60), dice.roll(30), 1 + dice.roll(4), dice.roll(4));
-    match dice.roll(32) {
+    match dice.roll(36) {
         0..=4 => {
-            let options =
-                dice.pick(&["", "NX", "DELAY 7", "TTL 9", "ATTEMPTS 1", "RETAIN 5 RETAINFAILED 6", "RENEW", "TIMEOUT 12"]);
+            let options = dice.pick(&[
+                "",
+                "NX",
+                "GROUP g1",
+                "GROUP g2 RENEW",
+                "DELAY 7",
+                "TTL 9",
+                "ATTEMPTS 1",
+                "RETAIN 5 RETAINFAILED 6",
+                "RENEW",
+                "TIMEOUT 12",
+            ]);
             format!("TASK.PUSH {queue} \"p{ms}\\x00\" ID {id} PRIORITY {} BACKOFF {ms} {options}", ms % 4)
         }
-        5 => format!("TASK.PUSH {queue} made{ms} ATTEMPTS 2 BACKOFF 5 RETAIN {ms}"),
+        5 => format!("TASK.PUSH {queue} made{ms} ATTEMPTS 2 BACKOFF 5 RETAIN {ms} GROUP g{batch}"),
         6..=9 => format!("TASK.CLAIM {queue} COUNT {} LEASE {} WORKER w{}", 1 + ms % 4, 1 + ms, ms % 5),
         10 | 11 => format!("TASK.COMPLETE {queue} {id} result{ms} ATTEMPT {attempt}"),
         12 => format!("TASK.COMPLETE {queue} {id} result{ms} RETAIN {ms}"),
@@ -29,7 +39,7 @@ fn step(dice: &mut Dice) -> String {
         21 => format!("TASK.FORGET {queue} {}", dice.pick(&["ALL COUNT 2", "4 5 6", "8"])),
         22 | 23 => {
             let options =
-                dice.pick(&["", "", "SEAL", "RETAIN 5 RETAINFAILED 6", "RENEW", "AFTER 1 7", "DELAY 3", "SEAL RETAIN 0"]);
+                dice.pick(&["", "GROUP g3", "SEAL", "RETAIN 5 RETAINFAILED 6", "RENEW", "AFTER 1 7", "DELAY 3", "SEAL RETAIN 0"]);
             format!("TASK.PUSH {queue} member{ms} ID {id} BATCH b{batch} {options}")
         }
         24 => {
@@ -43,6 +53,31 @@ fn step(dice: &mut Dice) -> String {
         28 => format!("TASK.{} {queue} BATCH b{batch} COUNT {}", dice.pick(&["CANCEL", "RETRY"]), 1 + ms),
         29 => format!("TASK.FORGET {queue} BATCH b{batch}"),
         30 => format!("TASK.BATCH {queue} b{batch}"),
+        31 | 32 => {
+            let flow = dice.pick(&[
+                "RATE 3 10",
+                "RATE 0 0",
+                "CONCURRENCY 2",
+                "CONCURRENCY 0",
+                "GROUPCONCURRENCY 1",
+                "GROUPCONCURRENCY 2",
+                "GROUPCONCURRENCY 0",
+                "RETAINMAX 5 FAILEDMAX 3",
+                "RETAINMAX 0 FAILEDMAX 0",
+                "PAUSED all FOR 5",
+                "PAUSED out FOR 20",
+                "MAXLEN 20",
+                "MAXLEN 0",
+                "LEASE 9 ATTEMPTS 2 RETAIN 20",
+                "LEASE default ATTEMPTS default RETAIN default",
+            ]);
+            format!("TASK.SET {queue} {flow}")
+        }
+        33 | 34 => {
+            let hold = dice.pick(&["", "", "FOR 20", "REPLACE", "REPLACE", "FOR 30 REPLACE", "REPLACE DELAY 4", "NX"]);
+            let options = dice.pick(&["", "RETAIN 0", "RETAINFAILED 5", "TTL 9", "RENEW", "BATCH b1", "ATTEMPTS 0 BACKOFF 3"]);
+            format!("TASK.PUSH {queue} unique{ms} ID {id} UNIQUE k{batch} {hold} {options}")
+        }
         _ => dice
             .pick(&[
                 "RENAME jobs mails",
@@ -108,6 +143,8 @@ fn walk(mut dice: Dice) {
                 "ERR BATCH names a",
                 "ERR BATCH must",
                 "ERR AFTERBATCH",
+                "PAUSED",
+                "QUEUEFULL",
             ];
             assert!(known.iter().any(|code| message.starts_with(code)), "step {n}, {line}: {message}");
         }

@@ -4,7 +4,7 @@ use crate::support::{Client, Server};
 use std::{path::Path, process::Command};
 
 /// The commands a user is tried with, each on a queue inside and one outside of its pattern.
-const ATTEMPTS: [&str; 25] = [
+const ATTEMPTS: [&str; 28] = [
     "TASK.PUSH QUEUE x",
     "TASK.MPUSH QUEUE 1 x",
     "TASK.CALL QUEUE x BLOCK 1",
@@ -18,9 +18,12 @@ const ATTEMPTS: [&str; 25] = [
     "TASK.RELEASE QUEUE a",
     "TASK.RESULT QUEUE a",
     "TASK.GATHER QUEUE 1 a",
+    "TASK.SET QUEUE MAXLEN 0",
     "TASK.GET QUEUE a",
+    "TASK.EXPLAIN QUEUE a",
     "TASK.INFO QUEUE",
     "TASK.LIST QUEUE ready 0",
+    "TASK.EVENTS QUEUE 0",
     "TASK.SEAL QUEUE b",
     "TASK.BATCH QUEUE b",
     "TASK.COLLECT QUEUE b 0",
@@ -73,16 +76,17 @@ fn login(server: &Server, user: &str) -> Client {
 fn the_recipe_gives_these_rights() {
     let server = server();
     for (user, may) in [
-        ("producer", "PUSH MPUSH SEAL SET PING WAIT"),
+        ("producer", "PUSH MPUSH SEAL MARK PING WAIT"),
         ("client", "PUSH MPUSH SEAL CALL RESULT GATHER BATCH COLLECT CANCEL PING WAIT"),
         ("worker", "CLAIM MCLAIM EXTEND MEXTEND COMPLETE MCOMPLETE FAIL RELEASE PING WAIT"),
-        ("observer", "GET INFO LIST RESULT GATHER BATCH COLLECT PING"),
-        ("operator", "GET INFO LIST RESULT GATHER BATCH COLLECT CANCEL RETRY FORGET UNLINK PING"),
+        ("observer", "GET EXPLAIN INFO LIST EVENTS RESULT GATHER BATCH COLLECT PING"),
+        ("operator", "GET EXPLAIN INFO LIST EVENTS RESULT GATHER BATCH COLLECT CANCEL RETRY FORGET SET UNLINK PING"),
         ("seller", "CLAIM EXTEND COMPLETE FAIL RELEASE INCRBY PING WAIT EVAL SCRIPT"),
     ] {
         let mut client = login(&server, user);
         let is_allowed = |attempt: &str| {
-            let mut words = attempt.split(['.', ' ']);
+            // Not TASK.SET.
+            let mut words = attempt.strip_prefix("SET").map_or(attempt, |_| "MARK").split(['.', ' ']);
             let command = words.find(|word| *word != "TASK").expect("a command");
             may.split(' ').any(|allowed| allowed == command)
         };

@@ -31,7 +31,7 @@ const WARM_UP: usize = 2;
 /// replica's and the test's connection. A task that is lost costs at least 64 bytes, and a round has some ten thousands.
 const TOLERANCE_BYTES: i64 = 131_072;
 /// Errors that the load must expect, since everybody acts on everybody's tasks and keys.
-const EXPECTED: [&str; 12] = [
+const EXPECTED: [&str; 13] = [
     "NOTASK",
     "CANCELED",
     "STALE",
@@ -44,6 +44,7 @@ const EXPECTED: [&str; 12] = [
     "ERR BATCH names a batch that tasks wait for",
     "ERR BATCH must name the task's own batch",
     "ERR AFTERBATCH names the task's own batch",
+    "ERR syntax error: REPLACE does not go with",
 ];
 
 /// What one client of the load does again and again. Answers how many commands that were.
@@ -106,7 +107,10 @@ fn push_line(dice: &mut Dice, queue: &str) -> String {
     add(dice, 6, &|n| format!("TIMEOUT {}", 1 + n % 500));
     add(dice, 3, &|n| format!("RETAIN {}", (n % 2_000).cast_signed() - 1));
     add(dice, 4, &|n| format!("RETAINFAILED {}", (n % 3_000).cast_signed() - 1));
+    let replace = ["", "REPLACE", "FOR 300", "FOR 900 REPLACE"];
+    add(dice, 8, &|n| format!("UNIQUE key-{} {}", n % NAMES, replace[usize::try_from(n % 4).expect("an index")]));
     add(dice, 4, &|n| format!("BATCH batch-{} {}", n % BATCHES, if n % 37 == 0 { "SEAL" } else { "" }));
+    add(dice, 4, &|n| format!("GROUP group-{}", n % 100));
     let on_fail = ["", "ONFAIL fail", "ONFAIL run"];
     let after = match dice.roll(20) {
         0 | 1 => format!("AFTER 2 task-{} task-{} {}", dice.roll(NAMES), dice.roll(NAMES), dice.pick(&on_fail)),

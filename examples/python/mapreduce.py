@@ -53,7 +53,7 @@ def collect(r, batch):
     while remaining != 0:
         page = ask(r, "TASK.COLLECT", QUEUE, batch, cursor, "BLOCK", 1000)
         if page is None:
-            raise RuntimeError(f"the batch {batch} is gone")
+            raise RuntimeError(f"the batch {batch} is gone, or a failover lost results that we had")
         cursor, remaining, ends = page  # with the cursor we go on after a lost connection, or a restart
         for n, (id, state, data) in enumerate(ends, 1):
             if state != "completed":

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use life::Life;
 use std::cell::OnceCell;
 use taskqueue::effect::VERSION;
-use taskqueue::op::{self, After, Claim, Delay, Next, On, Push};
+use taskqueue::op::{self, After, Claim, Delay, Next, On, Push, Unique};
 use taskqueue::{Cursor, Defaults, Journal, MadeId, Ms, Options, Queue, State, TaskId, Txn, UnixMs};
 
 /// Effects as they may come from a replication stream or an AOF, to an empty queue and to one that holds tasks in all states.
@@ -94,6 +94,11 @@ fn damage(victim: &mut Vec<u8>, data: &mut Bytes<'_>) {
     }
 }
 
+fn plain(payload: &[u8]) -> Push<'_> {
+    let (delay, options) = (Delay::For(Ms(0)), Options::default());
+    Push { payload, id: None, renew: false, priority: 0, delay, ttl: None, options, batch: None, after: None, unique: None }
+}
+
 /// A queue with tasks in all states, whose ids are letters.
 fn populated() -> Queue {
     let (mut queue, mut journal, settings) = (Queue::default(), Journal::default(), Defaults::default());
@@ -102,15 +107,18 @@ fn populated() -> Queue {
     let after = After { on: On::Tasks(&[TaskId::Named("a"), TaskId::Named("c")]), run_anyway: false };
     for (index, id) in ["a", "b", "c", "d", "e", "f", "g", "h", "i"].into_iter().enumerate() {
         let push = Push {
-            payload: id.as_bytes(),
             id: TaskId::parse(id.as_bytes()).ok(),
-            renew: false,
-            priority: 0,
             delay: Delay::For(Ms(if id == "h" { 5 } else { 0 })),
             ttl: ("f".."i").contains(&id).then_some(Ms(if id == "f" { 1 } else { 100 })),
             options: if index % 2 == 0 { options } else { Options::default() },
-            batch: None,
             after: (id == "i").then_some(after),
+            unique: ["c", "d", "e"].contains(&id).then_some(Unique {
+                key: id,
+                hold: (id == "c").then_some(Ms(50)),
+                replace: false,
+            }),
+            ..plain(id.as_bytes())
+            group: "adg".contains(id).then_some("group"),
         };
         op::push(&mut txn, &push, MadeId(0)).expect("a task is pushed");
     }
@@ -124,6 +132,8 @@ fn populated() -> Queue {
     op::cancel(&mut txn, TaskId::Named("e"), &settings);
     let mut txn = Txn::new(&mut queue, &mut journal, UnixMs(4));
     op::tick(&mut txn, 1, &settings);
+    let follow_up = Push { unique: Some(Unique { key: "c", hold: None, replace: true }), ..plain(b"follow-up") };
+    op::push(&mut txn, &follow_up, MadeId(0)).expect("c is claimed, and is followed");
     for state in State::ALL {
         assert!(queue.count(state) > 0, "{}", state.name());
     }

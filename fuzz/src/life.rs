@@ -2,7 +2,7 @@
 
 use crate::bytes::Bytes;
 use taskqueue::effect::unpack;
-use taskqueue::op::{self, After, Claim, Completion, Delay, IntoBatch, Next, On, Push, PushOutcome};
+use taskqueue::op::{self, After, Claim, Completion, Delay, IntoBatch, Next, On, Push, PushOutcome, Unique};
 use taskqueue::{Connection, Cursor, Defaults, Journal, MadeId, Ms, Queue, Rounding, State, TaskId, Txn, UnixMs};
 
 /// Steps of one input: what comes after is not looked at.
@@ -91,7 +91,7 @@ impl Life {
     fn step(&mut self, bytes: &mut Bytes<'_>) {
         let settings = self.settings;
         match bytes.byte() % 24 {
-            0..4 => self.push(bytes, None, None),
+            0..4 => self.push(bytes, None, None, None),
             4..8 => {
                 let worker = ["w", "x", "y", "z"][usize::from(bytes.byte() % 4)];
                 let session = bytes.option(|bytes| Connection(1 + u64::from(bytes.byte() % 3)));
@@ -180,10 +180,16 @@ impl Life {
         let ids: Vec<TaskId<'_>> = ids.iter().map(|id| parse(id)).collect();
         let on = if pick & 4 == 4 { On::Batch(if pick & 8 == 8 { "a" } else { "b" }) } else { On::Tasks(&ids) };
         let batch = bytes.option(|bytes| IntoBatch { name: if bytes.flag() { "a" } else { "b" }, seal: false });
-        self.push(bytes, batch, Some(After { on, run_anyway: pick & 16 == 16 }));
+        self.push(bytes, batch, Some(After { on, run_anyway: pick & 16 == 16 }), None);
     }
 
-    fn push(&mut self, bytes: &mut Bytes<'_>, batch: Option<IntoBatch<'_>>, after: Option<After<'_>>) {
+    fn push(
+        &mut self,
+        bytes: &mut Bytes<'_>,
+        batch: Option<IntoBatch<'_>>,
+        after: Option<After<'_>>,
+        unique: Option<Unique<'_>>,
+    ) {
         let what = bytes.byte();
         let id = (what & 1 == 1).then(|| self.id(bytes));
         let push = Push {
@@ -200,12 +206,15 @@ impl Life {
             options: if what & 64 == 64 { bytes.options() } else { taskqueue::Options::default() },
             batch,
             after,
+            unique,
+            group: bytes.option(|bytes| if bytes.flag() { "a" } else { "b" }),
         };
         let floor = if what & 128 == 128 { MadeId::first_of(UnixMs(bytes.ms().0)) } else { MadeId(0) };
         let outcome = self.transact(|txn| {
             let outcome = op::push(txn, &push, floor);
             outcome.map(|outcome| match outcome {
                 PushOutcome::Added(slot) | PushOutcome::Existing(slot) => txn.queue().id(slot).to_string(),
+                PushOutcome::Held => unique.and_then(|unique| txn.queue().holder_of(unique.key)).expect("a holder").to_string(),
             })
         });
         self.ids.extend(outcome);
@@ -221,7 +230,12 @@ impl Life {
             1 => self.transact(|txn| op::cancel_batch(txn, name, count, &settings)),
             2 => self.transact(|txn| op::retry_batch(txn, name, count)),
             3 => self.transact(|txn| op::forget_batch(txn, name)),
-            _ => return self.push(bytes, Some(into), None),
+            4 | 5 => return self.push(bytes, Some(into), None, None),
+            _ => {
+                let hold = bytes.option(Bytes::ms);
+                let batch = (pick & 16 == 16).then_some(into);
+                return self.push(bytes, batch, None, Some(Unique { key: name, hold, replace: pick & 8 == 8 }));
+            }
         };
     }
 

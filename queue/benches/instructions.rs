@@ -96,6 +96,8 @@ fn task(delay: Ms) -> Push<'static> {
         options: Options::default(),
         batch: None,
         after: None,
+        unique: None,
+        group: None,
     }
 }
 

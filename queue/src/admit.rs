@@ -5,8 +5,10 @@
 
 use crate::batch::{KEPT, NUMBERS_MAX, kept};
 use crate::depend::{DEPENDENCIES_MAX, Of, Tie, unpack};
-use crate::effect::{BatchImage, Change, Depends, Head, Image, Order, Pushed};
+use crate::effect::{BatchImage, Change, Depends, Effect, Head, Image, Order, Pushed};
 use crate::error::Mismatch;
+use crate::flow::Settings;
+use crate::group::UNGROUPED;
 use crate::id::{MadeId, TaskId, parse_name};
 use crate::index::segments::Slot;
 use crate::options::Start;
@@ -29,6 +31,43 @@ impl Queue {
         let known = self.find_batch(batch).map(|batch| self.batches.slots.at(batch));
         valid(is_name(batch) && known.is_none_or(|batch| !batch.is_sealed && batch.has_room()))?;
         self.admit_pushed(pushed)
+    }
+
+    #[allow(clippy::unused_self, reason = "as the others")]
+    pub(crate) fn admit_settings(&self, settings: &Settings) -> Result<(), Mismatch> {
+        valid(settings.is_valid())
+    }
+
+    /// Of the log of events itself.
+    pub(crate) fn admit_events(&self, effect: &Effect<'_>) -> Result<(), Mismatch> {
+        valid(match effect {
+            Effect::EventsNumbered { next, .. } => self.admits_event_numbers(*next),
+            Effect::EventsRestored { rows } => self.admits_event_rows(rows),
+            _ => true,
+        })
+    }
+
+    pub(crate) fn admit_grouped(&self, slot: Slot, group: &str, holds: bool) -> Result<(), Mismatch> {
+        let may_change = self.tasks.at(slot).state().is_terminal() || self.group_slot(slot) == UNGROUPED;
+        valid(is_name(group) && may_change && self.may_hold(slot, holds))
+    }
+
+    /// Whether the task, if it has a group, may be one that holds it, or one that does not.
+    pub(crate) fn may_hold(&self, slot: Slot, holds: bool) -> bool {
+        let task = self.tasks.at(slot);
+        match (task.state().is_terminal() || task.attempt == 0, task.last_claim()) {
+            (true, _) => !holds,
+            // It has ended since its last claim, or was only made ready sooner.
+            (false, LastClaim::Voided) => true,
+            (false, _) => holds,
+        }
+    }
+
+    pub(crate) fn admit_turned(&self, group: Option<&str>) -> Result<(), Mismatch> {
+        let groups = self.groups.as_deref().ok_or(Mismatch::Invalid)?;
+        let group = group.map_or(Some(UNGROUPED), |name| self.find_group(name)).ok_or(Mismatch::UnknownTask)?;
+        let (has_turn, _) = groups.stands(group, self.group_limit(), self.ready.len());
+        valid(has_turn)
     }
 
     pub(crate) fn admit_sealed(&self, batch: &str) -> Result<(), Mismatch> {
@@ -98,9 +137,11 @@ impl Queue {
         let task = self.tasks.at(slot);
         let state = task.state();
         let is_answerable = state == State::Claimed || (state == State::Ready && task.last_claim() == LastClaim::Lapsed);
-        let ended_badly = matches!(state, State::Failed | State::Canceled | State::Expired);
+        let ended_badly = self.ended_badly(slot);
+        // Only by the end of what it follows.
+        let may_stop_waiting = || state == State::Waiting && !self.follows(slot);
         valid(match *change {
-            Change::Ripened { order, .. } => matches!(state, State::Scheduled | State::Waiting) && self.is_new_place(order),
+            Change::Ripened { order, .. } => (state == State::Scheduled || may_stop_waiting()) && self.is_new_place(order),
             Change::Claimed { attempt, lease, at, .. } => {
                 state == State::Ready && attempt == task.attempt.saturating_add(1) && lease <= Ms::MAX && comes(Some(at))
             }
@@ -119,10 +160,17 @@ impl Queue {
             Change::Renewed { at, order } => ended_badly && self.is_new(at, &order) && self.can_begin_again(slot),
             Change::Dropped => state.is_terminal() && !self.is_kept_by_batch(slot),
             Change::Told { dependency } => self.admit_told(slot, dependency),
-            Change::Delayed { .. } | Change::Abandoned { .. } => state == State::Waiting,
+            Change::Delayed { .. } | Change::Abandoned { .. } => may_stop_waiting(),
             Change::Awaited { order, .. } => ended_badly && self.is_new_place(order) && self.can_begin_again(slot),
             Change::Bounded { .. } => self.session(slot).is_some(),
+            Change::Replaced { at, order } => self.admit_replaced(slot, at, &order),
+            Change::Followed { start, .. } => self.admit_followed(slot, start),
         })
+    }
+
+    /// Whether the task has ended without a result.
+    pub(crate) fn ended_badly(&self, slot: Slot) -> bool {
+        matches!(self.tasks.at(slot).state(), State::Failed | State::Canceled | State::Expired)
     }
 
     /// Whether the task's batch, if it has one, has a number for it.
@@ -189,29 +237,34 @@ impl Queue {
         if is_free { Ok(()) } else { Err(Mismatch::KnownTask) }
     }
 
-    fn is_new(&self, at: UnixMs, order: &Order<'_>) -> bool {
+    pub(crate) fn is_new(&self, at: UnixMs, order: &Order<'_>) -> bool {
         let has_new_place = match order.start {
             Start::Ready { order } | Start::Waiting { order } => self.is_new_place(order),
             Start::Scheduled { .. } => true,
         };
-        has_new_place && comes(Some(at)) && comes(order.ttl_at) && order.options.is_none_or(|options| options.is_valid())
+        has_new_place && are_terms(at, order)
     }
 
-    const fn is_new_place(&self, order: u64) -> bool {
+    pub(crate) const fn is_new_place(&self, order: u64) -> bool {
         order == self.next_order()
     }
 }
 
+/// Whether it is what a push can say, but for when the task is ready.
+pub(crate) fn are_terms(at: UnixMs, order: &Order<'_>) -> bool {
+    comes(Some(at)) && comes(order.ttl_at) && order.options.is_none_or(|options| options.is_valid())
+}
+
 /// Whether it is a name that a command would take.
-fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     parse_name("batch", name.as_bytes()).is_ok()
 }
 
 /// Whether an instant is one that comes; it is kept as none if not.
-fn comes(instant: Option<UnixMs>) -> bool {
+pub(crate) fn comes(instant: Option<UnixMs>) -> bool {
     instant != Some(UnixMs::NEVER)
 }
 
-const fn valid(holds: bool) -> Result<(), Mismatch> {
+pub(crate) const fn valid(holds: bool) -> Result<(), Mismatch> {
     if holds { Ok(()) } else { Err(Mismatch::Invalid) }
 }

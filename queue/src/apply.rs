@@ -7,6 +7,7 @@ use crate::batch::{KEPT, droppable};
 use crate::blocks::Blocks;
 use crate::effect::{Change, Effect, Event, ExtraImage, Heard, Image, Order, Pushed};
 use crate::error::Mismatch;
+use crate::flow::Starts;
 use crate::id::TaskId;
 use crate::index::counted::Number;
 use crate::index::deadlines::Deadlines;
@@ -84,6 +85,38 @@ impl Queue {
                 self.admit_member_image(*batch, *number, image)?;
                 Ok([Some((Event::Restore, self.apply_restored(image, Some((*batch, *number))))), None])
             }
+            Effect::Set(settings) => {
+                self.admit_settings(settings)?;
+                Ok(self.apply_flow(effect))
+            }
+            Effect::Started { starts } => {
+                let flow = self.flow.as_mut().ok_or(Mismatch::Invalid)?;
+                let rate = flow.settings.rate.filter(|_| flow.starts.is_empty()).ok_or(Mismatch::Invalid)?;
+                flow.starts = Starts::decode(starts, rate)?;
+                self.soonest = self.soonest.min(flow.soonest());
+                Ok([None; 2])
+            }
+            Effect::StartsRewound { .. } => Ok(self.apply_flow(effect)),
+            Effect::Keyed(..) | Effect::KeyKept { .. } | Effect::KeyFreed { .. } => {
+                self.admit_key(effect)?;
+                Ok(self.apply_key(effect))
+            }
+            Effect::Dated { .. } | Effect::EventsNumbered { .. } | Effect::EventsRestored { .. } => {
+                self.admit_events(effect)?;
+                self.apply_events(effect);
+                Ok([None; 2])
+            }
+            Effect::Grouped { id, group, holds } => {
+                let slot = self.find(*id).ok_or(Mismatch::UnknownTask)?;
+                self.admit_grouped(slot, group, *holds)?;
+                self.apply_grouped(slot, group, *holds);
+                Ok([None; 2])
+            }
+            Effect::Turned { group } => {
+                self.admit_turned(*group)?;
+                self.apply_turned(*group);
+                Ok([None; 2])
+            }
         }
     }
 
@@ -98,6 +131,9 @@ impl Queue {
             self.head.last_id = self.head.last_id.max(id);
         }
         count(&mut self.head.totals.pushed);
+        if self.events.is_some() {
+            self.note_push(pushed);
+        }
         let slot = self.add(pushed.id, State::Waiting, LastClaim::Open);
         self.begin(slot, &pushed.order, pushed.at);
         slot
@@ -108,6 +144,9 @@ impl Queue {
     #[allow(clippy::inline_always, reason = "nearly all come from `record`, and 1 % of a cycle's instructions hang on it")]
     #[inline(always)]
     pub(crate) fn apply_change(&mut self, slot: Slot, change: &Change<'_>) -> Option<Slot> {
+        if self.events.is_some() {
+            self.note_change(slot, change);
+        }
         match *change {
             Change::Ripened { order, at } => {
                 self.leave(slot);
@@ -226,11 +265,18 @@ impl Queue {
             Change::Told { .. } | Change::Delayed { .. } | Change::Abandoned { .. } | Change::Awaited { .. } => {
                 self.apply_wait(slot, change);
             }
+            Change::Replaced { .. } | Change::Followed { .. } => self.apply_to_unique(slot, change),
         }
         // Before the ties: the last one may be all that keeps a batch, which is to be seen to be done.
         let done = if self.batches.has_members() { self.settle_member(slot, change) } else { None };
         if !self.nodes.is_empty() {
             self.settle_ties(slot, change);
+        }
+        if self.flow.is_some() {
+            self.settle_flow(change);
+        }
+        if self.uniques.has_tasks() {
+            self.settle_key(slot, change);
         }
         self.tidy_extra(slot);
         done
@@ -305,7 +351,7 @@ impl Queue {
     }
 
     /// What a push and a renewal do alike: payload, options, TTL and the first state.
-    fn begin(&mut self, slot: Slot, order: &Order<'_>, at: UnixMs) {
+    pub(crate) fn begin(&mut self, slot: Slot, order: &Order<'_>, at: UnixMs) {
         self.set_created(slot, at);
         self.set_data(slot, order.payload);
         self.tasks.at_mut(slot).priority = order.priority;
@@ -384,7 +430,8 @@ impl Queue {
             self.set_session(slot, None);
         }
         match self.tasks.at(slot).state() {
-            State::Ready => self.ready.remove(&mut self.tasks, slot),
+            State::Ready if self.groups.is_none() => self.ready.remove(&mut self.tasks, slot),
+            State::Ready => self.leave_ready(slot),
             state => {
                 let (tasks, deadlines) = self.deadlines_mut(state);
                 deadlines.remove(tasks, slot);
@@ -393,20 +440,27 @@ impl Queue {
         self.set_claim_times(slot, None, None);
     }
 
-    fn enter_ready(&mut self, slot: Slot, order: u64, at: UnixMs) {
+    pub(crate) fn enter_ready(&mut self, slot: Slot, order: u64, at: UnixMs) {
         if self.batches.has_members() {
             self.move_member(slot, State::Ready, at);
         }
         self.head.last_order = self.head.last_order.max(order);
         let task = self.tasks.at_mut(slot);
-        task.set_state(State::Ready);
         task.order = order;
         task.at = at;
+        if self.groups.is_some() {
+            self.line_up(slot);
+            return;
+        }
+        task.set_state(State::Ready);
         self.ready.insert(&mut self.tasks, slot);
     }
 
     pub(crate) fn enter(&mut self, slot: Slot, state: State, at: UnixMs) {
         let at = if self.batches.has_members() { self.move_member(slot, state, at) } else { at };
+        if self.groups.is_some() {
+            self.move_in_group(slot, self.tasks.at(slot).state(), state);
+        }
         let task = self.tasks.at_mut(slot);
         task.set_state(state);
         task.at = at;
@@ -452,8 +506,14 @@ impl Queue {
         if !self.nodes.is_empty() {
             self.disown_task(slot);
         }
+        if self.uniques.has_tasks() {
+            self.disown_key(slot);
+        }
         self.leave(slot);
         self.end_ttl(slot);
+        if self.groups.is_some() {
+            self.leave_group(slot);
+        }
         self.clear_worker(slot);
         self.ids.remove(&mut self.tasks, slot);
         let task = self.tasks.remove(slot);
@@ -525,7 +585,7 @@ impl Queue {
         }
     }
 
-    fn end_ttl(&mut self, slot: Slot) {
+    pub(crate) fn end_ttl(&mut self, slot: Slot) {
         if let Some(ttl_at) = self.extra_opt(slot).and_then(|extra| extra.ttl_at.take()) {
             self.ttls.remove(&(ttl_at, slot));
         }

@@ -36,7 +36,11 @@ impl Queue {
         let place = self.batches.slots.at_mut(batch);
         place.is_sealed = true;
         place.touched = at;
-        (batch, self.settle(batch))
+        let is_done = self.settle(batch);
+        if is_done {
+            self.note_batch(batch, at);
+        }
+        (batch, is_done)
     }
 
     /// The batch is gone; its tasks follow one by one.
@@ -81,6 +85,7 @@ impl Queue {
         let (slot, at) = (self.apply_pushed_apart(pushed), pushed.at);
         let batch = self.batch_named(name, at);
         let state = self.tasks.at(slot).state();
+        self.batches.counts.add(state);
         let number = self.change_batch(batch, |batch| {
             batch.touched = at;
             batch.counts.add(state);
@@ -94,6 +99,7 @@ impl Queue {
     /// Makes a task from a snapshot the one that had this number in a batch.
     pub(crate) fn rejoin(&mut self, slot: Slot, incarnation: u64, number: u32, image: &Image<'_>) {
         let Some(&batch) = self.batches.numbers.get(&incarnation) else { return };
+        self.batches.counts.add(image.state);
         let is_dense = sabotaged!(EndsRenumbered) && image.state.is_terminal();
         let number = if is_dense { self.batches.slots.at(batch).ends.len() } else { number };
         self.change_batch(batch, |batch| {
@@ -131,6 +137,8 @@ impl Queue {
     fn count_member(&mut self, slot: Slot, member: Slot, from: State, to: State) {
         let Member { number, .. } = *self.batches.members.at(member);
         let batch = self.batches.members.at(member).batch();
+        self.batches.counts.take(from);
+        self.batches.counts.add(to);
         let number = self.change_batch(batch, |batch| {
             batch.counts.take(from);
             batch.counts.add(to);
@@ -176,7 +184,11 @@ impl Queue {
         if sabotaged!(LastEndDecides) {
             place.kept_until = drop_at.unwrap_or(place.kept_until);
         }
-        self.settle(batch).then_some(batch)
+        let is_done = self.settle(batch);
+        if is_done {
+            self.note_batch(batch, at);
+        }
+        is_done.then_some(batch)
     }
 
     /// The task's batch is gone, but the task is to stay: as one of no batch.
@@ -195,6 +207,7 @@ impl Queue {
     pub(crate) fn leave_batch(&mut self, member: Slot, state: State) -> Slot {
         let member = self.batches.members.remove(member);
         let batch = member.batch();
+        self.batches.counts.take(state);
         self.change_batch(batch, |batch| {
             batch.counts.take(state);
             batch.ends.clear(member.number);

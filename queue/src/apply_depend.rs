@@ -240,7 +240,7 @@ impl Queue {
     }
 
     /// The task needs nothing of what it depends on any more.
-    fn let_go(&mut self, slot: Slot, at: UnixMs) {
+    pub(crate) fn let_go(&mut self, slot: Slot, at: UnixMs) {
         let Some(after) = self.after_mut(slot) else { return };
         let place = after.place;
         let mut nodes = Vec::new();

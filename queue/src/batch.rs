@@ -181,6 +181,8 @@ pub(crate) struct Batches {
     pub(crate) done: BTreeSet<(UnixMs, u64)>,
     /// Those that go when they have been left alone for long, by since when.
     pub(crate) idle: BTreeSet<(UnixMs, u64)>,
+    /// How many members of all batches are in each state.
+    pub(crate) counts: Counts,
     /// The last incarnation.
     pub(crate) last: u64,
 }

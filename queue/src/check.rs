@@ -4,6 +4,7 @@ use crate::batch::{Batch, Counts, KEPT, NUMBERS_MAX, Stage, kept};
 use crate::blocks::Blocks;
 use crate::depend::{Of, Outcome};
 use crate::effect::Effect;
+use crate::flow::{Settings, Starts};
 use crate::id::TaskId;
 use crate::index::segments::Slot;
 use crate::queue::Queue;
@@ -35,14 +36,18 @@ impl Queue {
         let claims = slots.iter().map(|&slot| (self.tasks.at(slot), slot));
         self.sessions.check(claims.filter_map(|(task, slot)| Some((self.extra(task).rare().session?, task.order, slot))))?;
         self.check_batches(&slots)?;
+        self.check_flow(&slots)?;
+        self.events.as_deref().map_or(Ok(()), |log| log.check(self.settings().events))?;
+        self.check_groups(&slots)?;
         self.check_ties(&slots)?;
+        self.check_keys(&slots)?;
         self.check_sums(&slots)
     }
 
     /// Each task is in the index of its state once, in order, and nowhere else.
     fn check_states(&self) -> Result<BTreeSet<Slot>, String> {
         self.ready.check(&self.tasks)?;
-        let mut slots: Vec<Slot> = self.ready.iter(&self.tasks).collect();
+        let mut slots: Vec<Slot> = self.all_ready().collect();
         for state in State::ALL {
             if let Some(deadlines) = self.deadlines(state) {
                 deadlines.check(&self.tasks)?;
@@ -54,6 +59,24 @@ impl Queue {
         let unique: BTreeSet<Slot> = slots.iter().copied().collect();
         ensure(unique.len() == slots.len() && slots.len() == self.len(), "not each task is in one index once")?;
         Ok(unique)
+    }
+
+    /// What the queue sets for itself could be of a snapshot, and what it needs to know is right.
+    fn check_flow(&self, slots: &BTreeSet<Slot>) -> Result<(), String> {
+        let mut counts = Counts::default();
+        slots
+            .iter()
+            .filter(|&&slot| self.member(self.tasks.at(slot)).is_some())
+            .for_each(|&slot| counts.add(self.tasks.at(slot).state()));
+        ensure(self.batches.counts == counts, "the count of members is wrong")?;
+        let Some(flow) = self.flow.as_deref() else { return Ok(()) };
+        ensure(flow.settings.is_valid() && flow.settings != Settings::default(), "the settings are none")?;
+        let again = flow.settings.rate.map(|rate| Starts::decode(&flow.starts.encode(), rate));
+        ensure(
+            again.unwrap_or_else(|| Ok(Starts::default())) == Ok(flow.starts.clone()),
+            "the claims that count for RATE are not in order",
+        )?;
+        ensure(flow.settings.paused_until.is_none_or(|until| self.soonest <= until), "a pause ends before the soonest instant")
     }
 
     fn check_task(&self, slot: Slot) -> Result<(), String> {
@@ -234,8 +257,14 @@ impl Queue {
         for (_, batch) in self.batches.numbers.values().map(|&slot| (slot, self.batches.slots.at(slot))) {
             owned += batch.owned();
         }
+        for group in self.groups.iter().flat_map(|groups| groups.names.values().map(|&slot| groups.slots.at(slot))) {
+            owned += group.owned();
+        }
         for node in (0..self.nodes.slots.bound()).filter_map(|slot| self.nodes.slots.get(Slot(slot))) {
             owned += node.owned();
+        }
+        for (name, hold) in &self.uniques.holds {
+            owned += hold.owned(name);
         }
         ensure(self.owned == owned, "owned bytes are not what tasks own")?;
         ensure(self.extras.len() == extras.len(), "an extra is shared or lost")?;

@@ -1,6 +1,7 @@
 //! The ends of a batch in the order in which they came, page by page.
 
 use crate::batch::Batch;
+use crate::error::Refusal;
 use crate::index::segments::Slot;
 use crate::queue::Queue;
 use std::fmt;
@@ -14,8 +15,10 @@ pub enum EndsCursor {
     At {
         /// The batch's incarnation.
         batch: u64,
-        /// The first end that was not given.
+        /// One more than the number of the last end that was given; 0 if none was.
         number: u32,
+        /// Tells that end from one that came in its place, after a failover had lost it; 0 if none was given.
+        mark: u32,
     },
 }
 
@@ -40,8 +43,9 @@ impl EndsCursor {
         if text == "0" {
             return Some(Self::Start);
         }
-        let (batch, number) = text.split_once('-')?;
-        let cursor = Self::At { batch: batch.parse().ok()?, number: number.parse().ok()? };
+        let (batch, end) = text.split_once('-')?;
+        let (number, mark) = end.split_once('-')?;
+        let cursor = Self::At { batch: batch.parse().ok()?, number: number.parse().ok()?, mark: mark.parse().ok()? };
         // Each has one spelling.
         (cursor.to_string() == text).then_some(cursor)
     }
@@ -51,36 +55,51 @@ impl fmt::Display for EndsCursor {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Start => out.write_str("0"),
-            Self::At { batch, number } => write!(out, "{batch}-{number}"),
+            Self::At { batch, number, mark } => write!(out, "{batch}-{number}-{mark}"),
         }
     }
 }
 
 impl Queue {
-    /// At most `count` ends of the batch of that name, from the cursor on. `None` if there is no such batch, or the cursor is of an
-    /// earlier one.
+    /// At most `count` ends of the batch of that name, from the cursor on.
     ///
-    /// A cursor past the last end is one whose ends were lost by a failover: it goes on with those that come.
-    #[must_use]
-    pub fn collect(&self, name: &str, cursor: EndsCursor, count: usize) -> Option<Ends> {
-        let batch = self.batches.slots.at(self.find_batch(name)?);
-        let start = match cursor {
-            EndsCursor::Start => 0,
-            EndsCursor::At { batch: incarnation, .. } if incarnation != batch.incarnation => return None,
-            EndsCursor::At { number, .. } => number.min(batch.ends.next()),
+    /// # Errors
+    /// [`Refusal::NoBatch`], [`Refusal::EndsLost`].
+    pub fn collect(&self, name: &str, cursor: EndsCursor, count: usize) -> Result<Ends, Refusal> {
+        let batch = self.batches.slots.at(self.find_batch(name).ok_or(Refusal::NoBatch)?);
+        let (start, mark) = match cursor {
+            EndsCursor::Start => (0, 0),
+            EndsCursor::At { batch: incarnation, .. } if incarnation != batch.incarnation => return Err(Refusal::NoBatch),
+            EndsCursor::At { number, mark, .. } => (number, mark),
         };
+        self.check_given(batch, start, mark)?;
         let ends: Vec<(u32, Slot)> = batch.ends.from(start).take(count).collect();
-        let number = match ends.last() {
-            Some(&(last, _)) if ends.len() == count => last + 1,
-            _ => batch.ends.next(),
-        };
+        let (number, mark) = ends.last().map_or((start, mark), |&(last, slot)| (last + 1, self.mark(slot)));
         let given = batch.ends.live_before(number);
-        Some(Ends {
+        Ok(Ends {
             slots: ends.into_iter().map(|(_, slot)| slot).collect(),
-            next: EndsCursor::At { batch: batch.incarnation, number },
+            next: EndsCursor::At { batch: batch.incarnation, number, mark },
             remaining: batch.is_sealed.then(|| (batch.counts.total() - given) as usize),
             is_last: batch.is_done() && given == batch.ends.len(),
         })
+    }
+
+    /// Whether the end before `number`, the last that a reader was given, is of this batch's history, and so all before it. What RETRY
+    /// took out since cannot be compared.
+    fn check_given(&self, batch: &Batch, number: u32, mark: u32) -> Result<(), Refusal> {
+        let is_ahead = number > batch.ends.next();
+        let end = number.checked_sub(1).and_then(|last| batch.ends.get(last));
+        let is_another = end.is_some_and(|slot| self.mark(slot) != mark);
+        if is_ahead || is_another { Err(Refusal::EndsLost { may_come: is_ahead }) } else { Ok(()) }
+    }
+
+    /// A 32-bit FNV-1a hash of which task has ended, and when: on every server and after each restart the same.
+    fn mark(&self, slot: Slot) -> u32 {
+        const BASIS: u32 = 0x811c_9dc5;
+        const PRIME: u32 = 0x0100_0193;
+        let (id, finished) = (self.id(slot).to_string(), self.tasks.at(slot).order);
+        let bytes = id.bytes().chain(finished.to_le_bytes());
+        bytes.fold(BASIS, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(PRIME))
     }
 
     /// The name of the batch that the task in `slot` is of.

@@ -8,7 +8,7 @@ use crate::queue::Queue;
 pub enum Block<'a> {
     /// A payload, a result, an error or a checkpoint.
     Bytes(&'a mut Box<[u8]>),
-    /// An id.
+    /// An id or a key.
     Text(&'a mut Box<str>),
 }
 
@@ -27,6 +27,9 @@ impl Queue {
                 show(Block::Text(name));
             }
             if let Some(rare) = &mut extra.rare {
+                if let Some(key) = &mut rare.key {
+                    show(Block::Text(&mut key.name));
+                }
                 [&mut rare.error, &mut rare.checkpoint].into_iter().flatten().for_each(|text| show(Block::Bytes(text)));
             }
         }
@@ -59,6 +62,8 @@ mod tests {
                 options: Options::default(),
                 batch: None,
                 after: None,
+                unique: None,
+                group: None,
             };
             op::push(&mut txn, &push, MadeId::default()).unwrap();
         }

@@ -238,6 +238,11 @@ impl Queue {
         self.ties(slot)?.node.get()
     }
 
+    /// Whether the task, which has ended, stays as long as others need it.
+    pub(crate) fn is_depended_on(&self, slot: Slot) -> bool {
+        self.node(slot).is_some_and(|node| self.nodes.slots.at(node).keep.is_some())
+    }
+
     /// Whether somebody waits for this batch, which is not done.
     pub(crate) fn is_awaited(&self, batch: &Batch) -> bool {
         !batch.is_done() && batch.node.get().is_some_and(|node| !self.nodes.slots.at(node).untold.is_empty())

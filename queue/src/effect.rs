@@ -6,6 +6,7 @@
 #![allow(clippy::ref_option_ref, reason = "in what serde derives")]
 
 use crate::error::Mismatch;
+use crate::flow::Settings;
 use crate::id::{MadeId, TaskId};
 use crate::index::segments::Slot;
 use crate::options::{Options, Start};
@@ -75,6 +76,71 @@ pub enum Effect<'a> {
         #[serde(borrow)]
         image: Image<'a>,
     },
+    /// What the queue sets for itself is this.
+    Set(Settings),
+    /// When the claims were that count for RATE, from a snapshot: a list of pairs of instant and count, in postcard's wire format.
+    Started {
+        /// The list.
+        #[serde(borrow, with = "serde_bytes")]
+        starts: &'a [u8],
+    },
+    /// Such claims that were later than this count as of this instant: the clock has stepped back.
+    StartsRewound {
+        /// When.
+        at: UnixMs,
+    },
+    /// A task has a key that is to be its own alone: of a push or a retry, or from a snapshot after what tasks depend on.
+    Keyed(#[serde(borrow)] TaskId<'a>, #[serde(borrow)] Keyed<'a>),
+    /// A key is held on for a task that is gone. From a snapshot.
+    KeyKept {
+        /// The key.
+        key: &'a str,
+        /// The task's id.
+        #[serde(borrow)]
+        id: TaskId<'a>,
+        /// When it is free.
+        until: UnixMs,
+    },
+    /// The key's holder has it no longer, whatever becomes of that; its follow-up has it, if there is one.
+    KeyFreed {
+        /// The key.
+        key: &'a str,
+        /// When.
+        at: UnixMs,
+    },
+    /// What follows and says no instant of its own happened then. Only where events are kept.
+    Dated {
+        /// When.
+        at: UnixMs,
+    },
+    /// Where the numbers of events go on, from a snapshot.
+    EventsNumbered {
+        /// The number of the oldest one that is kept, or of the one that comes next.
+        next: u64,
+        /// When the last one was.
+        at: UnixMs,
+    },
+    /// The events that come next, from a snapshot.
+    EventsRestored {
+        /// Each as the log keeps it, one after the other.
+        #[serde(borrow, with = "serde_bytes")]
+        rows: &'a [u8],
+    },
+    /// A task is of the group of that name, which came to be by that if there was none: of a push, or from a snapshot after the task.
+    Grouped {
+        /// The task.
+        #[serde(borrow)]
+        id: TaskId<'a>,
+        /// The group's name.
+        group: &'a str,
+        /// The task was claimed, and has not ended since.
+        holds: bool,
+    },
+    /// The group of that name, or the tasks without one, has the last turn: from a snapshot, whose next one comes first.
+    Turned {
+        /// The group's name.
+        group: Option<&'a str>,
+    },
 }
 
 /// A task was added.
@@ -120,6 +186,17 @@ pub struct Depends<'a> {
     pub run_anyway: bool,
     /// When it may be claimed at the soonest.
     pub due: Option<UnixMs>,
+}
+
+/// What a task has to do with a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keyed<'a> {
+    /// The key.
+    pub key: &'a str,
+    /// When it is free at the latest, whatever becomes of the task.
+    pub until: Option<UnixMs>,
+    /// The task waits for a holder of the key, to have it then.
+    pub follows: bool,
 }
 
 /// What happened to a task.
@@ -277,6 +354,22 @@ pub enum Change<'a> {
         /// When.
         at: UnixMs,
     },
+    /// A push with REPLACE began it anew, as it had not been claimed or was not any more. If it waits, `order` says from when on it may
+    /// be claimed.
+    Replaced {
+        /// When.
+        at: UnixMs,
+        /// What was pushed.
+        #[serde(borrow)]
+        order: Order<'a>,
+    },
+    /// The holder of its key that it followed has ended: it is ready or scheduled, and depends on nothing.
+    Followed {
+        /// When.
+        at: UnixMs,
+        /// When it can be claimed.
+        start: Start,
+    },
 }
 
 /// The numbers of a queue that its tasks do not tell.
@@ -408,17 +501,39 @@ pub enum Event {
     Cancel,
     Expire,
     Drop,
-    /// It waits, or waits for less.
+    /// It waits, or waits for less, or something is so with a key: the slot may then be none.
     Tell,
     /// A batch is done. Its slot is that of the batch.
     Batch,
     /// A batch was sealed, or is gone. Its slot is that of the batch, or was.
     Seal,
+    /// The queue as a whole changed.
+    Set,
     /// From a snapshot: nothing happened.
     Restore,
 }
 
 impl Event {
+    /// As [`Queue::events`](crate::Queue::events) tells of it; nothing if that keeps no such event.
+    #[must_use]
+    pub const fn name(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Push => "push",
+            Self::Ready => "ready",
+            Self::Claim => "claim",
+            Self::Complete => "complete",
+            Self::Fail => "fail",
+            Self::Retry => "retry",
+            Self::Lapse => "lapse",
+            Self::Release => "release",
+            Self::Cancel => "cancel",
+            Self::Expire => "expire",
+            Self::Drop => "drop",
+            Self::Batch => "batch",
+            Self::Extend | Self::Tell | Self::Seal | Self::Set | Self::Restore => return None,
+        })
+    }
+
     /// Whether the task has ended by it.
     #[must_use]
     pub const fn is_end(self) -> bool {
@@ -431,18 +546,18 @@ impl Change<'_> {
     #[must_use]
     pub const fn event(&self) -> Event {
         match self {
-            Self::Ripened { .. } | Self::Revived { .. } => Event::Ready,
+            Self::Ripened { .. } | Self::Revived { .. } | Self::Followed { start: Start::Ready { .. }, .. } => Event::Ready,
             Self::Claimed { .. } => Event::Claim,
             Self::Extended { .. } | Self::Bounded { .. } => Event::Extend,
             Self::Completed { .. } => Event::Complete,
             Self::BackedOff { .. } | Self::Requeued { .. } => Event::Retry,
             Self::Failed { .. } | Self::Abandoned { .. } => Event::Fail,
-            Self::Awaited { .. } | Self::Delayed { .. } | Self::Told { .. } => Event::Tell,
+            Self::Awaited { .. } | Self::Delayed { .. } | Self::Told { .. } | Self::Followed { .. } => Event::Tell,
             Self::Released { .. } | Self::Deferred { .. } => Event::Release,
             Self::Lapsed { .. } => Event::Lapse,
             Self::Canceled { .. } => Event::Cancel,
             Self::Expired { .. } => Event::Expire,
-            Self::Renewed { .. } => Event::Push,
+            Self::Renewed { .. } | Self::Replaced { .. } => Event::Push,
             Self::Dropped => Event::Drop,
         }
     }

@@ -30,10 +30,24 @@ pub enum Refusal {
         /// Its place among what was named, from 0 on.
         place: usize,
     },
+    /// No batch of that name is in the queue, or the cursor is of an earlier one.
+    NoBatch,
+    /// The cursor was given ends that are not in the queue.
+    EndsLost {
+        /// No others have come in their place: on a replica that is behind they may still come.
+        may_come: bool,
+    },
     /// A task cannot wait for its own batch.
     OwnBatch,
     /// A batch that others wait for takes no tasks that wait.
     BatchAwaited,
+    /// The queue takes no pushes.
+    Paused,
+    /// The queue would hold more tasks that have not ended than it allows.
+    MaxLen {
+        /// The limit.
+        max: u32,
+    },
     /// The queue holds as many tasks as it can number, or its ids have come to their end.
     QueueFull,
 }
@@ -43,14 +57,15 @@ impl Refusal {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::NoTask | Self::NoDependency { .. } => "NOTASK",
+            Self::NoTask | Self::NoDependency { .. } | Self::NoBatch => "NOTASK",
             Self::Canceled => "CANCELED",
-            Self::Stale => "STALE",
+            Self::Stale | Self::EndsLost { .. } => "STALE",
             Self::NotClaimed(_) => "NOTCLAIMED",
             Self::BadName { .. } | Self::DelayPastTtl | Self::Sealed | Self::OtherBatch | Self::OwnBatch | Self::BatchAwaited => {
                 "ERR"
             }
-            Self::QueueFull => "QUEUEFULL",
+            Self::QueueFull | Self::MaxLen { .. } => "QUEUEFULL",
+            Self::Paused => "PAUSED",
         }
     }
 }
@@ -73,10 +88,16 @@ impl fmt::Display for Refusal {
                 out.write_str("BATCH must name the task's own batch: a task is of one batch, or of none, for its life")
             }
             Self::NoDependency { .. } => out.write_str("what the task is to wait for is not in the queue"),
+            Self::NoBatch => out.write_str("no such batch in the queue, or the cursor is of an earlier one of that name"),
+            Self::EndsLost { .. } => {
+                out.write_str("cursor was given ends that a failover or a crash has lost: begin again at 0, with nothing")
+            }
             Self::OwnBatch => out.write_str("AFTERBATCH names the task's own batch, which could never be done"),
             Self::BatchAwaited => {
                 out.write_str("BATCH names a batch that tasks wait for: it takes only tasks that wait for nothing")
             }
+            Self::Paused => out.write_str("the queue takes no pushes (TASK.SET PAUSED)"),
+            Self::MaxLen { max } => write!(out, "the push would pass the queue's MAXLEN of {max} tasks that have not ended"),
             Self::QueueFull => out.write_str("the queue holds as many tasks, or has made as many ids, as it can"),
         }
     }

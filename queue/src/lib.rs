@@ -12,7 +12,7 @@
 //! let mut txn = Txn::new(&mut queue, &mut journal, UnixMs(1_700_000_000_000));
 //! let task = Push {
 //!     payload: b"hello", id: None, renew: false, priority: 0, delay: Delay::For(Default::default()), ttl: None,
-//!     options: Default::default(), batch: None, after: None,
+//!     options: Default::default(), batch: None, after: None, group: None, unique: None,
 //! };
 //! op::push(&mut txn, &task, MadeId::default())?;
 //! let slot = op::claim(&mut txn, &Claim { worker: "w1", lease: None, session: None }, &settings).expect("a task is ready");
@@ -34,20 +34,31 @@ pub mod sabotage;
 pub mod backoff;
 pub mod effect;
 pub mod error;
+pub mod flow;
 pub mod id;
 pub mod op;
 
 mod admit;
+mod admit_unique;
 mod apply;
 mod apply_batch;
 mod apply_depend;
+mod apply_group;
+mod apply_unique;
 mod batch;
 mod blocks;
 #[cfg(debug_assertions)]
 mod check;
+#[cfg(debug_assertions)]
+mod check_group;
+#[cfg(debug_assertions)]
+mod check_unique;
 mod collect;
 mod defrag;
 mod depend;
+mod event_log;
+mod explain;
+mod group;
 mod index;
 mod list;
 mod options;
@@ -59,6 +70,7 @@ mod task;
 mod time;
 mod times;
 mod txn;
+mod unique;
 mod view;
 
 pub use batch::BatchView;
@@ -68,6 +80,9 @@ pub use defrag::Block;
 pub use depend::{AfterView, DEPENDENCIES_MAX, Tie};
 pub use effect::{Effect, Event, Packed};
 pub use error::{Mismatch, Refusal};
+pub use event_log::{EventRow, EventsCursor, EventsPage, Missed};
+pub use explain::Explanation;
+pub use flow::{Pause, Rate, Settings};
 pub use id::{MadeId, OwnedId, TaskId};
 pub use index::segments::Slot;
 pub use list::{Cursor, Page};

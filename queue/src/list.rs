@@ -7,6 +7,7 @@
 //! A task that left its place and came back to the same instant stands behind others that the cursor has not seen, so the cursor
 //! also names the stay. Two stays that began in one millisecond look alike; no listing goes that fast.
 
+use crate::group::UNGROUPED;
 use crate::id::TaskId;
 use crate::index::segments::Slot;
 use crate::queue::Queue;
@@ -98,8 +99,13 @@ impl Queue {
 
     fn list_from(&self, state: State, start: Option<Slot>, rewinds: u64, count: usize) -> Page {
         match (state, self.deadlines(state), start) {
-            (State::Ready, _, None) => self.page(self.ready.iter(&self.tasks), rewinds, count),
-            (State::Ready, _, Some(start)) => match self.ready.iter_from(&self.tasks, start, count * SLOTS_PER_TASK) {
+            (State::Ready, _, None) => self.page(self.all_ready(), rewinds, count),
+            (State::Ready, _, Some(start)) => match self.line_of(start).iter_from(&self.tasks, start, count * SLOTS_PER_TASK) {
+                // The line of those that have a group is the last.
+                Some(rest) if self.group_slot(start) == UNGROUPED => {
+                    let grouped = self.grouped_line().into_iter().flat_map(|line| line.iter(&self.tasks));
+                    self.page(rest.chain(grouped), rewinds, count)
+                }
                 Some(rest) => self.page(rest, rewinds, count),
                 None => self.list_slots(state, 0, count),
             },
@@ -117,6 +123,8 @@ impl Queue {
                 None => return self.page(std::iter::empty(), self.rewinds, count),
             },
             None => match self.ready.first(&self.tasks) {
+                // Of a queue with groups the task may have stood in either line.
+                _ if self.groups.is_some() => return self.list_slots(state, 0, count),
                 Some(first) if self.tasks.at(first).order > place && self.ready.is_one_line() => first,
                 Some(_) => return self.list_slots(state, 0, count),
                 None => return self.page(std::iter::empty(), self.rewinds, count),

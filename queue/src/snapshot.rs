@@ -3,11 +3,13 @@
 //! The order is canonical: equal queues give equal bytes, whatever slots their tasks have and however they came to be.
 
 use crate::batch::Batch;
-use crate::effect::{BatchImage, Depends, Effect, ExtraImage, Image, Packed};
+use crate::effect::{BatchImage, Depends, Effect, ExtraImage, Image, Keyed, Packed};
 use crate::index::deadlines::Deadlines;
 use crate::index::segments::Slot;
 use crate::queue::Queue;
-use std::mem;
+use crate::time::UnixMs;
+use crate::unique::Holder;
+use std::{iter, mem};
 
 /// Packed effects of a snapshot are given in pieces of at least this many bytes, but the last.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -19,17 +21,26 @@ impl Queue {
         let mut packed = Packed::default();
         packed.push(&Effect::Restarted(self.head));
         packed.push(&Effect::Measured { waits: &self.waits.encode(), runs: &self.runs.encode() });
+        if let Some(flow) = &self.flow {
+            packed.push(&Effect::Set(flow.settings));
+            if !flow.starts.is_empty() {
+                packed.push(&Effect::Started { starts: &flow.starts.encode() });
+            }
+        }
         if self.batches.last > 0 {
             packed.push(&Effect::BatchesNumbered { last: self.batches.last });
         }
         let batches = self.batches.numbers.values().map(|&batch| Effect::BatchRestored(image_of(self.batches.slots.at(batch))));
-        let tasks = self.in_order().map(|slot| match self.member(self.tasks.at(slot)) {
-            None => Effect::Restored(self.image(slot)),
-            Some(member) => Effect::MemberRestored {
-                batch: self.batches.slots.at(member.batch()).incarnation,
-                number: member.number,
-                image: self.image(slot),
-            },
+        let tasks = self.in_order().flat_map(|slot| {
+            let image = self.image(slot);
+            let restored = match self.member(self.tasks.at(slot)) {
+                None => Effect::Restored(image),
+                Some(member) => {
+                    let batch = self.batches.slots.at(member.batch()).incarnation;
+                    Effect::MemberRestored { batch, number: member.number, image }
+                }
+            };
+            iter::once(restored).chain(self.grouped(slot))
         });
         let mut give = |effect: &Effect<'_>| {
             packed.push(effect);
@@ -45,8 +56,37 @@ impl Queue {
             let depends = Depends { on: &on, of_batch: after.of_batch, run_anyway: after.run_anyway, due: after.due.get() };
             give(&Effect::Depends(self.id_of(slot), depends));
         }
+        // When all have their groups that take turns.
+        self.groups.iter().flat_map(|groups| groups.turns()).for_each(|group| give(&Effect::Turned { group }));
+        self.for_each_key(&mut give);
+        if let Some(log) = &self.events {
+            log.for_each_effect(give);
+        }
         if !packed.is_empty() {
             sink(packed.bytes());
+        }
+    }
+
+    /// Keys come behind what tasks depend on, as a follow-up depends on the holder: each with its holder and then its follow-up; at last
+    /// what tasks know that have none, but would have it again.
+    fn for_each_key(&self, give: &mut impl FnMut(&Effect<'_>)) {
+        let keyed = |slot| {
+            let key = self.key(slot)?;
+            let keyed = Keyed { key: &key.name, until: key.until.get(), follows: key.follows };
+            Some(Effect::Keyed(self.id_of(slot), keyed))
+        };
+        for (key, hold) in &self.uniques.holds {
+            match &hold.holder {
+                Holder::Task(slot) => keyed(*slot).iter().for_each(&mut *give),
+                Holder::Gone(id) => {
+                    let until = hold.until.get().unwrap_or(UnixMs::NEVER);
+                    give(&Effect::KeyKept { key, id: id.as_id(), until });
+                }
+            }
+            hold.follow_up.get().and_then(keyed).iter().for_each(&mut *give);
+        }
+        if self.uniques.has_tasks() {
+            self.in_order().filter(|&slot| self.ended_badly(slot)).filter_map(keyed).for_each(|effect| give(&effect));
         }
     }
 
@@ -60,7 +100,15 @@ impl Queue {
 
     fn in_order(&self) -> impl Iterator<Item = Slot> + '_ {
         let deadlines = [&self.waiting, &self.due, &self.leases].into_iter().chain(&self.finished);
-        self.ready.iter(&self.tasks).chain(deadlines.flat_map(|deadlines: &Deadlines| deadlines.iter(&self.tasks)))
+        self.all_ready().chain(deadlines.flat_map(|deadlines: &Deadlines| deadlines.iter(&self.tasks)))
+    }
+
+    /// What makes a restored task one of its group, if it has one.
+    fn grouped(&self, slot: Slot) -> Option<Effect<'_>> {
+        let groups = self.groups.as_deref()?;
+        let extra = self.extra(self.tasks.at(slot));
+        let group = groups.slots.at(extra.group.get()?);
+        Some(Effect::Grouped { id: self.id_of(slot), group: &group.name, holds: extra.holds_group })
     }
 
     pub(crate) fn image(&self, slot: Slot) -> Image<'_> {

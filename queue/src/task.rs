@@ -9,6 +9,7 @@ use crate::options::Options;
 use crate::session::Connection;
 use crate::state::{LastClaim, State};
 use crate::time::{MaybeMs, UnixMs};
+use crate::unique::Key;
 use std::mem;
 
 /// A task in its slot.
@@ -140,7 +141,13 @@ pub(crate) struct Extra {
     pub(crate) uncounted: u32,
     /// What it sets for itself, in [`crate::index::option_sets`].
     pub(crate) options: Number,
+    /// Its group, or nil.
+    pub(crate) group: Slot,
+    /// It has been claimed, and has not ended since: with GROUPCONCURRENCY 1 no other task of its group is claimed before it.
+    pub(crate) holds_group: bool,
 }
+
+const _: () = assert!(size_of::<Option<Extra>>() == 64, "what few tasks have costs as much as a task");
 
 /// What very few tasks have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -158,6 +165,8 @@ pub(crate) struct Rare {
     pub(crate) session: Option<Connection>,
     /// What it depends on, and who depends on it.
     pub(crate) ties: Option<Box<Ties>>,
+    /// The key that is to be its own alone.
+    pub(crate) key: Option<Box<Key>>,
 }
 
 /// What a task without [`Extra`] has.
@@ -169,11 +178,13 @@ pub(crate) static NO_EXTRA: Extra = Extra {
     rare: None,
     uncounted: 0,
     options: Number::NONE,
+    group: Slot::NIL,
+    holds_group: false,
 };
 
 /// What a task without [`Rare`] has.
 static NOTHING_RARE: Rare =
-    Rare { timeout_at: None, error: None, checkpoint: None, worker: None, options: None, session: None, ties: None };
+    Rare { timeout_at: None, error: None, checkpoint: None, worker: None, options: None, session: None, ties: None, key: None };
 
 impl Extra {
     pub(crate) fn is_empty(&self) -> bool {
@@ -213,6 +224,9 @@ impl Rare {
         }
         if let Some(ties) = &self.ties {
             blocks += ties.blocks();
+        }
+        if let Some(key) = &self.key {
+            blocks += key.blocks();
         }
         blocks
     }

@@ -1,7 +1,9 @@
 //! One unit of change to a queue: what was done, and what is to be sent, as one.
 
-use crate::effect::{Change, Depends, Effect, Event, Packed, Pushed};
+use crate::effect::{Change, Depends, Effect, Event, Keyed, Packed, Pushed};
+use crate::id::OwnedId;
 use crate::index::segments::Slot;
+use crate::op::drop_excess;
 use crate::queue::Queue;
 use crate::session::Connection;
 use crate::state::State;
@@ -27,6 +29,9 @@ impl Journal {
         self.events.shrink_to(KEEP);
     }
 }
+
+/// So many tasks that are more than may be kept are dropped at once, if no more than that have changed; the others by the tick.
+const EXCESS_AT_ONCE: usize = 64;
 
 /// An operation's hold on a queue. Operations check first and then record; what is recorded is applied at once.
 #[derive(Debug)]
@@ -70,10 +75,16 @@ impl<'q> Txn<'q> {
                 self.record(slot, &Change::Dropped);
             }
         }
+        if self.queue.flow.is_some() {
+            drop_excess(self, self.journal.events.len().max(EXCESS_AT_ONCE));
+        }
     }
 
     pub(crate) fn record(&mut self, slot: Slot, change: &Change<'_>) {
         debug_assert_eq!(self.queue.admit_change(slot, change), Ok(()), "{change:?}");
+        if self.queue.events.is_some() {
+            self.date(change);
+        }
         let is_lost = sabotaged!(LapseNotRecorded) && matches!(change, Change::Lapsed { .. });
         if !(self.journal.is_silent || is_lost) {
             self.journal.packed.push(&Effect::Changed(self.queue.id_of(slot), *change));
@@ -82,6 +93,18 @@ impl<'q> Txn<'q> {
         self.journal.events.push((change.event(), slot));
         if let Some(batch) = done {
             self.journal.events.push((Event::Batch, batch));
+        }
+    }
+
+    /// Says when a change happens that does not say so itself, if the queue keeps it.
+    #[cold]
+    fn date(&mut self, change: &Change<'_>) {
+        if self.queue.must_date(change, self.now) {
+            let dated = Effect::Dated { at: self.now };
+            if !self.journal.is_silent {
+                self.journal.packed.push(&dated);
+            }
+            self.queue.apply_events(&dated);
         }
     }
 
@@ -95,12 +118,45 @@ impl<'q> Txn<'q> {
         self.journal.events.push((Event::Tell, slot));
     }
 
+    /// The task has this key.
+    pub(crate) fn record_keyed(&mut self, slot: Slot, keyed: &Keyed<'_>) {
+        let id = OwnedId::from(self.queue.id_of(slot));
+        self.record_key(&Effect::Keyed(id.as_id(), *keyed));
+    }
+
+    /// Records what happens to a key.
+    pub(crate) fn record_key(&mut self, effect: &Effect<'_>) {
+        debug_assert_eq!(self.queue.admit_key(effect), Ok(()), "{effect:?}");
+        if !self.journal.is_silent {
+            self.journal.packed.push(effect);
+        }
+        self.journal.events.extend(self.queue.apply_key(effect).into_iter().flatten());
+    }
+
     /// Records what happens to a batch as a whole.
     pub(crate) fn record_batch(&mut self, effect: &Effect<'_>) {
         if !self.journal.is_silent {
             self.journal.packed.push(effect);
         }
         self.journal.events.extend(self.queue.apply_batch(effect).into_iter().flatten());
+    }
+
+    /// The task, which is new or has ended, is of this group from now on.
+    #[cold]
+    pub(crate) fn record_group(&mut self, slot: Slot, group: &str) {
+        debug_assert_eq!(self.queue.admit_grouped(slot, group, false), Ok(()), "{group}");
+        if !self.journal.is_silent {
+            self.journal.packed.push(&Effect::Grouped { id: self.queue.id_of(slot), group, holds: false });
+        }
+        self.queue.apply_grouped(slot, group, false);
+    }
+
+    /// Records what happens to the queue as a whole.
+    pub(crate) fn record_flow(&mut self, effect: &Effect<'_>) {
+        if !self.journal.is_silent {
+            self.journal.packed.push(effect);
+        }
+        self.journal.events.extend(self.queue.apply_flow(effect).into_iter().flatten());
     }
 
     #[allow(clippy::inline_always, reason = "nearly all tasks come from one caller, and 1 % of a push's instructions hang on it")]

@@ -34,6 +34,13 @@ pub struct TaskView<'a> {
     pub drop_at: Option<UnixMs>,
     pub expire_at: Option<UnixMs>,
     pub batch: Option<&'a str>,
+    /// The key that it holds, will hold after another task, or would hold again after RETRY.
+    pub unique: Option<&'a str>,
+    /// When that is free at the latest.
+    pub unique_until: Option<UnixMs>,
+    /// The task that has the key after it.
+    pub follow_up: Option<TaskId<'a>>,
+    pub group: Option<&'a str>,
     pub settings: Defaults,
 }
 
@@ -86,6 +93,10 @@ impl Queue {
             drop_at: self.drop_at(slot),
             expire_at: extra.ttl_at.get(),
             batch: self.batch_of(slot).map(|batch| &*batch.name),
+            unique: self.key(slot).map(|key| &*key.name),
+            unique_until: self.key(slot).and_then(|key| key.until.get()),
+            follow_up: self.hold_of(slot).and_then(|hold| hold.follow_up.get()).map(|next| self.id_of(next)),
+            group: self.group_of(slot).map(|group| &*group.name),
             settings: self.options(slot, defaults),
         }
     }
@@ -140,7 +151,10 @@ impl Queue {
     }
 
     pub(crate) fn next_ready(&self) -> Option<Slot> {
-        self.ready.first(&self.tasks)
+        match self.groups.as_deref() {
+            None => self.ready.first(&self.tasks),
+            Some(groups) => self.next_in_turn(groups),
+        }
     }
 
     pub(crate) fn attempt(&self, slot: Slot) -> u32 {
@@ -162,9 +176,11 @@ impl Queue {
     }
 
     pub(crate) fn options(&self, slot: Slot, defaults: &Defaults) -> Defaults {
-        match self.own_options(self.tasks.at(slot)) {
-            Some(options) => defaults.with(options),
-            None => *defaults,
+        match (&self.flow, self.own_options(self.tasks.at(slot))) {
+            (None, None) => *defaults,
+            (None, Some(options)) => defaults.with(options),
+            (Some(_), None) => self.defaults(defaults),
+            (Some(_), Some(options)) => self.defaults(defaults).with(options),
         }
     }
 

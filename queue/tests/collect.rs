@@ -6,9 +6,9 @@ mod support;
 
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use support::{Command, Driver, PushSpec, apply_all, cases, history, restored};
+use support::{Command, Driver, PushSpec, Step, apply_all, cases, history, restored};
 use taskqueue::effect::Change;
-use taskqueue::{Defaults, Effect, EndsCursor, MadeId, Queue, State};
+use taskqueue::{Defaults, Effect, EndsCursor, MadeId, Ms, Queue, Refusal, State};
 
 /// What a reader of one batch must still be given.
 #[derive(Clone, Debug)]
@@ -86,15 +86,15 @@ impl Readers {
 }
 
 /// What was true after a command, and what it sent to replicas.
-struct Point {
+struct Point<T> {
     packed: Vec<u8>,
     snapshot: Vec<Vec<u8>>,
-    /// Their cursors were written down by this command at the latest.
-    readers: Readers,
+    /// What the test knew of it.
+    known: T,
 }
 
 /// A node that has so much of a history: a snapshot of some time, and what came after it.
-fn node(log: &[Point], snapshot: usize) -> Queue {
+fn node<T>(log: &[Point<T>], snapshot: usize) -> Queue {
     let mut queue = snapshot.checked_sub(1).map_or_else(Queue::default, |last| restored(&log[last].snapshot));
     for point in &log[snapshot..] {
         apply_all(&mut queue, &point.packed);
@@ -122,7 +122,7 @@ proptest! {
                     if let Effect::BatchDropped { batch } = effect
                         && let Some(&cursor @ EndsCursor::At { .. }) = before.get(batch)
                     {
-                        prop_assert_eq!(driver.queue.collect(batch, cursor, 1), None, "an old cursor");
+                        prop_assert_eq!(driver.queue.collect(batch, cursor, 1), Err(Refusal::NoBatch), "an old cursor");
                     }
                 }
             }
@@ -146,7 +146,8 @@ proptest! {
     ) {
         let mut driver = Driver::new(defaults);
         let mut readers = Readers::default();
-        let mut log: Vec<Point> = Vec::new();
+        // Cursors were written down by the command at the latest.
+        let mut log: Vec<Point<Readers>> = Vec::new();
         for ((step, (number, count, reads)), failover) in steps.iter().zip(reads).zip(failovers) {
             if let Some(command) = driver.command(step) {
                 driver.run(&command);
@@ -154,7 +155,7 @@ proptest! {
                     readers.hear(&effect);
                 }
                 let packed = driver.journal.packed.bytes().to_vec();
-                log.push(Point { packed, snapshot: driver.queue.snapshot(), readers: readers.clone() });
+                log.push(Point { packed, snapshot: driver.queue.snapshot(), known: readers.clone() });
             }
             if reads {
                 readers.read(&driver.queue, &format!("batch-{number}"), count)?;
@@ -162,7 +163,7 @@ proptest! {
             if let Some((lost, snapshot)) = failover {
                 log.truncate(log.len().saturating_sub(lost));
                 driver.queue = node(&log, snapshot.index(log.len() + 1));
-                readers = log.last().map(|point| point.readers.clone()).unwrap_or_default();
+                readers = log.last().map(|point| point.known.clone()).unwrap_or_default();
                 let expected = log.last().map_or_else(|| Queue::default().snapshot(), |point| point.snapshot.clone());
                 prop_assert_eq!(driver.queue.snapshot(), expected, "a node is what its history says");
             }
@@ -173,13 +174,135 @@ proptest! {
     }
 }
 
+/// An end: whose, and a number that no other end has in whatever history.
+type End = (String, usize);
+
+/// The ends of each batch by their numbers, with holes.
+#[derive(Clone, Debug, Default)]
+struct Logs {
+    ends: BTreeMap<String, Vec<Option<End>>>,
+    batches: BTreeMap<String, String>,
+}
+
+impl Logs {
+    fn hear(&mut self, effect: &Effect<'_>, last: &mut usize) {
+        match effect {
+            Effect::PushedInto { batch, pushed } => {
+                self.batches.insert(pushed.id.to_string(), (*batch).to_owned());
+            }
+            Effect::BatchDropped { batch } => {
+                self.ends.remove(*batch);
+                self.batches.retain(|_, of| of != batch);
+            }
+            Effect::Changed(id, change) => {
+                let id = id.to_string();
+                let Some(batch) = self.batches.get(&id) else { return };
+                let ends = self.ends.entry(batch.clone()).or_default();
+                if change.event().is_end() {
+                    *last += 1;
+                    ends.push(Some((id, *last)));
+                } else if matches!(change, Change::Revived { .. } | Change::Renewed { .. } | Change::Awaited { .. }) {
+                    ends.iter_mut().filter(|end| end.as_ref().is_some_and(|end| end.0 == id)).for_each(|end| *end = None);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn of(&self, batch: &str) -> &[Option<End>] {
+        self.ends.get(batch).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// A reader that confirms nothing.
+#[derive(Clone, Debug)]
+struct Careless {
+    cursor: EndsCursor,
+    /// How far it has come, and the end before that.
+    last: Option<(usize, End)>,
+}
+
+impl Default for Careless {
+    fn default() -> Self {
+        Self { cursor: EndsCursor::Start, last: None }
+    }
+}
+
+impl Careless {
+    /// It is given what comes after the last end that it was given, or is told that this one is lost. Of a hole nobody can tell.
+    fn read(&mut self, queue: &Queue, name: &str, ends: &[Option<End>], count: usize) -> Result<(), TestCaseError> {
+        let is_lost = self.last.as_ref().is_some_and(|(next, last)| match ends.get(next - 1) {
+            Some(Some(end)) => end != last,
+            Some(None) => false,
+            None => true,
+        });
+        match queue.collect(name, self.cursor, count) {
+            Ok(page) => {
+                prop_assert!(!is_lost, "{:?} is not there", self.last);
+                let start = self.last.as_ref().map_or(0, |(next, _)| *next);
+                let numbered = (1..).zip(ends).skip(start).filter_map(|(next, end)| Some((next, end.clone()?)));
+                let given: Vec<_> = numbered.take(count).collect();
+                prop_assert!(ids(queue, &page.slots).iter().eq(given.iter().map(|(_, (id, _))| id)));
+                self.cursor = page.next;
+                self.last = given.last().cloned().or(self.last.take());
+            }
+            Err(Refusal::EndsLost { may_come }) => {
+                prop_assert!(is_lost, "{:?} is there", self.last);
+                prop_assert_eq!(may_come, self.last.take().is_some_and(|(next, _)| next > ends.len()));
+                self.cursor = EndsCursor::Start;
+            }
+            Err(_) => *self = Self::default(),
+        }
+        Ok(())
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(120))]
+
+    /// A reader that was given an end which a failover has lost is told so, and no other is.
+    #[test]
+    fn a_reader_of_lost_ends_is_told(
+        (defaults, steps) in history(120),
+        reads in prop::collection::vec((1..4_usize, prop::array::uniform3(any::<bool>())), 120),
+        failovers in prop::collection::vec(prop::option::weighted(0.15, (0..20_usize, any::<prop::sample::Index>())), 120),
+    ) {
+        let mut driver = Driver::new(defaults);
+        let (mut logs, mut last) = (Logs::default(), 0);
+        let mut readers: [Careless; 3] = Default::default();
+        let mut log: Vec<Point<Logs>> = Vec::new();
+        // What tells an end from others is when it came.
+        let is_forward = |step: &&Step| !matches!(step, Step::Clock { back: 1.., .. });
+        for ((step, (count, reads)), failover) in steps.iter().filter(is_forward).zip(reads).zip(failovers) {
+            if let Some(command) = driver.command(step) {
+                driver.run(&command);
+                driver.effects().iter().for_each(|effect| logs.hear(effect, &mut last));
+                let packed = driver.journal.packed.bytes().to_vec();
+                log.push(Point { packed, snapshot: driver.queue.snapshot(), known: logs.clone() });
+            }
+            for (number, reader) in readers.iter_mut().enumerate().filter(|(number, _)| reads[*number]) {
+                let name = format!("batch-{number}");
+                reader.read(&driver.queue, &name, logs.of(&name), count)?;
+            }
+            if let Some((lost, snapshot)) = failover {
+                log.truncate(log.len().saturating_sub(lost));
+                driver.queue = node(&log, snapshot.index(log.len() + 1));
+                logs = log.last().map(|point| point.known.clone()).unwrap_or_default();
+                driver.now = driver.now.after(Ms(1));
+            }
+        }
+    }
+}
+
 #[test]
 fn only_cursors_that_were_given_are_read() {
-    for text in ["", "1", "0-", "-1", "01-2", "1-02", "1-2-3", "+1-2", "1- 2", "1-4294967296", "x"] {
+    for text in
+        ["", "1", "0-", "-1", "1-2", "1-2-", "01-2-3", "1-02-3", "1-2-03", "1-2-3-4", "+1-2-3", "1- 2-3", "1-4294967296-3", "x"]
+    {
         assert_eq!(EndsCursor::parse(text.as_bytes()), None, "{text}");
     }
     assert_eq!(EndsCursor::parse(b"0"), Some(EndsCursor::Start));
-    assert_eq!(EndsCursor::parse(b"7-3"), Some(EndsCursor::At { batch: 7, number: 3 }));
+    assert_eq!(EndsCursor::parse(b"7-3-9"), Some(EndsCursor::At { batch: 7, number: 3, mark: 9 }));
 }
 
 /// A batch over many chunks of its logs, with holes, read to the end by small pages.

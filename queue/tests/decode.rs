@@ -8,9 +8,10 @@ mod support;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use support::{Command, Driver, PushSpec, START, cases, history, restored, run};
-use taskqueue::effect::{Change, Depends, ExtraImage, Head, Image, Order, Packed, Pushed, Totals, VERSION, unpack};
+use taskqueue::effect::{Change, Depends, ExtraImage, Head, Image, Keyed, Order, Packed, Pushed, Totals, VERSION, unpack};
 use taskqueue::{
-    Defaults, Effect, Journal, LastClaim, MadeId, Mismatch, Ms, Options, Queue, Retention, Start, State, TaskId, Tie, UnixMs,
+    Defaults, Effect, Journal, LastClaim, MadeId, Mismatch, Ms, Options, Queue, Retention, Settings, Start, State, TaskId, Tie,
+    UnixMs,
 };
 
 /// Applies what can be applied. A refused effect changes nothing, an accepted one leaves the queue sound.
@@ -163,6 +164,8 @@ fn change() -> impl Strategy<Value = Change<'static>> {
         instant().prop_map(|due| Change::Delayed { due }),
         (instant(), instant()).prop_map(|(at, drop_at)| Change::Abandoned { error: b"error", at, drop_at }),
         (number(), instant()).prop_map(|(order, at)| Change::Awaited { order, at }),
+        (instant(), order()).prop_map(|(at, order)| Change::Replaced { at, order }),
+        (instant(), order()).prop_map(|(at, Order { start, .. })| Change::Followed { at, start }),
     ]
 }
 
@@ -213,6 +216,28 @@ fn effect() -> impl Strategy<Value = Effect<'static>> {
         12 => changed,
         4 => depends,
         2 => batch().boxed(),
+        2 => events().boxed(),
+        4 => key().boxed(),
+        4 => group().boxed(),
+    ]
+}
+
+fn key() -> impl Strategy<Value = Effect<'static>> {
+    let name = || select(&NAMES[..3]);
+    let keyed = (id(), name(), prop::option::of(instant()), any::<bool>());
+    prop_oneof![
+        4 => keyed.prop_map(|(id, key, until, follows)| Effect::Keyed(id, Keyed { key, until, follows })),
+        1 => (name(), id(), instant()).prop_map(|(key, id, until)| Effect::KeyKept { key, id, until }),
+        1 => (name(), instant()).prop_map(|(key, at)| Effect::KeyFreed { key, at }),
+    ]
+}
+
+fn group() -> impl Strategy<Value = Effect<'static>> {
+    let name = || select(&NAMES[..3]);
+    prop_oneof![
+        4 => (id(), name(), any::<bool>()).prop_map(|(id, group, holds)| Effect::Grouped { id, group, holds }),
+        2 => prop::option::of(name()).prop_map(|group| Effect::Turned { group }),
+        1 => (0..3_u32).prop_map(|group_concurrency| Effect::Set(Settings { group_concurrency, ..Settings::default() })),
     ]
 }
 
@@ -225,6 +250,18 @@ fn batch() -> impl Strategy<Value = Effect<'static>> {
         }),
         1 => (name(), instant()).prop_map(|(batch, at)| Effect::Sealed { batch, at }),
         1 => name().prop_map(|batch| Effect::BatchDropped { batch }),
+    ]
+}
+
+/// What the log of events is restored from, some well-formed; and that it is kept.
+fn events() -> impl Strategy<Value = Effect<'static>> {
+    let rows = (instant(), 0..14_u8, id(), 0..3_u32, prop::option::of(Just("w")));
+    let rows = prop::collection::vec(rows.prop_map(|row| postcard::to_allocvec(&row).unwrap()), 0..4);
+    prop_oneof![
+        2 => (0..4_u32).prop_map(|events| Effect::Set(Settings { events, ..Settings::default() })),
+        1 => instant().prop_map(|at| Effect::Dated { at }),
+        1 => (number(), instant()).prop_map(|(next, at)| Effect::EventsNumbered { next, at }),
+        2 => rows.prop_map(|rows| Effect::EventsRestored { rows: Vec::leak(rows.concat()) }),
     ]
 }
 
@@ -341,6 +378,36 @@ fn effects_of_another_history_are_told_apart() {
     let made = |id| Effect::Pushed(Pushed { id: TaskId::Made(MadeId(id)), made: true, order, ..push });
     assert_eq!(refused(queue, &made(5)), Mismatch::Invalid, "made ids only grow");
     queue.apply(&made(6)).unwrap();
+}
+
+/// A group is for life, only tasks that were claimed hold theirs, and only who stands in the rotation can go to its end.
+#[test]
+fn impossible_groups_are_refused() {
+    let mut driver = Driver::new(Defaults::default());
+    for (id, group) in [("a", Some("g")), ("b", None), ("c", Some("h"))] {
+        let spec = PushSpec { group: group.map(str::to_owned), ..PushSpec::plain(vec![1]) };
+        driver.run(&Command::Push { task: spec, id: Some(id.to_owned()), renew: false, floor: MadeId(0) });
+    }
+    for _ in 0..2 {
+        driver.run(&Command::Claim { worker: "w".to_owned(), lease: None, session: None });
+    }
+    let queue = &mut driver.queue;
+    let grouped = |id, group, holds| Effect::Grouped { id: TaskId::Named(id), group, holds };
+    for (effect, mismatch) in [
+        (grouped("a", "h", true), Mismatch::Invalid),
+        (grouped("b", "g", false), Mismatch::Invalid),
+        (grouped("b", "no name", true), Mismatch::Invalid),
+        (grouped("d", "g", false), Mismatch::UnknownTask),
+        (Effect::Turned { group: Some("g") }, Mismatch::Invalid),
+        (Effect::Turned { group: None }, Mismatch::Invalid),
+        (Effect::Turned { group: Some("none") }, Mismatch::UnknownTask),
+    ] {
+        assert_eq!(refused(queue, &effect), mismatch, "{effect:?}");
+    }
+    queue.apply(&Effect::Turned { group: Some("h") }).unwrap();
+    queue.apply(&grouped("b", "g", true)).unwrap();
+    queue.check().unwrap();
+    assert_eq!(refused(&mut Queue::default(), &Effect::Turned { group: None }), Mismatch::Invalid);
 }
 
 /// Tasks as no master can hold them.

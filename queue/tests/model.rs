@@ -1,15 +1,15 @@
-//! The queue against a model: obvious code over a list of tasks, written from PROTOCOL sections 1 to 5.
+//! The queue against a model: obvious code over a list of tasks, written from PROTOCOL sections 1 to 6.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
 mod support;
 
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use support::{AfterSpec, Answer, Command, DelaySpec, Driver, OnSpec, PushSpec, START, cases, history, listed};
 use taskqueue::effect::{Change, Totals};
 use taskqueue::op::{Completion, Next};
-use taskqueue::{BatchView, Defaults, Effect, Ms, Options, Refusal, Retention, State, UnixMs};
+use taskqueue::{BatchView, Defaults, Effect, Ms, Options, Pause, Rate, Refusal, Retention, Settings, State, UnixMs};
 
 proptest! {
     #![proptest_config(cases(300))]
@@ -106,6 +106,34 @@ struct Task {
     after: Option<After>,
     /// How long it is kept once nobody needs it any more; it has ended and somebody does.
     keep: Option<Ms>,
+    group: Option<String>,
+    /// It was claimed, and has not ended since.
+    holds: bool,
+    key: Option<Key>,
+}
+
+/// The key that a task holds, is to hold, or would hold again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Key {
+    name: String,
+    until: Option<UnixMs>,
+    /// It waits for a holder of it.
+    follows: bool,
+}
+
+impl Key {
+    fn is_over(&self, now: UnixMs) -> bool {
+        self.until.is_some_and(|until| until <= now)
+    }
+}
+
+/// A key that is not free.
+#[derive(Clone, Debug)]
+struct Hold {
+    id: String,
+    is_gone: bool,
+    until: Option<UnixMs>,
+    follow_up: Option<String>,
 }
 
 /// What a task depends on.
@@ -207,12 +235,18 @@ struct Model {
     tasks: BTreeMap<String, Task>,
     last_id: u64,
     last_place: u64,
+    keys: BTreeMap<String, Hold>,
     batches: BTreeMap<u64, Batch>,
     last_batch: u64,
     last_birth: u64,
     events: u64,
     commands: u64,
+    settings: Settings,
+    /// When the claims were that count for RATE.
+    starts: Vec<UnixMs>,
     totals: Totals,
+    /// The groups that may have a task claimed, as they take turns; None: the tasks without a group. Empty if there is no group.
+    rotation: Vec<Option<String>>,
 }
 
 fn kept_until(retention: Retention, now: UnixMs) -> UnixMs {
@@ -228,8 +262,9 @@ fn made(number: u64) -> String {
 }
 
 impl Model {
-    fn run(&mut self, command: &Command, now: UnixMs, server: &Defaults, hints: &Hints) -> Answer {
+    fn run(&mut self, command: &Command, now: UnixMs, defaults: &Defaults, hints: &Hints) -> Answer {
         self.commands += 1;
+        let server = &defaults.with(&self.settings.options);
         let answer = match command {
             Command::Push { task, id, renew, floor } => self.push(task, id.as_deref(), *renew, floor.0, now),
             Command::PushAll { task, payloads, floor } => self.push_all(task, payloads, floor.0, now),
@@ -245,7 +280,7 @@ impl Model {
             }
             Command::Forget(id) => {
                 let over = self.tasks.get(id).is_some_and(|task| task.state().is_terminal() && !self.is_kept(task));
-                self.all(over.then(|| id.clone()), |model, id| model.drop(&id))
+                self.all(over.then(|| id.clone()), |model, id| model.forget(&id, now))
             }
             Command::Retry(id) => {
                 let can = self.tasks.get(id).is_some_and(|task| task.ended_badly() || task.is(State::Scheduled));
@@ -258,7 +293,7 @@ impl Model {
                 self.all(ids.into_iter().take(*count), |model, id| model.cancel(&id, now, server))
             }
             Command::ForgetAll(count) => {
-                let forgotten = (0..*count).take_while(|_| self.forget_first()).count();
+                let forgotten = (0..*count).take_while(|_| self.forget_first(now)).count();
                 Answer::Count(forgotten)
             }
             Command::RetryAll(count) => {
@@ -276,6 +311,9 @@ impl Model {
             }
             Command::ForgetBatch(name) => {
                 let done = self.batch(name).filter(|batch| self.batches[batch].is_done());
+                for id in done.map(|batch| self.batches[&batch].ends.clone()).unwrap_or_default() {
+                    self.free_key_of(&id, now);
+                }
                 Answer::Count(done.map_or(0, |batch| self.drop_batch(batch)))
             }
             Command::RetryBatch(name, count) => {
@@ -283,14 +321,86 @@ impl Model {
                 let bad: Vec<String> = ends.into_iter().filter(|id| self.tasks[id].ended_badly()).collect();
                 self.retry_some(&bad, *count, |model, id| model.retry(id, now).is_ok())
             }
-            Command::Tick { budget } => self.tick(*budget, now, server, hints),
+            Command::Tick { budget } => {
+                self.rewind_starts(now);
+                if self.settings.paused_until.is_some_and(|until| until <= now) {
+                    (self.settings.pause, self.settings.paused_until) = (Pause::No, None);
+                }
+                self.tick(*budget, now, server, hints)
+            }
+            Command::Set(settings) => {
+                self.settings = *settings;
+                self.forget_starts();
+                let groups: BTreeSet<String> = self.tasks.values().filter_map(|task| task.group.clone()).collect();
+                for group in groups {
+                    self.settle_turns(Some(group));
+                }
+                Answer::Done
+            }
         };
+        let server = &defaults.with(&self.settings.options);
         self.tell(2, now, server);
         let over = |task: &Task| task.ended_in == self.commands && task.state().is_terminal() && task.at <= now;
         for id in self.sorted(over, |task| (task.entered, 0)) {
             self.drop(&id);
         }
+        for id in self.excess() {
+            self.drop(&id);
+        }
         answer
+    }
+
+    /// What goes because more are kept than may be: the next to go. Batches keep theirs, and so do dependants.
+    fn excess(&self) -> Vec<String> {
+        let limits = [(State::Completed, self.settings.retain_max), (State::Failed, self.settings.failed_max)];
+        let of_state = |(state, max): (State, u32)| {
+            let mut kept = self.of_state(state);
+            kept.retain(|id| self.tasks[id].batch.is_none());
+            let excess = if max == 0 { 0 } else { kept.len().saturating_sub(max as usize) };
+            kept.retain(|id| self.tasks[id].keep.is_none());
+            kept.truncate(excess);
+            kept
+        };
+        limits.into_iter().flat_map(of_state).collect()
+    }
+
+    /// Claims of the future, as the clock was set back, count as of now.
+    fn rewind_starts(&mut self, now: UnixMs) {
+        self.starts.iter_mut().for_each(|start| *start = now.min(*start));
+    }
+
+    /// No more are remembered than RATE allows in a window.
+    fn forget_starts(&mut self) {
+        let counted = self.settings.rate.map_or(0, |rate| rate.claims as usize);
+        self.starts.drain(..self.starts.len().saturating_sub(counted));
+    }
+
+    /// Whether the settings stand in the way of any claim.
+    fn may_not_claim(&self, now: UnixMs) -> bool {
+        let Settings { concurrency, rate, .. } = self.settings;
+        let claimed = self.of_state(State::Claimed).len();
+        let is_too_soon = |rate: Rate| {
+            let in_window = self.starts.iter().filter(|start| start.0 + rate.window.0 > now.0).count();
+            in_window >= rate.claims as usize
+        };
+        self.rests(&[Pause::Out, Pause::All], now)
+            || (concurrency > 0 && claimed >= concurrency as usize)
+            || rate.is_some_and(is_too_soon)
+    }
+
+    fn rests(&self, pauses: &[Pause], now: UnixMs) -> bool {
+        pauses.contains(&self.settings.pause) && self.settings.paused_until.is_none_or(|until| until > now)
+    }
+
+    /// Whether the settings let so many tasks come.
+    fn refuses_more(&self, count: usize, now: UnixMs) -> Option<Refusal> {
+        let max = self.settings.max_len;
+        let unfinished = self.tasks.values().filter(|task| !task.state().is_terminal()).count();
+        if self.rests(&[Pause::In, Pause::All], now) {
+            Some(Refusal::Paused)
+        } else {
+            (max > 0 && unfinished + count > max as usize).then_some(Refusal::MaxLen { max })
+        }
     }
 
     fn all(&mut self, ids: impl IntoIterator<Item = String>, act: impl Fn(&mut Self, String)) -> Answer {
@@ -306,7 +416,10 @@ impl Model {
 
     fn of_state(&self, state: State) -> Vec<String> {
         match state {
-            State::Ready => self.sorted(|task| task.is(state), |task| (255 - u64::from(task.priority), task.place)),
+            State::Ready => {
+                let line = |task: &Task| u64::from(task.group.is_some()) << 8;
+                self.sorted(|task| task.is(state), |task| (line(task) + 255 - u64::from(task.priority), task.place))
+            }
             _ => self.sorted(|task| task.is(state), |task| (task.at.0, task.entered)),
         }
     }
@@ -324,6 +437,51 @@ impl Model {
         (task.state, task.at, task.entered) = (Some(state), at, entered);
         if state != State::Claimed {
             (task.timeout_at, task.session) = (None, None);
+        }
+        task.holds = (task.holds || state == State::Claimed) && !state.is_terminal();
+        let group = task.group.clone();
+        self.settle_turns(group);
+    }
+
+    // Who takes turns.
+
+    fn has_groups(&self) -> bool {
+        self.tasks.values().any(|task| task.group.is_some())
+    }
+
+    /// The task that is claimed next of a group, or of those without one.
+    fn next_of(&self, group: Option<&str>) -> Option<String> {
+        let is_of = |task: &Task| task.group.as_deref() == group;
+        let count = |which: fn(&Task) -> bool| self.tasks.values().filter(|task| is_of(task) && which(task)).count();
+        let claimed = u32::try_from(count(|task| task.is(State::Claimed))).unwrap();
+        let mut ready = self.of_state(State::Ready);
+        ready.retain(|id| is_of(&self.tasks[id]));
+        match self.settings.group_concurrency {
+            1 if group.is_some() && count(|task| task.holds) > 0 => {
+                ready.into_iter().find(|id| self.tasks[id].holds).filter(|_| claimed == 0)
+            }
+            limit if group.is_some() && limit > 0 && claimed >= limit => None,
+            _ => ready.into_iter().next(),
+        }
+    }
+
+    fn next_ready(&self) -> Option<String> {
+        if self.has_groups() { self.next_of(self.rotation.first()?.as_deref()) } else { self.next_of(None) }
+    }
+
+    /// Something has happened to a group: it has its turn after all others if it comes to be one that may have a task claimed.
+    fn settle_turns(&mut self, group: Option<String>) {
+        if !self.has_groups() {
+            self.rotation.clear();
+            return;
+        }
+        for group in [None, group] {
+            let (has_turn, comes) = (self.rotation.contains(&group), self.next_of(group.as_deref()).is_some());
+            match (has_turn, comes) {
+                (false, true) => self.rotation.push(group),
+                (true, false) => self.rotation.retain(|other| *other != group),
+                _ => {}
+            }
         }
     }
 
@@ -570,6 +728,11 @@ impl Model {
             let index = after.on.iter().position(is_news).unwrap();
             let one = &after.on[index];
             self.task(&id).after.as_mut().unwrap().on[index].told = true;
+            if self.tasks[&id].key.as_ref().is_some_and(|key| key.follows) {
+                self.let_go(&id, now);
+                self.task(&id).after = None;
+                self.task(&id).key.as_mut().unwrap().follows = false;
+            }
             if one.ended == Some(false) && !after.run_anyway {
                 self.task(&id).error = Some(format!("dependency failed: {}", one.name).into_bytes());
                 let drop_at = kept_until(self.task(&id).settings(server).retain_failed, now);
@@ -643,13 +806,113 @@ impl Model {
         if self.is_needed(Of::Task(born)) {
             self.keep_while_needed(id);
         }
+        self.end_key_of(id, now);
+    }
+
+    // Keys.
+
+    /// The key that this task holds.
+    fn held_by(&self, id: &str) -> Option<String> {
+        let key = self.tasks[id].key.as_ref()?;
+        let hold = self.keys.get(&key.name)?;
+        (hold.id == id && !hold.is_gone).then(|| key.name.clone())
+    }
+
+    /// Who has the key: the task's id, whether it is gone, and who follows it. What time is about to do counts as done.
+    fn holder(&self, name: &str, now: UnixMs) -> Option<(String, bool, Option<String>)> {
+        let hold = self.keys.get(name)?;
+        if hold.until.is_none_or(|until| until > now) {
+            return Some((hold.id.clone(), hold.is_gone, hold.follow_up.clone()));
+        }
+        let next = hold.follow_up.clone().filter(|next| !self.tasks[next].key.as_ref().unwrap().is_over(now))?;
+        Some((next, false, None))
+    }
+
+    /// The key has a holder no longer: it is the follow-up's, or free.
+    fn free(&mut self, name: &str, now: UnixMs) {
+        let hold = self.keys.remove(name).unwrap();
+        let Some(next) = hold.follow_up else { return };
+        let key = self.tasks[&next].key.clone().unwrap();
+        if key.is_over(now) {
+            self.task(&next).key = None;
+        } else {
+            self.keys.insert(name.to_owned(), Hold { id: next, is_gone: false, until: key.until, follow_up: None });
+        }
+    }
+
+    fn free_if_over(&mut self, name: &str, now: UnixMs) {
+        if self.keys.get(name).is_some_and(|hold| hold.until.is_some_and(|until| until <= now)) {
+            let holder = self.keys[name].clone();
+            self.free(name, now);
+            if !holder.is_gone {
+                self.task(&holder.id).key = None;
+            }
+        }
+    }
+
+    fn free_key_of(&mut self, id: &str, now: UnixMs) {
+        if let Some(name) = self.held_by(id) {
+            self.free(&name, now);
+            self.task(id).key = None;
+        }
+    }
+
+    /// Of a task that has ended.
+    fn end_key_of(&mut self, id: &str, now: UnixMs) {
+        let Some(key) = self.tasks[id].key.clone() else { return };
+        let is_completed = self.tasks[id].is(State::Completed);
+        match self.held_by(id) {
+            Some(name) if is_completed && key.until.is_some_and(|until| until > now) && self.keys[&name].follow_up.is_none() => {
+                return;
+            }
+            Some(name) => self.free(&name, now),
+            None => {
+                if let Some(hold) = self.keys.get_mut(&key.name).filter(|hold| hold.follow_up.as_deref() == Some(id)) {
+                    hold.follow_up = None;
+                }
+            }
+        }
+        let task = self.task(id);
+        if key.follows {
+            task.after = None;
+        }
+        task.key = Some(Key { follows: false, ..key }).filter(|_| !is_completed);
+    }
+
+    fn take_key(&mut self, id: &str, key: Key, now: UnixMs) {
+        self.free_if_over(&key.name, now);
+        let hold = Hold { id: id.to_owned(), is_gone: false, until: key.until, follow_up: None };
+        if let Some(hold) = self.keys.get_mut(&key.name) {
+            hold.follow_up = Some(id.to_owned());
+        } else {
+            self.keys.insert(key.name.clone(), hold);
+        }
+        self.task(id).key = Some(key);
+    }
+
+    fn forget(&mut self, id: &str, now: UnixMs) {
+        self.free_key_of(id, now);
+        self.drop(id);
+    }
+
+    fn keys_due(&self, now: UnixMs) -> Vec<String> {
+        let due = self.keys.iter().filter_map(|(name, hold)| Some((hold.until?, name.clone())));
+        let mut due: Vec<_> = due.filter(|&(until, _)| until <= now).collect();
+        due.sort();
+        due.into_iter().map(|(_, name)| name).collect()
     }
 
     fn drop(&mut self, id: &str) {
         self.goes(Of::Task(self.tasks[id].born));
+        if let Some(name) = self.held_by(id) {
+            self.keys.get_mut(&name).unwrap().is_gone = true;
+        }
         self.leave_batch(id);
         self.tasks.remove(id).unwrap();
         self.totals.dropped += 1;
+        if !self.has_groups() {
+            self.rotation.clear();
+        }
     }
 
     fn void(&mut self, id: &str) {
@@ -673,6 +936,10 @@ impl Model {
     /// It begins again, unless what it depends on has ended badly: then maybe for this task.
     fn retry(&mut self, id: &str, now: UnixMs) -> Result<(), Option<String>> {
         let task = self.tasks[id].clone();
+        let key = task.key.clone().filter(|key| task.ended_badly() && !key.is_over(now));
+        if key.as_ref().is_some_and(|key| self.holder(&key.name, now).is_some()) {
+            return Err(None);
+        }
         let mut waits = None;
         if let Some(after) = task.after.filter(|_| task.state.is_some_and(State::is_terminal)) {
             let is_own = |name: &str| !after.is_of_batch && name == id;
@@ -692,14 +959,21 @@ impl Model {
         }
         self.reopen(id, now);
         self.void(id);
+        let is_held = self.held_by(id).is_some();
         let task = self.task(id);
         (task.tries, task.error) = (0, None);
+        if !is_held {
+            task.key = None;
+        }
         match waits {
             None => self.stand_at_the_end(id, now),
             Some((names, after)) => {
                 self.wait(id, now);
                 self.depend(id, names, &after);
             }
+        }
+        if let Some(key) = key {
+            self.take_key(id, key, now);
         }
         Ok(())
     }
@@ -740,9 +1014,12 @@ impl Model {
 
     fn push_all(&mut self, spec: &PushSpec, payloads: &[Vec<u8>], floor: u64, now: UnixMs) -> Answer {
         let mut ids = Vec::new();
+        if let Some(refusal) = self.refuses_more(payloads.len(), now).filter(|_| !is_past_ttl(spec, now)) {
+            return Answer::Refused(refusal);
+        }
         for payload in payloads {
             let batch = spec.batch.clone().map(|(name, _)| (name, false));
-            let spec = PushSpec { payload: payload.clone(), batch, ..spec.clone() };
+            let spec = PushSpec { payload: payload.clone(), batch, unique: None, ..spec.clone() };
             match self.push(&spec, None, false, floor, now) {
                 Answer::Pushed { id, .. } => ids.push(id),
                 refused => return refused,
@@ -766,11 +1043,64 @@ impl Model {
     }
 
     fn push(&mut self, spec: &PushSpec, id: Option<&str>, renew: bool, floor: u64, now: UnixMs) -> Answer {
-        let due = match spec.delay {
-            DelaySpec::For(ms) => now.0 + ms,
-            DelaySpec::At(ms) => START.0 + ms,
-        };
-        if spec.ttl.is_some_and(|ttl| due >= now.0 + ttl) {
+        let answers = id.is_some_and(|id| self.is_there(id) && !(renew && self.tasks[id].ended_badly()));
+        let Some(unique) = spec.unique.as_ref().filter(|_| !answers) else { return self.push_plain(spec, id, renew, floor, now) };
+        if is_past_ttl(spec, now) {
+            return Answer::Refused(Refusal::DelayPastTtl);
+        }
+        let mut key = Key { name: unique.key.clone(), until: unique.hold.map(|ms| now.after(Ms(ms))), follows: false };
+        let mut spec = spec.clone();
+        if let Some((holder, is_gone, follow_up)) = self.holder(&unique.key, now) {
+            let next = follow_up.unwrap_or_else(|| holder.clone());
+            let can_change = unique.replace && !is_gone && !self.tasks[&next].state().is_terminal();
+            if !(can_change && self.tasks[&next].is(State::Claimed)) {
+                if can_change {
+                    self.free_if_over(&unique.key, now);
+                    self.replace(&next, &spec, &key, now);
+                }
+                if let Some((name, true)) = &spec.batch {
+                    self.seal(name, now);
+                }
+                return Answer::Pushed { id: if can_change { next } else { holder }, added: can_change };
+            }
+            key.follows = true;
+            spec.after = Some(AfterSpec { on: OnSpec::Tasks(vec![holder]), run_anyway: true });
+        }
+        let answer = self.push_plain(&spec, id, renew, floor, now);
+        if let Answer::Pushed { id, .. } = &answer {
+            self.take_key(id, key, now);
+        }
+        answer
+    }
+
+    /// A task that is not claimed begins anew with another payload.
+    fn replace(&mut self, id: &str, spec: &PushSpec, key: &Key, now: UnixMs) {
+        self.void(id);
+        self.totals.pushed += 1;
+        let due = Some(UnixMs(due_of(spec, now))).filter(|&due| due > now);
+        let task = self.task(id);
+        task.payload.clone_from(&spec.payload);
+        (task.priority, task.options, task.created) = (spec.priority, spec.options, now);
+        (task.tries, task.error, task.checkpoint) = (0, None, None);
+        task.ttl_at = spec.ttl.map(|ttl| UnixMs(now.0 + ttl));
+        task.key.as_mut().unwrap().until = key.until;
+        match (task.state(), due) {
+            (State::Waiting, due) => {
+                task.after.as_mut().unwrap().due = due;
+                self.enter(id, State::Waiting, now);
+            }
+            (_, Some(due)) => self.enter(id, State::Scheduled, due),
+            (State::Ready, None) => self.enter(id, State::Ready, now),
+            (_, None) => self.stand_at_the_end(id, now),
+        }
+        if self.held_by(id).is_some() {
+            self.keys.get_mut(&key.name).unwrap().until = key.until;
+        }
+    }
+
+    fn push_plain(&mut self, spec: &PushSpec, id: Option<&str>, renew: bool, floor: u64, now: UnixMs) -> Answer {
+        let due = due_of(spec, now);
+        if is_past_ttl(spec, now) {
             return Answer::Refused(Refusal::DelayPastTtl);
         }
         self.last_birth += 1;
@@ -784,6 +1114,9 @@ impl Model {
                     }
                     return Answer::Pushed { id: id.to_owned(), added: false };
                 }
+                if let Some(refusal) = self.refuses_more(1, now) {
+                    return Answer::Refused(refusal);
+                }
                 if spec.batch.as_ref().is_some_and(|(name, _)| known.batch.is_none() || self.batch(name) != known.batch) {
                     return Answer::Refused(Refusal::OtherBatch);
                 }
@@ -795,9 +1128,14 @@ impl Model {
                 (task.batch, task.born) = (known.batch, known.born);
                 // Begins again; but attempts never go back, and no claim before it counts any more.
                 (task.attempt, task.worker) = (known.attempt, known.worker);
+                // In its group, unless it is given another one.
+                task.group = known.group;
                 if task.attempt > 0 {
                     task.claim = Claim::Voided;
                 }
+            }
+            if let Some(refusal) = self.refuses_more(1, now).filter(|_| !self.is_there(id)) {
+                return Answer::Refused(refusal);
             }
             if !self.is_there(id) && self.is_refused(spec) {
                 return Answer::Refused(Refusal::Sealed);
@@ -807,6 +1145,9 @@ impl Model {
             }
             id.to_owned()
         } else {
+            if let Some(refusal) = self.refuses_more(1, now) {
+                return Answer::Refused(refusal);
+            }
             if self.is_refused(spec) {
                 return Answer::Refused(Refusal::Sealed);
             }
@@ -835,6 +1176,7 @@ impl Model {
         task.payload.clone_from(&spec.payload);
         (task.priority, task.options, task.created) = (spec.priority, spec.options, now);
         task.ttl_at = spec.ttl.map(|ttl| UnixMs(now.0 + ttl));
+        task.group = spec.group.clone().or(task.group);
         self.tasks.insert(id.clone(), task);
         self.totals.pushed += 1;
         if let Some(after) = &spec.after {
@@ -858,7 +1200,11 @@ impl Model {
     }
 
     fn claim(&mut self, worker: &str, lease: Option<Ms>, session: Option<u64>, now: UnixMs, server: &Defaults) -> Answer {
-        for id in self.of_state(State::Ready) {
+        self.rewind_starts(now);
+        if self.may_not_claim(now) {
+            return Answer::Claimed(None);
+        }
+        while let Some(id) = self.next_ready() {
             if self.task(&id).ttl_at.is_some_and(|ttl_at| ttl_at <= now) {
                 self.expire(&id, now, server);
                 continue;
@@ -868,6 +1214,8 @@ impl Model {
             let timeout_at = settings.timeout.map(|timeout| UnixMs(now.0 + timeout.0));
             let lease_end = if session.is_some() { UnixMs(u64::MAX) } else { UnixMs(now.0 + lease.0) };
             let deadline = lease_end.min(timeout_at.unwrap_or(UnixMs(u64::MAX)));
+            let group = self.task(&id).group.clone();
+            self.rotation.retain(|other| *other != group);
             self.enter(&id, State::Claimed, deadline);
             let task = self.task(&id);
             (task.attempt, task.tries, task.claim) = (task.attempt + 1, task.tries + 1, Claim::Live);
@@ -876,6 +1224,8 @@ impl Model {
             task.session = session.map(Session::Of);
             let claimed = (id.clone(), task.payload.clone(), task.attempt, deadline);
             self.totals.claimed += 1;
+            self.starts.push(now);
+            self.forget_starts();
             return Answer::Claimed(Some(claimed));
         }
         Answer::Claimed(None)
@@ -1006,12 +1356,12 @@ impl Model {
     }
 
     /// Of the next to go of each state, the one that finished first.
-    fn forget_first(&mut self) -> bool {
+    fn forget_first(&mut self, now: UnixMs) -> bool {
         let states = [State::Completed, State::Failed, State::Canceled, State::Expired];
         let free = |state| self.of_state(state).into_iter().find(|id| self.tasks[id].batch.is_none());
         let heads = states.into_iter().filter_map(free);
         let first = heads.min_by_key(|id| self.tasks[id].finished);
-        first.inspect(|id| self.drop(id)).is_some()
+        first.inspect(|id| self.forget(id, now)).is_some()
     }
 
     // Time.
@@ -1052,6 +1402,10 @@ impl Model {
             self.lapse(&id, now, server);
         }
         self.tell(budget, now, server);
+        for _ in 0..budget {
+            let Some(name) = self.keys_due(now).into_iter().next() else { break };
+            self.free_if_over(&name, now);
+        }
         Answer::Left(
             [&drop_at as &dyn Fn(&Task) -> Option<UnixMs>, &due_at, &ttl_at, &deadline]
                 .into_iter()
@@ -1059,7 +1413,9 @@ impl Model {
                 || self.tasks.values().any(over)
                 || [true, false].into_iter().any(|done| !self.batches_due(done, now, server).is_empty())
                 || !self.leaving().is_empty()
-                || self.ties().any(|one| one.ended.is_some() && !one.told),
+                || !self.excess().is_empty()
+                || self.ties().any(|one| one.ended.is_some() && !one.told)
+                || !self.keys_due(now).is_empty(),
         )
     }
 
@@ -1086,6 +1442,18 @@ impl Model {
     }
 }
 
+/// When what is pushed is due.
+fn due_of(spec: &PushSpec, now: UnixMs) -> u64 {
+    match spec.delay {
+        DelaySpec::For(ms) => now.0 + ms,
+        DelaySpec::At(ms) => START.0 + ms,
+    }
+}
+
+fn is_past_ttl(spec: &PushSpec, now: UnixMs) -> bool {
+    spec.ttl.is_some_and(|ttl| due_of(spec, now) >= now.0 + ttl)
+}
+
 /// What a push is to wait for, and whether it is a batch.
 fn names(spec: &AfterSpec) -> (Vec<String>, bool) {
     match &spec.on {
@@ -1104,8 +1472,11 @@ fn same(driver: &Driver, model: &Model) -> Result<(), String> {
     }
     equal("length", queue.len(), model.tasks.len())?;
     equal("totals", *queue.totals(), model.totals)?;
+    equal("settings of the queue", queue.settings(), model.settings)?;
     equal("last id", queue.last_id().0, model.last_id)?;
-    equal("has ready", queue.has_ready(), !model.of_state(State::Ready).is_empty())?;
+    equal("has ready", queue.has_ready(), model.next_ready().is_some())?;
+    let groups: BTreeSet<&String> = model.tasks.values().filter_map(|task| task.group.as_ref()).collect();
+    equal("groups", queue.groups(), groups.len())?;
     for number in 0..3 {
         let name = format!("batch-{number}");
         let found = model.batch(&name).map(|batch| &model.batches[&batch]);
@@ -1118,6 +1489,10 @@ fn same(driver: &Driver, model: &Model) -> Result<(), String> {
             done: batch.is_done(),
         });
         equal("batch", queue.find_batch(&name).map(|batch| queue.view_batch(batch)), expected)?;
+    }
+    for number in 0..3 {
+        let key = format!("key-{number}");
+        equal("holder", queue.holder_of(&key).map(|id| id.to_string()), model.keys.get(&key).map(|hold| hold.id.clone()))?;
     }
     for (id, task) in &model.tasks {
         let slot = driver.find(id).ok_or(format!("{id} is lost"))?;
@@ -1151,7 +1526,12 @@ fn same(driver: &Driver, model: &Model) -> Result<(), String> {
         if let Some(name) = batch.and_then(|batch| batch.name.as_deref()) {
             equal("batch", view.batch, Some(name))?;
         }
+        equal("group", view.group, task.group.as_deref())?;
         equal("expires at", view.expire_at, task.ttl_at)?;
+        equal("key", view.unique, task.key.as_ref().map(|key| &*key.name))?;
+        equal("key until", view.unique_until, task.key.as_ref().and_then(|key| key.until))?;
+        let follow_up = model.held_by(id).and_then(|name| model.keys[&name].follow_up.clone());
+        equal("follow-up", view.follow_up.map(|id| id.to_string()), follow_up)?;
         equal("waits since", view.waits_since, (state == State::Waiting).then_some(task.at))?;
         let after = queue.after_view(slot).map(|after| {
             let on: Vec<String> = after.on().map(|id| id.to_string()).collect();
@@ -1162,7 +1542,7 @@ fn same(driver: &Driver, model: &Model) -> Result<(), String> {
             (on, after.is_of_batch, after.run_anyway, after.missing())
         });
         equal("after", after, expected)?;
-        equal("settings", view.settings, task.settings(&driver.defaults))?;
+        equal("settings", view.settings, task.settings(&driver.defaults.with(&model.settings.options)))?;
         let data = match state {
             State::Completed => task.result.as_deref(),
             State::Failed => task.error.as_deref(),

@@ -19,9 +19,10 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     complexity: "as TASK.PUSH",
     since: "0.1.0",
     tips: "nondeterministic_output",
-    args: &join::<{ 3 + pushing::ID_OPTIONS.len() + pushing::OPTIONS.len() }>(&[
+    args: &join::<{ 3 + pushing::ID_OPTIONS.len() + pushing::UNIQUE_OPTIONS.len() + pushing::OPTIONS.len() }>(&[
         &[Arg::key("queue"), Arg::string("payload").summary("Any bytes.")],
         pushing::ID_OPTIONS,
+        pushing::UNIQUE_OPTIONS,
         pushing::OPTIONS,
         &[Arg::integer("block-ms").token("BLOCK").optional().summary("Wait at most so long; 0, the default: for ever.")],
     ]),
@@ -36,7 +37,10 @@ fn call(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     while let Some(word) = args.option() {
         if word.is("BLOCK") {
             args.set_duration(&mut block, &word, &DURATION)?;
-        } else if !pushing.take_id(&mut args, &word)? && !pushing.take(&mut args, &word)? {
+        } else if !pushing.take_id(&mut args, &word)?
+            && !pushing.take_unique(&mut args, &word)?
+            && !pushing.take(&mut args, &word)?
+        {
             return Err(word.unknown());
         }
     }

@@ -13,7 +13,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     flags: "write fast blocking",
     arity: -2,
     summary: "Gives the next task, or several, to a worker until the lease ends; can wait for one.",
-    complexity: "O(C log N) for C tasks claimed and N claims held",
+    complexity: "O(C log N) for C tasks claimed and N claims held or N groups",
     since: "0.1.0",
     tips: "nondeterministic_output",
     args: &join::<{ 1 + claiming::OPTIONS.len() }>(&[&[Arg::key("queue")], claiming::OPTIONS]),

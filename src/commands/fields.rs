@@ -124,6 +124,15 @@ pub(super) fn of_dependencies(after: Option<AfterView<'_>>) -> [(&'static str, F
     ]
 }
 
+/// The key that a task has, and who has it next.
+pub(super) fn of_key<'a>(task: &TaskView<'a>) -> [(&'static str, Field<'a>); 3] {
+    [
+        ("unique", task.unique.into()),
+        ("unique-until", task.unique_until.into()),
+        ("follow-up", task.follow_up.map_or(Field::Nil, |id| Field::Text(id.to_string()))),
+    ]
+}
+
 /// All of a task; without its payload if that is not wanted.
 pub(super) fn of_task<'a>(task: &TaskView<'a>, with_payload: bool) -> Fields<'a> {
     let bytes = |bytes: Option<&'a [u8]>| bytes.map_or(Field::Nil, Field::Bytes);
@@ -151,6 +160,7 @@ pub(super) fn of_task<'a>(task: &TaskView<'a>, with_payload: bool) -> Fields<'a>
         ("drop-at", task.drop_at.into()),
         ("expire-at", task.expire_at.into()),
         ("batch", task.batch.into()),
+        ("group", task.group.into()),
         ("lease", settings.lease.into()),
         ("timeout", settings.timeout.into()),
         ("backoff", settings.backoff.into()),

@@ -41,8 +41,10 @@ fn get(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     let value = key.value()?;
     match value.and_then(|value| Some((value, value.queue.find(id)?))) {
         Some((value, slot)) => {
-            let mut fields = fields::of_task(&value.queue.view(slot, &config::defaults()), true);
+            let task = value.queue.view(slot, &config::defaults());
+            let mut fields = fields::of_task(&task, true);
             fields.0.extend(fields::of_dependencies(value.queue.after_view(slot)));
+            fields.0.extend(fields::of_key(&task));
             if json {
                 fields.reply_json(context);
             } else {

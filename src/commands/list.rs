@@ -72,7 +72,9 @@ fn reply(context: &Context, queue: &Queue, page: &Page, json: bool) {
     for &slot in &page.slots {
         let task = queue.view(slot, &defaults);
         if json {
-            fields::of_task(&task, false).reply_json(context);
+            let mut fields = fields::of_task(&task, false);
+            fields.0.extend(fields::of_key(&task));
+            fields.reply_json(context);
             continue;
         }
         context.array(4);

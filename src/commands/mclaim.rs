@@ -16,7 +16,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     flags: "write blocking getkeys-api",
     arity: -3,
     summary: "Gives the next task, or several, of the first of several queues that has one; can wait for one.",
-    complexity: "O(Q + C log N) for Q queues named, C tasks claimed and N claims held",
+    complexity: "O(Q + C log N) for Q queues named, C tasks claimed and N claims held or N groups",
     since: "0.1.0",
     tips: "nondeterministic_output",
     args: &join::<{ 2 + claiming::OPTIONS.len() }>(&[

@@ -6,6 +6,8 @@ pub(crate) mod cancel;
 pub(crate) mod claim;
 pub(crate) mod collect;
 pub(crate) mod complete;
+pub(crate) mod events;
+pub(crate) mod explain;
 pub(crate) mod extend;
 pub(crate) mod fail;
 pub(crate) mod forget;
@@ -22,6 +24,7 @@ pub(crate) mod release;
 pub(crate) mod result;
 pub(crate) mod retry;
 pub(crate) mod seal;
+pub(crate) mod set;
 
 mod claiming;
 mod fields;

@@ -15,7 +15,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     flags: "write deny-oom",
     arity: -4,
     summary: "Adds several tasks to a queue, all or none, and answers their ids.",
-    complexity: "O(C); O(C log N) with DELAY, AT or TTL, for C tasks added and N tasks with one",
+    complexity: "O(C); O(C log N) with DELAY, AT, TTL or GROUP, for C tasks added and N tasks with one or N groups",
     since: "0.1.0",
     tips: "nondeterministic_output",
     args: &join::<{ 3 + pushing::OPTIONS.len() }>(&[
@@ -37,8 +37,8 @@ fn mpush(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     let mut pushing = Pushing::default();
     while let Some(word) = args.option() {
         if !pushing.take(&mut args, &word)? {
-            let is_of_one = ["ID", "NX", "RENEW"].into_iter().any(|option| word.is(option));
-            let error = || Error::new("ERR", format!("syntax error: {word} goes with a push of one task: MPUSH makes the ids"));
+            let is_of_one = ["ID", "NX", "RENEW", "UNIQUE"].into_iter().any(|option| word.is(option));
+            let error = || Error::new("ERR", format!("syntax error: {word} goes with a push of one task"));
             return Err(if is_of_one { error() } else { word.unknown() });
         }
     }

@@ -13,12 +13,13 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     flags: "write deny-oom fast",
     arity: -3,
     summary: "Adds a task to a queue and answers its id.",
-    complexity: "O(1); O(log N) with DELAY, AT or TTL, for N tasks with one",
+    complexity: "O(1); O(log N) with DELAY, AT, TTL or GROUP, for N tasks with one or N groups",
     since: "0.1.0",
     tips: "nondeterministic_output",
-    args: &join::<{ 2 + pushing::ID_OPTIONS.len() + pushing::OPTIONS.len() }>(&[
+    args: &join::<{ 2 + pushing::ID_OPTIONS.len() + pushing::UNIQUE_OPTIONS.len() + pushing::OPTIONS.len() }>(&[
         &[Arg::key("queue"), Arg::string("payload").summary("Any bytes.")],
         pushing::ID_OPTIONS,
+        pushing::UNIQUE_OPTIONS,
         pushing::OPTIONS,
     ]),
     access: Access::Insert,
@@ -30,7 +31,7 @@ fn push(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     let (queue, payload) = (args.key()?, args.payload("payload")?);
     let mut pushing = Pushing::default();
     while let Some(word) = args.option() {
-        if !pushing.take_id(&mut args, &word)? && !pushing.take(&mut args, &word)? {
+        if !pushing.take_id(&mut args, &word)? && !pushing.take_unique(&mut args, &word)? && !pushing.take(&mut args, &word)? {
             return Err(word.unknown());
         }
     }

@@ -7,7 +7,7 @@ use crate::redis::error::Error;
 use crate::redis::string::KeyName;
 use crate::transact::{Missing, id_floor, transact};
 use std::collections::BTreeSet;
-use taskqueue::op::{self, After, Delay, IntoBatch, On, Push, PushOutcome};
+use taskqueue::op::{self, After, Delay, IntoBatch, On, Push, PushOutcome, Unique};
 use taskqueue::{DEPENDENCIES_MAX, Ms, Options, OwnedId, Refusal, TaskId, id};
 
 /// The options of one task with an id of its own, for COMMAND DOCS.
@@ -16,6 +16,19 @@ pub(super) const ID_OPTIONS: &[Arg] = &[
     Arg::word("renew", "RENEW").optional().summary("With ID: a failed, canceled or expired task begins again."),
     Arg::word("nx", "NX").optional().summary("Answer nil if nothing was changed."),
 ];
+
+/// The options of one task that is to be the only one of a key, for COMMAND DOCS.
+pub(super) const UNIQUE_OPTIONS: &[Arg] = &[Arg::block(
+    "unique",
+    &[
+        Arg::string("unique-key").token("UNIQUE").summary("While a task has this key, it answers that task and adds none."),
+        Arg::integer("for-ms").token("FOR").optional().summary("It has the key for so long, rather than until it has ended."),
+        Arg::word("replace", "REPLACE")
+            .optional()
+            .summary("The task that has the key takes this payload and delay, or one after it does."),
+    ],
+)
+.optional()];
 
 /// The options of any task, for COMMAND DOCS.
 pub(super) const OPTIONS: &[Arg] = &[
@@ -46,6 +59,7 @@ pub(super) const OPTIONS: &[Arg] = &[
         ],
     )
     .optional(),
+    Arg::string("group").token("GROUP").optional().summary("It takes turns with tasks of other groups."),
     Arg::block(
         "dependencies",
         &[
@@ -86,7 +100,9 @@ pub(super) struct Pushing<'a> {
     options: Options,
     batch: Option<IntoBatch<'a>>,
     after: Option<Dependencies<'a>>,
+    group: Option<&'a str>,
     run_anyway: Option<bool>,
+    unique: Option<Unique<'a>>,
 }
 
 /// What a task is to wait for.
@@ -111,6 +127,26 @@ impl<'a> Pushing<'a> {
         Ok(true)
     }
 
+    /// Takes UNIQUE and what follows it; false if `word` is another.
+    pub(super) fn take_unique(&mut self, args: &mut Args<'a>, word: &Word<'_>) -> Result<bool, Error> {
+        if !word.is("UNIQUE") {
+            return Ok(false);
+        }
+        let key = id::parse_name("UNIQUE", args.value(word)?)?;
+        let (mut hold, mut replace) = (None, false);
+        loop {
+            if hold.is_none() && args.skip("FOR") {
+                hold = Some(Ms(args.integer("FOR", &DURATION)?.unsigned_abs()));
+            } else if !replace && args.skip("REPLACE") {
+                replace = true;
+            } else {
+                break;
+            }
+        }
+        set(&mut self.unique, word, Unique { key, hold, replace })?;
+        Ok(true)
+    }
+
     /// Takes an option that any task may have; false if `word` is none of them.
     pub(super) fn take(&mut self, args: &mut Args<'a>, word: &Word<'_>) -> Result<bool, Error> {
         if word.is("PRIORITY") {
@@ -132,6 +168,9 @@ impl<'a> Pushing<'a> {
             let name = id::parse_name("BATCH", args.value(word)?)?;
             let seal = args.skip("SEAL");
             set(&mut self.batch, word, IntoBatch { name, seal })?;
+        } else if word.is("GROUP") {
+            let name = id::parse_name("GROUP", args.value(word)?)?;
+            set(&mut self.group, word, name)?;
         } else if word.is("AFTER") || word.is("AFTERBATCH") {
             let after = if word.is("AFTER") {
                 tasks(args)?
@@ -154,13 +193,14 @@ impl<'a> Pushing<'a> {
         Ok(true)
     }
 
-    /// Pushes this payload. The task's id; None if there was one of it, and NX.
+    /// Pushes this payload. The task's id; None if there was one of it, or one that holds the key, and NX.
     pub(super) fn run(&self, context: &Context, queue: KeyName<'_>, payload: &[u8]) -> Result<Option<OwnedId>, Error> {
         let push = self.push(payload)?;
         let pushed = transact(context, queue, Missing::Create, |txn, _| {
             Ok(match op::push(txn, &push, id_floor()).map_err(|refusal| self.refused(refusal))? {
-                PushOutcome::Existing(_) if self.nx => None,
+                PushOutcome::Existing(_) | PushOutcome::Held if self.nx => None,
                 PushOutcome::Existing(slot) | PushOutcome::Added(slot) => Some(txn.queue().id(slot).into()),
+                PushOutcome::Held => push.unique.and_then(|unique| txn.queue().holder_of(unique.key)).map(OwnedId::from),
             })
         });
         Ok(pushed?.flatten())
@@ -197,6 +237,12 @@ impl<'a> Pushing<'a> {
         if self.run_anyway.is_some() && self.after.is_none() {
             return Err(Error::new("ERR", "syntax error: ONFAIL goes with AFTER or AFTERBATCH"));
         }
+        if self.unique.is_some_and(|unique| unique.replace) {
+            let other = if self.nx { Some("NX") } else { self.after.as_ref().map(|_| "AFTER or AFTERBATCH") };
+            if let Some(other) = other {
+                return Err(Error::new("ERR", format!("syntax error: REPLACE does not go with {other}")));
+            }
+        }
         Ok(Push {
             payload,
             id: self.id,
@@ -213,6 +259,8 @@ impl<'a> Pushing<'a> {
                 },
                 run_anyway: self.run_anyway.unwrap_or_default(),
             }),
+            unique: self.unique,
+            group: self.group,
         })
     }
 }

@@ -8,7 +8,7 @@ use crate::redis::string::OwnedName;
 use crate::value::QUEUE;
 use crate::{agenda, state};
 use std::cell::RefCell;
-use taskqueue::{Ends, EndsCursor, Event, OwnedId, Queue, Slot, State, TaskId};
+use taskqueue::{Ends, EndsCursor, Event, OwnedId, Queue, Refusal, Slot, State, TaskId};
 
 /// The ends that a client waits for, and what it is to be answered.
 ///
@@ -32,8 +32,14 @@ type End = (OwnedId, State, Option<Box<[u8]>>);
 
 /// The ends of a batch from a cursor on.
 pub(crate) fn ends_of(queue: Option<&Queue>, batch: &str, cursor: EndsCursor, count: usize) -> Result<Ends, Error> {
-    let unknown = || Error::new("NOTASK", "no such batch in the queue, or the cursor is of an earlier one of that name");
-    queue.and_then(|queue| queue.collect(batch, cursor, count)).ok_or_else(unknown)
+    let refused = |refusal| match refusal {
+        // Only a master knows what is lost.
+        Refusal::EndsLost { may_come: true } if !agenda::is_master() => {
+            Error::new("TRYAGAIN", "cursor was given ends that this replica does not have, maybe not yet: ask the master")
+        }
+        refusal => refusal.into(),
+    };
+    queue.ok_or(Refusal::NoBatch).and_then(|queue| queue.collect(batch, cursor, count)).map_err(refused)
 }
 
 /// Whether they are to be answered at once, also to a client that would wait.

@@ -1,6 +1,7 @@
 //! Who waits for tasks to end: TASK.RESULT, TASK.CALL and TASK.GATHER.
 
 use super::collectors::tell_collector;
+use super::followers::tell_follower;
 use super::{Awaited, Client, TASK_BYTES, Wish, unblock};
 use crate::redis::context::Context;
 use crate::redis::error::Error;
@@ -216,6 +217,7 @@ pub(crate) fn recheck(context: &Context, db: i32, key: &[u8], after: Option<&Awa
             match &awaited {
                 Awaited::Task(id) => telling.tell(queue, id.as_id(), db, key),
                 Awaited::Batch(batch, ticket) => tell_collector(&mut telling, queue, batch, *ticket, db, key),
+                Awaited::Events(ticket) => tell_follower(&mut telling, queue, *ticket, db, key),
             }
             next = next_after(Some(&awaited));
             if next.is_some() && !(telling.left > 0 && may_go_on()) {

@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use taskqueue::OwnedId;
 
-/// What a client waits for the end of: a task, or those of a batch, with the client's ticket.
+/// What a client waits for: the end of a task; those of a batch, or events, with the client's ticket.
 pub(crate) enum Awaited {
     Task(OwnedId),
     Batch(Box<str>, u64),
+    Events(u64),
 }
 
 /// Everyone who waits.
@@ -28,6 +29,8 @@ struct Line {
     ends: BTreeMap<(OwnedId, u64), Client>,
     /// For the ends of a batch: by its name, and the ticket.
     batches: BTreeMap<(Box<str>, u64), Client>,
+    /// For events, by ticket.
+    events: BTreeMap<u64, Client>,
 }
 
 impl Line {
@@ -35,8 +38,9 @@ impl Line {
         self.tasks.is_empty() && !self.awaits_ends()
     }
 
+    /// Or events: of whatever is told when the queue goes away.
     fn awaits_ends(&self) -> bool {
-        !(self.ends.is_empty() && self.batches.is_empty())
+        !(self.ends.is_empty() && self.batches.is_empty() && self.events.is_empty())
     }
 }
 
@@ -62,6 +66,9 @@ impl Waiters {
                 Wish::Collect(wish) => {
                     line.batches.insert((wish.batch().into(), client.ticket()), client.clone());
                 }
+                Wish::Events(_) => {
+                    line.events.insert(client.ticket(), client.clone());
+                }
             }
         }
     }
@@ -80,6 +87,7 @@ impl Waiters {
                     }
                 }
                 Wish::Collect(wish) => client = client.or(line.batches.remove(&(wish.batch().into(), wait.ticket()))),
+                Wish::Events(_) => client = client.or(line.events.remove(&wait.ticket())),
             }
         }
         self.tidy(wait.db, wait.keys.iter().map(OwnedName::bytes));
@@ -105,13 +113,14 @@ impl Waiters {
 
     /// How many wait, once for each key: for tests.
     #[cfg(feature = "fault-injection")]
-    pub(crate) fn counts(&self) -> [(&'static str, usize); 4] {
+    pub(crate) fn counts(&self) -> [(&'static str, usize); 5] {
         let lines = || self.keys.values().flat_map(HashMap::values);
         [
             ("keys", lines().count()),
             ("claims", lines().map(|line| line.tasks.len()).sum()),
             ("results", lines().map(|line| line.ends.len()).sum()),
             ("collectors", lines().map(|line| line.batches.len()).sum()),
+            ("followers", lines().map(|line| line.events.len()).sum()),
         ]
     }
 
@@ -140,6 +149,11 @@ impl Waiters {
             }
             None => line.batches.values().cloned().collect(),
         }
+    }
+
+    /// Who waits for events of this key: the first `count`.
+    pub(super) fn following(&self, db: i32, key: &[u8], count: usize) -> Vec<Client> {
+        self.line(db, key).map_or_else(Vec::new, |line| line.events.values().take(count).cloned().collect())
     }
 
     /// The keys of a database, or of all, on which anyone waits for the end of a task.
@@ -180,24 +194,32 @@ impl Waiters {
         taken
     }
 
-    /// What anyone waits for after `after`: all tasks in the order of their ids, then all batches in that of their names.
+    /// What anyone waits for after `after`: all tasks in the order of their ids, then all batches in that of their names, then events.
     pub(super) fn next_awaited(&self, db: i32, key: &[u8], after: Option<&Awaited>) -> Option<Awaited> {
-        let Line { ends, batches, .. } = self.line(db, key)?;
-        let (task, batch) = match after {
-            None => (Some(Bound::Unbounded), Bound::Unbounded),
-            Some(Awaited::Task(id)) => (Some(Bound::Excluded((id.clone(), u64::MAX))), Bound::Unbounded),
-            Some(Awaited::Batch(name, ticket)) => (None, Bound::Excluded((name.clone(), *ticket))),
+        let Line { ends, batches, events, .. } = self.line(db, key)?;
+        let (task, batch, event) = match after {
+            None => (Some(Bound::Unbounded), Some(Bound::Unbounded), Bound::Unbounded),
+            Some(Awaited::Task(id)) => (Some(Bound::Excluded((id.clone(), u64::MAX))), Some(Bound::Unbounded), Bound::Unbounded),
+            Some(Awaited::Batch(name, ticket)) => (None, Some(Bound::Excluded((name.clone(), *ticket))), Bound::Unbounded),
+            Some(Awaited::Events(ticket)) => (None, None, Bound::Excluded(*ticket)),
         };
         let task =
             task.and_then(|start| ends.range((start, Bound::Unbounded)).next()).map(|((id, _), _)| Awaited::Task(id.clone()));
-        task.or_else(|| {
-            let next = batches.range((batch, Bound::Unbounded)).next();
+        let batch = || {
+            let next = batches.range((batch?, Bound::Unbounded)).next();
             next.map(|((name, ticket), _)| Awaited::Batch(name.clone(), *ticket))
-        })
+        };
+        let event = || events.range((event, Bound::Unbounded)).next().map(|(ticket, _)| Awaited::Events(*ticket));
+        task.or_else(batch).or_else(event)
     }
 
     /// Who waits for the ends of this batch with this ticket.
     pub(super) fn collector(&self, db: i32, key: &[u8], batch: &str, ticket: u64) -> Option<Client> {
         self.line(db, key)?.batches.get(&(batch.into(), ticket)).cloned()
+    }
+
+    /// Who waits for events with this ticket.
+    pub(super) fn follower(&self, db: i32, key: &[u8], ticket: u64) -> Option<Client> {
+        self.line(db, key)?.events.get(&ticket).cloned()
     }
 }

@@ -1,4 +1,4 @@
-//! Clients that wait for a task, or for the ends of tasks.
+//! Clients that wait for a task, for the ends of tasks, or for events.
 //!
 //! Keys are never signalled: a push claims for the first in line itself, which costs the same however many stand there. Who waits
 //! for the end of a task is found by its id. A client that waits is in the [`lines`] of each of its keys until it is given its reply
@@ -6,12 +6,14 @@
 
 mod collectors;
 mod ends;
+mod followers;
 mod lines;
 mod tasks;
 mod turns;
 
 pub(crate) use collectors::{CollectWish, are_worth_it, ends_of, reply_ends, tell_batches};
 pub(crate) use ends::{EndsWish, Form, Looked, Telling, Untold, may_end_a_wait, recheck};
+pub(crate) use followers::{EventsWish, events_of, reply_events, tell_events};
 pub(crate) use lines::{Awaited, Waiters};
 pub(crate) use tasks::{Orphan, TasksForm, TasksWish};
 pub(crate) use turns::{Turns, take_turn};
@@ -48,6 +50,8 @@ pub(crate) enum Wish {
     Ends(EndsWish),
     /// The ends of a batch.
     Collect(CollectWish),
+    /// Changes of state.
+    Events(EventsWish),
 }
 
 /// What is said to clients in one turn of the event loop, in [bytes](Wish::reply_bytes): a millisecond or two.
@@ -133,6 +137,7 @@ impl Wish {
             Self::Tasks(wish) => wish.reply_bytes(),
             Self::Ends(wish) => wish.reply_bytes(),
             Self::Collect(wish) => wish.reply_bytes(),
+            Self::Events(wish) => wish.reply_bytes(),
         };
         LEAST + tasks
     }
@@ -166,7 +171,7 @@ impl Waiter for Wait {
         // One look for all who wait, when the server takes writes: it does not if this came of a transaction that paused them.
         match self.wish {
             Wish::Tasks(_) => agenda::look_now(self.db, key.bytes()),
-            Wish::Ends(_) | Wish::Collect(_) => agenda::recheck(self.db, key.bytes()),
+            Wish::Ends(_) | Wish::Collect(_) | Wish::Events(_) => agenda::recheck(self.db, key.bytes()),
         }
         false
     }
@@ -177,6 +182,7 @@ impl Waiter for Wait {
             Wish::Tasks(wish) => wish.reply(context),
             Wish::Ends(wish) => wish.reply_from(context, self.db, self.keys.first()),
             Wish::Collect(wish) => wish.reply_from(context, self.db, self.keys.first()),
+            Wish::Events(wish) => wish.reply_from(context, self.db, self.keys.first()),
         }
     }
 

@@ -6,7 +6,7 @@ use std::{fs, io, time::Duration};
 type Command = Vec<Vec<u8>>;
 
 /// What may be refused, and as what.
-const CODES: [&str; 13] = [
+const CODES: [&str; 14] = [
     "ERR",
     "WRONGTYPE",
     "NOTASK",
@@ -15,6 +15,7 @@ const CODES: [&str; 13] = [
     "NOTCLAIMED",
     "DONE",
     "QUEUEFULL",
+    "PAUSED",
     "EXECABORT",
     "NOSCRIPT",
     "OOM",
@@ -79,11 +80,12 @@ const ODD: [&str; 50] = [
 /// Options of CLAIM, and of what stands after NEXT, with the kind of their value.
 const CLAIM_OPTIONS: [(&str, char); 5] = [("COUNT", 'c'), ("WORKER", 'i'), ("LEASE", 'm'), ("SESSION", ' '), ("BLOCK", 'm')];
 
-/// Options of a push; the first three are not those of MPUSH.
-const PUSH_OPTIONS: [(&str, char); 17] = [
+/// Options of a push; the first four are not those of MPUSH.
+const PUSH_OPTIONS: [(&str, char); 19] = [
     ("ID", 'i'),
     ("RENEW", ' '),
     ("NX", ' '),
+    ("UNIQUE", 'u'),
     ("PRIORITY", 'c'),
     ("DELAY", 'm'),
     ("AT", 'm'),
@@ -95,9 +97,28 @@ const PUSH_OPTIONS: [(&str, char); 17] = [
     ("RETAIN", 'm'),
     ("RETAINFAILED", 'm'),
     ("BATCH", 's'),
+    ("GROUP", 'i'),
     ("AFTER", 'a'),
     ("AFTERBATCH", 'b'),
     ("ONFAIL", 'f'),
+];
+
+/// Options of SET; most of what is pushed and claimed is to get through.
+const SET_OPTIONS: [(&str, char); 14] = [
+    ("LEASE", 'm'),
+    ("ATTEMPTS", 'c'),
+    ("BACKOFF", 'm'),
+    ("TIMEOUT", 'm'),
+    ("RETAIN", 'm'),
+    ("RETAINFAILED", 'm'),
+    ("RETAINMAX", 'm'),
+    ("FAILEDMAX", 'm'),
+    ("MAXLEN", 'm'),
+    ("RATE", 'r'),
+    ("CONCURRENCY", 'm'),
+    ("GROUPCONCURRENCY", 'm'),
+    ("EVENTS", 'm'),
+    ("PAUSED", 'p'),
 ];
 
 /// Makes commands.
@@ -156,7 +177,8 @@ impl Grammar {
     }
 
     /// Options of which each has a value of its kind: `m` milliseconds, `c` a count, `d` data, `i` an id, `b` a batch, `s` one and
-    /// perhaps its seal, `a` ids and their count, `f` what to do at a failure, none.
+    /// perhaps its seal, `u` a key and perhaps for how long and REPLACE, `a` ids and their count, `f` what to do at a failure, `r` a
+    /// rate, `p` a pause, none.
     fn options(&mut self, known: &[(&str, char)]) -> Command {
         let mut out = Command::new();
         for _ in 0..self.dice.roll(4) {
@@ -177,11 +199,22 @@ impl Grammar {
                         out.push(b"SEAL".to_vec());
                     }
                 }
+                'u' => {
+                    out.push(self.batch());
+                    if self.dice.once_in(3) {
+                        out.extend([b"FOR".to_vec(), self.ms()]);
+                    }
+                    if self.dice.once_in(2) {
+                        out.push(b"REPLACE".to_vec());
+                    }
+                }
                 'a' => {
                     let ids = self.many(Self::id);
                     out.push(self.count_of(ids.len()));
                     out.extend(ids);
                 }
+                'r' => out.extend([self.count(), self.ms()]),
+                'p' => out.extend([self.dice.pick(&["no", "IN", "out", "all"]).into(), b"FOR".to_vec(), self.ms()]),
                 'f' => out.push(if self.dice.once_in(20) { self.odd() } else { self.dice.pick(&["run", "FAIL"]).into() }),
                 _ => {}
             }
@@ -228,7 +261,7 @@ impl Grammar {
         let key = self.key();
         let with = |rest: &[Command]| [&[vec![key.clone()]], rest].concat().concat();
         let attempt = ("ATTEMPT", 'c');
-        match self.dice.roll(34) {
+        match self.dice.roll(35) {
             0..=5 => {
                 // A call may wait even if it does not say so.
                 let name = if self.may_wait && self.dice.once_in(4) { "CALL" } else { "PUSH" };
@@ -262,6 +295,7 @@ impl Grammar {
                 };
                 (self.dice.pick(&["CANCEL", "FORGET", "RETRY"]), with(&[all, self.options(&[("COUNT", 'c')])]))
             }
+            19 if self.dice.once_in(2) => ("EXPLAIN", with(&[vec![self.id()]])),
             19 => ("GET", with(&[vec![self.id()], self.options(&[("JSON", ' ')])])),
             20 => ("INFO", with(&[self.options(&[("JSON", ' ')])])),
             21 | 22 => {
@@ -277,7 +311,7 @@ impl Grammar {
             25 => {
                 let payloads = self.many(Self::data);
                 let count = self.count_of(payloads.len());
-                ("MPUSH", with(&[vec![count], payloads, self.options(&PUSH_OPTIONS[3..])]))
+                ("MPUSH", with(&[vec![count], payloads, self.options(&PUSH_OPTIONS[4..])]))
             }
             26 | 27 => {
                 let ids = self.many(Self::id);
@@ -291,6 +325,7 @@ impl Grammar {
             }
             30 => ("SEAL", with(&[vec![self.batch()]])),
             31 => ("BATCH", with(&[vec![self.batch()]])),
+            32 => ("SET", with(&[self.options(&SET_OPTIONS)])),
             _ => (self.dice.pick(&["APPLY", "PROBE", "NONE"]), with(&[vec![self.data()]])),
         }
     }
@@ -334,7 +369,7 @@ fn shown(command: &[Vec<u8>]) -> String {
 fn answered(client: &mut Client, mark: &str) -> io::Result<()> {
     client.try_send(&[b"PING", mark.as_bytes()])?;
     loop {
-        let reply = client.try_read(Duration::from_secs(5))?.unwrap_or_else(|| panic!("{mark} was not answered"));
+        let reply = client.try_read(Duration::from_secs(30))?.unwrap_or_else(|| panic!("{mark} was not answered"));
         let is_pong = |value: &Value| matches!(value, Value::Bulk(bytes) if bytes == mark.as_bytes());
         if is_pong(&reply) || matches!(&reply, Value::Array(items) if items.len() == 2 && is_pong(&items[1])) {
             return Ok(());

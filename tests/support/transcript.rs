@@ -1,7 +1,7 @@
 //! Runs the blocks of a document that are fenced as `redis` and compares what it promises with what happens.
 //!
 //! A line after a prompt (`127.0.0.1:6379> ` or `redis> `) is a command; the lines up to the next prompt
-//! or blank line are what redis-cli shows. Made ids and instants are compared as `<id>` and `<ms>`, and
+//! or blank line are what redis-cli shows. Made ids, COLLECT's cursors and instants are compared as `<id>` and `<ms>`, and
 //! an id shown in a document may be used in its later commands. A line `...` stands for any lines. Each
 //! block begins on a flushed server, unless it is fenced as `redis continue`.
 
@@ -139,7 +139,7 @@ fn with_actual_ids(command: &str, ids: &HashMap<String, String>) -> String {
     replace_numbers(command, |number, _| ids.get(number).map_or(number, String::as_str).to_owned())
 }
 
-/// `line` with each 13-digit number, and each made id that begins with one, replaced.
+/// `line` with each 13-digit number, and each made id or cursor that begins with one, replaced.
 fn replace_numbers(line: &str, mut replace: impl FnMut(&str, bool) -> String) -> String {
     let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
     let mut out = String::new();
@@ -148,9 +148,12 @@ fn replace_numbers(line: &str, mut replace: impl FnMut(&str, bool) -> String) ->
         out.push_str(&rest[..start]);
         rest = &rest[start..];
         let length = digits(rest);
-        let sequence = rest[length..].strip_prefix('-').map_or(0, digits);
+        let part =
+            |from: usize| rest[from..].strip_prefix('-').map(digits).filter(|&digits| digits > 0).map_or(0, |digits| 1 + digits);
+        let sequence = part(length);
         if length == 13 && sequence > 0 {
-            let (id, after) = rest.split_at(length + 1 + sequence);
+            let id = length + sequence;
+            let (id, after) = rest.split_at(id + part(id));
             out.push_str(&replace(id, true));
             rest = after;
         } else {
@@ -209,6 +212,7 @@ redis> TIME
     #[test]
     fn made_ids_and_instants_are_normalised() {
         assert_eq!(normal("1) \"1763953200123-12\" 1763953200123 12-3"), "1) \"<id>\" <ms> 12-3");
+        assert_eq!(normal("1763953200123-12-0 1763953200123-12-"), "<id> <id>-");
         assert_eq!(normal("17639532001234-1"), "17639532001234-1");
         let ids = [("1763953200123-0".to_owned(), "1763953200999-7".to_owned())].into();
         assert_eq!(with_actual_ids("TASK.GET q 1763953200123-0", &ids), "TASK.GET q 1763953200999-7");

@@ -3,6 +3,7 @@
 use crate::effect::Effect;
 use crate::index::segments::Slot;
 use crate::op::cancel;
+use crate::op::unique::free_keys_of_batch;
 use crate::options::Defaults;
 use crate::queue::Queue;
 use crate::txn::Txn;
@@ -34,6 +35,7 @@ pub fn forget_batch(txn: &mut Txn<'_>, name: &str) -> usize {
     let known = txn.queue().find_batch(name).map(|batch| txn.queue().view_batch(batch));
     match known.filter(|known| known.done) {
         Some(batch) => {
+            free_keys_of_batch(txn, name);
             txn.record_batch(&Effect::BatchDropped { batch: name });
             batch.total
         }

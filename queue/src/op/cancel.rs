@@ -26,7 +26,7 @@ pub fn cancel_all(txn: &mut Txn<'_>, count: usize, defaults: &Defaults) -> usize
         .take_while(|_| {
             let queue = txn.queue();
             let first_of = |index: &Deadlines| index.first(&queue.tasks).map(|(_, slot)| slot);
-            let next = queue.ready.oldest(&queue.tasks).or_else(|| first_of(&queue.due)).or_else(|| first_of(&queue.waiting));
+            let next = queue.oldest_ready().or_else(|| first_of(&queue.due)).or_else(|| first_of(&queue.waiting));
             next.is_some_and(|slot| {
                 cancel_slot(txn, slot, defaults);
                 true

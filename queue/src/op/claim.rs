@@ -2,6 +2,7 @@
 
 use crate::effect::Change;
 use crate::index::segments::Slot;
+use crate::op::flow::rewind;
 use crate::op::tick::expire;
 use crate::options::Defaults;
 use crate::session::Connection;
@@ -25,6 +26,12 @@ pub struct Claim<'a> {
 /// Claims the next ready task; `None` if there is none. A task whose TTL is over is not given out but expires.
 pub fn claim(txn: &mut Txn<'_>, claim: &Claim<'_>, defaults: &Defaults) -> Option<Slot> {
     let now = txn.now();
+    if txn.queue().flow.is_some() {
+        rewind(txn);
+        if txn.queue().obstacle(now).is_some() {
+            return None;
+        }
+    }
     for _ in 0..=EXPIRED_MAX {
         let slot = txn.queue().next_ready()?;
         if txn.queue().ttl_is_over(slot, now) && !sabotaged!(TtlIgnoredByClaim) {

@@ -5,7 +5,7 @@ use crate::effect::{Change, Depends};
 use crate::error::Refusal;
 use crate::id::TaskId;
 use crate::index::segments::Slot;
-use crate::options::Defaults;
+use crate::options::{Defaults, Start};
 use crate::queue::Queue;
 use crate::time::UnixMs;
 use crate::txn::Txn;
@@ -136,14 +136,18 @@ fn tell_some(txn: &mut Txn<'_>, count: usize, defaults: &Defaults) {
 fn tell_of(txn: &mut Txn<'_>, slot: Slot, dependency: u32, outcome: Outcome, defaults: &Defaults) {
     let (now, queue) = (txn.now(), txn.queue());
     let Some(after) = queue.after(slot) else { return };
-    if outcome == Outcome::Bad && !after.run_anyway && !sabotaged!(FailureNotPassedOn) {
+    let due = after.due.get().filter(|&due| due > now);
+    if queue.follows(slot) {
+        let start = due.map_or(Start::Ready { order: txn.next_order() }, |due| Start::Scheduled { due });
+        txn.record(slot, &Change::Followed { at: now, start });
+    } else if outcome == Outcome::Bad && !after.run_anyway && !sabotaged!(FailureNotPassedOn) {
         let bad = after.on.get(dependency as usize).map_or_else(String::new, |one| one.id.as_id().to_string());
         let error = format!("dependency failed: {bad}");
         let drop_at = queue.options(slot, defaults).retain_failed.drop_at(now);
         txn.record(slot, &Change::Abandoned { error: error.as_bytes(), at: now, drop_at });
     } else if after.missing > 1 && !sabotaged!(FirstIsEnough) {
         txn.record(slot, &Change::Told { dependency });
-    } else if let Some(due) = after.due.get().filter(|&due| due > now) {
+    } else if let Some(due) = due {
         txn.record(slot, &Change::Delayed { due });
     } else {
         let order = txn.next_order();

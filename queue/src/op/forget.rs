@@ -4,6 +4,7 @@ use crate::batch::KEPT;
 use crate::effect::Change;
 use crate::id::TaskId;
 use crate::index::segments::Slot;
+use crate::op::unique::free_key_of;
 use crate::queue::Queue;
 use crate::time::UnixMs;
 use crate::txn::Txn;
@@ -12,11 +13,16 @@ use crate::txn::Txn;
 pub fn forget(txn: &mut Txn<'_>, id: TaskId<'_>) -> bool {
     match txn.queue().find(id).filter(|&slot| can_forget(txn.queue(), slot)) {
         Some(slot) => {
-            txn.record(slot, &Change::Dropped);
+            drop_now(txn, slot);
             true
         }
         None => false,
     }
+}
+
+fn drop_now(txn: &mut Txn<'_>, slot: Slot) {
+    free_key_of(txn, slot);
+    txn.record(slot, &Change::Dropped);
 }
 
 fn can_forget(queue: &Queue, slot: Slot) -> bool {
@@ -31,7 +37,7 @@ pub fn forget_all(txn: &mut Txn<'_>, count: usize) -> usize {
             let heads = queue.finished.iter().filter_map(|ends| ends.first_outside(&queue.tasks, KEPT..UnixMs::NEVER));
             let next = heads.min_by_key(|&slot| queue.tasks.at(slot).order);
             next.is_some_and(|slot| {
-                txn.record(slot, &Change::Dropped);
+                drop_now(txn, slot);
                 true
             })
         })

@@ -7,9 +7,9 @@ use crate::id::{MadeId, TaskId};
 use crate::index::segments::Slot;
 use crate::op::batch::seal;
 use crate::op::depend::{After, resolve};
+use crate::op::unique::{Unique, push_unique};
 use crate::options::{Options, Start};
 use crate::queue::{Queue, TASKS_MAX};
-use crate::state::State;
 use crate::time::{Ms, UnixMs};
 use crate::txn::Txn;
 
@@ -43,6 +43,10 @@ pub struct Push<'a> {
     pub batch: Option<IntoBatch<'a>>,
     /// What it is to wait for.
     pub after: Option<After<'a>>,
+    /// The key that is to be its own alone.
+    pub unique: Option<Unique<'a>>,
+    /// The group in which it takes turns; one that begins again stays in its own if none is given.
+    pub group: Option<&'a str>,
 }
 
 /// The batch of a push.
@@ -59,8 +63,10 @@ pub struct IntoBatch<'a> {
 pub enum PushOutcome {
     /// The task is new, or began again.
     Added(Slot),
-    /// A task of this id was there; nothing changed.
+    /// A task of this id was there, or one that holds the key; nothing changed.
     Existing(Slot),
+    /// The key is held on for a task that is gone, [`Queue::holder_of`] it; nothing changed.
+    Held,
 }
 
 /// Adds a task. An id is made larger than `floor` and than any the queue made before, whatever the clock says.
@@ -69,11 +75,15 @@ pub enum PushOutcome {
 /// [`Refusal::DelayPastTtl`], [`Refusal::QueueFull`], [`Refusal::Sealed`], [`Refusal::OtherBatch`], and
 /// those of what it is to wait for.
 pub fn push(txn: &mut Txn<'_>, push: &Push<'_>, floor: MadeId) -> Result<PushOutcome, Refusal> {
+    if let Some(unique) = push.unique {
+        return push_unique(txn, push, unique, floor);
+    }
     let terms = Terms::of(push, txn.now())?;
     let found = push.id.and_then(|id| txn.queue().find(id));
     if let Some(slot) = found.filter(|&slot| !txn.queue().is_leaving(slot)) {
         return push_known(txn, push, slot);
     }
+    admits(txn, 1)?;
     let id = match push.id {
         Some(id) => {
             room_for(txn.queue(), 1)?;
@@ -83,13 +93,13 @@ pub fn push(txn: &mut Txn<'_>, push: &Push<'_>, floor: MadeId) -> Result<PushOut
     };
     let order = terms.order(push.payload, txn.next_order());
     let pushed = Pushed { id, made: push.id.is_none(), at: txn.now(), order };
-    if push.batch.is_some() || push.after.is_some() || found.is_some() {
+    if push.batch.is_some() || push.after.is_some() || push.group.is_some() || found.is_some() {
         return push_among_others(txn, push, pushed, terms.due, found);
     }
     Ok(PushOutcome::Added(txn.record_push(&pushed)))
 }
 
-/// A task that has to do with others: as one of a batch, as one that waits, or with one of its id whose batch is gone.
+/// A task that has to do with others: as one of a batch or a group, as one that waits, or with one of its id whose batch is gone.
 #[cold]
 fn push_among_others(
     txn: &mut Txn<'_>,
@@ -112,6 +122,7 @@ fn push_among_others(
         None => txn.record_push_apart(&pushed),
         Some(batch) => txn.record_push_into(batch.name, &pushed),
     };
+    group_if_asked(txn, slot, push.group);
     seal_if_asked(txn, push.batch);
     if let Some(waits) = waits {
         waits.record(txn, slot, due);
@@ -122,11 +133,11 @@ fn push_among_others(
 /// A task of this id is there.
 #[cold]
 fn push_known(txn: &mut Txn<'_>, push: &Push<'_>, slot: Slot) -> Result<PushOutcome, Refusal> {
-    let ended_badly = matches!(txn.state(slot), State::Failed | State::Canceled | State::Expired);
-    if !(push.renew && ended_badly) {
+    if !(push.renew && txn.queue().ended_badly(slot)) {
         seal_if_asked(txn, push.batch);
         return Ok(PushOutcome::Existing(slot));
     }
+    admits(txn, 1)?;
     let own = txn.queue().batch_of(slot).map(|batch| &*batch.name);
     if push.batch.is_some_and(|batch| own != Some(batch.name)) {
         return Err(Refusal::OtherBatch);
@@ -140,6 +151,8 @@ fn push_known(txn: &mut Txn<'_>, push: &Push<'_>, slot: Slot) -> Result<PushOutc
     if waits.is_some() {
         order.start = Start::Waiting { order: txn.next_order() };
     }
+    // Before it is in line.
+    group_if_asked(txn, slot, push.group);
     txn.record(slot, &Change::Renewed { at: txn.now(), order });
     if let Some(waits) = waits {
         waits.record(txn, slot, terms.due);
@@ -154,6 +167,7 @@ fn push_known(txn: &mut Txn<'_>, push: &Push<'_>, slot: Slot) -> Result<PushOutc
 /// [`Refusal::DelayPastTtl`], [`Refusal::QueueFull`].
 pub fn push_all(txn: &mut Txn<'_>, push: &Push<'_>, payloads: &[&[u8]], floor: MadeId) -> Result<Vec<Slot>, Refusal> {
     let terms = Terms::of(push, txn.now())?;
+    admits(txn, payloads.len())?;
     let mut id = next_ids(txn, floor, payloads.len())?;
     if let Some(batch) = push.batch {
         room_in_batch(txn.queue(), batch, payloads.len())?;
@@ -167,11 +181,13 @@ pub fn push_all(txn: &mut Txn<'_>, push: &Push<'_>, payloads: &[&[u8]], floor: M
             order.start = Start::Waiting { order: txn.next_order() };
         }
         let pushed = Pushed { id: TaskId::Made(id), made: true, at: txn.now(), order };
-        slots.push(match push.batch {
+        let slot = match push.batch {
             None => txn.record_push(&pushed),
             Some(batch) => txn.record_push_into(batch.name, &pushed),
-        });
-        if let (Some(waits), Some(&slot)) = (&waits, slots.last()) {
+        };
+        slots.push(slot);
+        group_if_asked(txn, slot, push.group);
+        if let Some(waits) = &waits {
             waits.record(txn, slot, terms.due);
         }
         id = id.next();
@@ -181,7 +197,7 @@ pub fn push_all(txn: &mut Txn<'_>, push: &Push<'_>, payloads: &[&[u8]], floor: M
 }
 
 /// What a push says beside id and payload, as instants.
-struct Terms {
+pub(super) struct Terms {
     priority: u8,
     /// When it becomes ready, if not at once.
     due: Option<UnixMs>,
@@ -190,7 +206,7 @@ struct Terms {
 }
 
 impl Terms {
-    fn of(push: &Push<'_>, now: UnixMs) -> Result<Self, Refusal> {
+    pub(super) fn of(push: &Push<'_>, now: UnixMs) -> Result<Self, Refusal> {
         let due = match push.delay {
             Delay::For(wait) => now.after(wait),
             Delay::Until(instant) => instant,
@@ -203,7 +219,7 @@ impl Terms {
         Ok(Self { priority: push.priority, due: (due > now).then_some(due), ttl_at, options })
     }
 
-    fn order<'a>(&self, payload: &'a [u8], place: u64) -> Order<'a> {
+    pub(super) fn order<'a>(&self, payload: &'a [u8], place: u64) -> Order<'a> {
         let start = match self.due {
             Some(due) => Start::Scheduled { due },
             None => Start::Ready { order: place },
@@ -222,9 +238,29 @@ fn room_in_batch(queue: &Queue, batch: IntoBatch<'_>, count: usize) -> Result<()
     }
 }
 
-fn seal_if_asked(txn: &mut Txn<'_>, batch: Option<IntoBatch<'_>>) {
+fn group_if_asked(txn: &mut Txn<'_>, slot: Slot, group: Option<&str>) {
+    if let Some(group) = group.filter(|&group| txn.queue().group_of(slot).is_none_or(|own| *own.name != *group)) {
+        txn.record_group(slot, group);
+    }
+}
+
+pub(super) fn seal_if_asked(txn: &mut Txn<'_>, batch: Option<IntoBatch<'_>>) {
     if let Some(batch) = batch.filter(|batch| batch.seal) {
         seal(txn, batch.name);
+    }
+}
+
+/// Whether the queue's settings let so many tasks come.
+fn admits(txn: &Txn<'_>, count: usize) -> Result<(), Refusal> {
+    let queue = txn.queue();
+    let Some(flow) = &queue.flow else { return Ok(()) };
+    let max = flow.settings.max_len;
+    if flow.settings.is_paused_in(txn.now()) {
+        Err(Refusal::Paused)
+    } else if max > 0 && queue.unfinished() + count > max as usize {
+        Err(Refusal::MaxLen { max })
+    } else {
+        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@ use crate::effect::Change;
 use crate::id::TaskId;
 use crate::index::segments::Slot;
 use crate::op::depend::{Again, again};
+use crate::op::unique::{key_again, take_key};
 use crate::queue::Queue;
 use crate::state::State;
 use crate::txn::Txn;
@@ -78,6 +79,7 @@ fn revive(txn: &mut Txn<'_>, slot: Slot) -> Revival {
     if has_begun && !sabotaged!(CompletedRevived) || !queue.can_begin_again(slot) {
         return Revival::Stuck(None);
     }
+    let Ok(key) = key_again(queue, slot, txn.now()) else { return Revival::Stuck(None) };
     let (order, at) = (txn.next_order(), txn.now());
     match if txn.state(slot).is_terminal() { again(queue, slot) } else { Again::Free } {
         Again::Free => txn.record(slot, &Change::Revived { order, at }),
@@ -86,6 +88,9 @@ fn revive(txn: &mut Txn<'_>, slot: Slot) -> Revival {
             txn.record(slot, &Change::Awaited { order, at });
             on.record(txn, slot, None);
         }
+    }
+    if let Some(key) = key {
+        take_key(txn, slot, &key.name, key.until.get(), false);
     }
     Revival::Done
 }

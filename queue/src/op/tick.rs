@@ -4,6 +4,8 @@ use crate::batch::KEPT;
 use crate::effect::{Change, Effect};
 use crate::index::segments::Slot;
 use crate::op::depend::tell;
+use crate::op::flow::keep_settings;
+use crate::op::unique::free_keys;
 use crate::options::Defaults;
 use crate::queue::Queue;
 use crate::session::Connection;
@@ -36,6 +38,9 @@ pub fn tick(txn: &mut Txn<'_>, count: usize, defaults: &Defaults) -> bool {
         (Queue::next_unknown, |txn, slot, _| bound(txn, slot)),
         (|queue, _| queue.leases.first(&queue.tasks), lapse),
     ];
+    if txn.queue().flow.is_some() {
+        keep_settings(txn, count);
+    }
     let has_batches = !txn.queue().batches.is_empty();
     happen(txn, drops, count, defaults);
     if has_batches {
@@ -43,11 +48,15 @@ pub fn tick(txn: &mut Txn<'_>, count: usize, defaults: &Defaults) -> bool {
     }
     happen(txn, tasks, count, defaults);
     tell(txn, count, defaults);
+    free_keys(txn, count);
     let mut soonest = soonest(txn, drops, defaults).min(soonest(txn, tasks, defaults));
+    if let Some((at, _)) = txn.queue().uniques.first_end() {
+        soonest = soonest.min(at);
+    }
     if has_batches {
         soonest = soonest.min(self::soonest(txn, batches, defaults));
     }
-    txn.set_soonest(soonest);
+    txn.set_soonest(soonest.min(txn.queue().next_opening(txn.now())));
     txn.queue().soonest() <= txn.now()
 }
 
@@ -130,6 +139,6 @@ impl Queue {
     /// The batch that goes next because it has been left alone for as long as failed tasks are kept.
     fn next_abandoned(&self, defaults: &Defaults) -> Option<(UnixMs, Slot)> {
         let (since, batch) = self.batches.first(&self.batches.idle)?;
-        Some((defaults.retain_failed.drop_at(since), batch))
+        Some((self.defaults(defaults).retain_failed.drop_at(since), batch))
     }
 }

@@ -64,6 +64,8 @@ impl Server {
             options: Options { retain: task.retain.map(|ms| Retention::For(Ms(ms))), ..Options::default() },
             batch: task.batch.map(|name| IntoBatch { name, seal: false }),
             after: on.map(|on| After { on, run_anyway: task.run_anyway }),
+            unique: None,
+            group: None,
         };
         let pushed = self.transact(|txn, _| op::push(txn, &push, MadeId(0)));
         pushed.map(|outcome| matches!(outcome, PushOutcome::Added(_)))

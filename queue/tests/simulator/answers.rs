@@ -58,8 +58,8 @@ impl Book {
                 let is_done = self.batch(name).is_some_and(|(born, _)| self.is_done(born));
                 Answer::Count(if is_done { self.total(name) } else { 0 })
             }
-            // To close a connection leaves no effects.
-            Command::Tick { .. } | Command::Close(_) => given.clone(),
+            // To close a connection leaves no effects. The plans have no limits and no groups.
+            Command::Tick { .. } | Command::Close(_) | Command::Set(_) => given.clone(),
         }
     }
 

@@ -238,7 +238,7 @@ impl Book {
             let known = self.batch(name).map(|(born, _)| self.view_batch(born));
             ensure(seen == known, &format!("{name} is not what it was\n  known {known:?}\n  seen  {seen:?}"))?;
             let Some((_, batch)) = self.batch(name) else { continue };
-            let page = queue.collect(name, EndsCursor::Start, usize::MAX).ok_or("a batch is not to be read")?;
+            let page = queue.collect(name, EndsCursor::Start, usize::MAX).map_err(|refusal| refusal.to_string())?;
             let given = page.slots.iter().map(|&slot| queue.id(slot).to_string());
             let ends = batch.ends.iter().filter(|end| end.stands).map(|end| &*end.id);
             ensure(given.eq(ends), &format!("the ends of {name} are not those of its tasks, in their order"))?;

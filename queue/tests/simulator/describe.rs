@@ -50,6 +50,7 @@ fn said(command: &Command) -> String {
         Command::ForgetBatch(batch) => format!("FORGET BATCH {batch}"),
         Command::RetryBatch(batch, count) => format!("RETRY BATCH {batch} COUNT {count}"),
         Command::Tick { budget } => format!("tick, {budget} of each kind"),
+        Command::Set(settings) => format!("SET {settings:?}"),
     }
 }
 

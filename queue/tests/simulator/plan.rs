@@ -234,6 +234,8 @@ impl Dice {
             options: if self.one_in(2) { self.options() } else { Options::default() },
             batch: self.maybe(3, |dice| (dice.batch().to_owned(), dice.one_in(5))),
             after: self.maybe(3, |dice| AfterSpec { on: dice.on(), run_anyway: dice.one_in(3) }),
+            unique: None,
+            group: None,
         }
     }
 

@@ -4,7 +4,7 @@ use crate::batches::{BATCHES, Batch, End};
 use crate::book::Book;
 use crate::rules::ensure;
 use std::rc::Rc;
-use taskqueue::{EndsCursor, Queue, State};
+use taskqueue::{EndsCursor, Queue, Refusal, State};
 
 /// Who has written down where he goes on.
 #[derive(Clone, Debug)]
@@ -63,33 +63,31 @@ impl Reader {
     pub(crate) fn read(&mut self, queue: &Queue, book: &Book, count: usize, lost: bool) -> Result<Told, String> {
         let page = queue.collect(self.name, self.cursor, count);
         let Some((born, batch)) = book.batch(self.name) else {
-            ensure(page.is_none(), "a page of a batch that is not there")?;
+            ensure(page == Err(Refusal::NoBatch), "a page of a batch that is not there")?;
             return Ok(Told::Refused);
         };
         let is_gone = |of: &Rc<str>| book.gone.iter().any(|gone| Rc::ptr_eq(gone, of));
         match &self.of {
             Some(of) if is_gone(of) => {
-                ensure(page.is_none(), "a cursor of an earlier batch was taken")?;
+                ensure(page == Err(Refusal::NoBatch), "a cursor of an earlier batch was taken")?;
                 self.begin_anew();
                 return Ok(Told::Refused);
             }
             Some(of) => {
                 if let Some(lost) = self.lost(of, batch) {
-                    // The cursor goes on with the ends that come, and nothing is promised: he begins with nothing.
+                    let may_go_on = lost == Lost::Passed || self.looks_unlost(batch);
+                    ensure(may_go_on || page.is_err(), "a cursor was taken whose ends are lost")?;
                     self.begin_anew();
                     return Ok(Told::Lost(lost));
                 }
             }
             None => {}
         }
-        let page = page.ok_or("a cursor was refused")?;
+        let page = page.map_err(|refusal| format!("the cursor was refused: {refusal}"))?;
         let left = batch.ends.iter().enumerate().skip(self.passed.len()).filter(|(_, end)| end.stands);
         let left: Vec<(usize, Rc<str>)> = left.map(|(place, end)| (place, end.id.clone())).collect();
         let (given, left) = left.split_at(count.min(left.len()));
-        let next = match given.last() {
-            Some((place, _)) if given.len() == count => place + 1,
-            _ => batch.ends.len(),
-        };
+        let next = given.last().map_or(self.passed.len(), |(place, _)| place + 1);
         let is_right = page.slots.iter().map(|&slot| queue.id(slot).to_string()).eq(given.iter().map(|(_, id)| id.to_string()));
         ensure(is_right, "these are not the ends that come next")?;
         let view = book.view_batch(born);
@@ -107,6 +105,14 @@ impl Reader {
             ensure(!page.is_last || all.all(|end| is_given_once(&end.id)), "an end of a batch that is done was not given")?;
         }
         Ok(told)
+    }
+
+    /// Whether the last end that he was given cannot be told from what is in its place: an end of the same task, maybe of the same
+    /// instant, or one of a task that has begun again.
+    fn looks_unlost(&self, batch: &Batch) -> bool {
+        let last = self.passed.len().checked_sub(1);
+        let place = last.and_then(|last| self.passed.get(last).zip(batch.ends.get(last)));
+        place.is_some_and(|(passed, end)| !end.stands || end.id == passed.id)
     }
 
     /// What of the cursor was lost by a failover, if anything was: the batch's ends do not begin with those that it has passed, or one

@@ -5,9 +5,10 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 use proptest::prelude::*;
-use taskqueue::op::{self, After, Claim, Completion, Delay, IntoBatch, Next, On, Push, PushOutcome};
+use taskqueue::op::{self, After, Claim, Completion, Delay, IntoBatch, Next, On, Push, PushOutcome, Unique};
 use taskqueue::{
-    Connection, Defaults, Effect, Journal, MadeId, Ms, Options, Queue, Refusal, Retention, State, TaskId, Txn, UnixMs, effect,
+    Connection, Defaults, Effect, Journal, MadeId, Ms, Options, Pause, Queue, Rate, Refusal, Retention, Settings, State, TaskId,
+    Txn, UnixMs, effect,
 };
 
 /// When the tests begin.
@@ -74,6 +75,10 @@ pub(crate) enum Step {
         back: u64,
     },
     Configure(Defaults),
+    Set {
+        settings: Settings,
+        pause_ms: Option<u64>,
+    },
 }
 
 /// What a push says besides its id.
@@ -88,13 +93,25 @@ pub(crate) struct PushSpec {
     pub(crate) batch: Option<(String, bool)>,
     /// What it waits for.
     pub(crate) after: Option<AfterSpec>,
+    /// Its group.
+    pub(crate) group: Option<String>,
+    /// The key that it is to have alone.
+    pub(crate) unique: Option<Box<UniqueSpec>>,
+}
+
+/// A key, for how long it is held if that is said, and REPLACE.
+#[derive(Clone, Debug)]
+pub(crate) struct UniqueSpec {
+    pub(crate) key: String,
+    pub(crate) hold: Option<u64>,
+    pub(crate) replace: bool,
 }
 
 impl PushSpec {
     /// A payload and nothing else.
     pub(crate) fn plain(payload: Vec<u8>) -> Self {
         let (delay, options) = (DelaySpec::For(0), Options::default());
-        Self { payload, priority: 0, delay, ttl: None, options, batch: None, after: None }
+        Self { payload, priority: 0, delay, ttl: None, options, batch: None, after: None, group: None, unique: None }
     }
 }
 
@@ -157,6 +174,7 @@ pub(crate) enum Command {
     ForgetBatch(String),
     RetryBatch(String, usize),
     Tick { budget: usize },
+    Set(Settings),
 }
 
 /// What a command answers.
@@ -247,21 +265,32 @@ fn push_spec() -> impl Strategy<Value = PushSpec> {
     ];
     let after = prop::option::weighted(0.4, (on, prop::bool::weighted(0.3)));
     let after = after.prop_map(|after| after.map(|(on, run_anyway)| AfterSpec { on, run_anyway }));
-    (bytes(), priority, delay, prop::option::weighted(0.3, 1..90_u64), options(), batch, after).prop_map(
-        |(payload, priority, delay, ttl, options, batch, after)| PushSpec {
+    let unique = (0..3_u8, prop::option::weighted(0.4, prop_oneof![1 => Just(0), 4 => 1..120_u64]), prop::bool::weighted(0.6));
+    let unique = unique.prop_map(|(number, hold, replace)| Box::new(UniqueSpec { key: format!("key-{number}"), hold, replace }));
+    let group = prop::option::weighted(0.5, (0..3_u8).prop_map(group_name));
+    let related = (batch, after, prop::option::weighted(0.4, unique), group);
+    (bytes(), priority, delay, prop::option::weighted(0.3, 1..90_u64), options(), related).prop_map(
+        |(payload, priority, delay, ttl, options, (batch, after, unique, group))| PushSpec {
             payload,
             priority,
             delay,
             ttl,
             options,
             batch,
-            after,
+            // As the command has it.
+            after: after.filter(|_| !unique.as_ref().is_some_and(|unique| unique.replace)),
+            unique,
+            group,
         },
     )
 }
 
 fn batch_name(number: u8) -> String {
     format!("batch-{number}")
+}
+
+fn group_name(number: u8) -> String {
+    format!("group-{number}")
 }
 
 fn target() -> impl Strategy<Value = Target> {
@@ -277,6 +306,31 @@ fn target() -> impl Strategy<Value = Target> {
 fn next() -> impl Strategy<Value = Next> {
     let after = prop_oneof![Just(0), millis()].prop_map(|ms| Next::RetryAfter(Ms(ms)));
     prop_oneof![3 => Just(Next::Retry), 2 => after, 1 => Just(Next::Dead)]
+}
+
+/// Most set little, so that not all is refused.
+fn settings() -> impl Strategy<Value = Settings> {
+    let limit = || prop_oneof![4 => Just(0), 1 => 1..4_u32];
+    let rate = (1..4_u32, millis()).prop_map(|(claims, window)| Rate { claims, window: Ms(window) });
+    let pause = prop_oneof![6 => Just(Pause::No), 1 => Just(Pause::In), 1 => Just(Pause::Out), 1 => Just(Pause::All)];
+    let max_len = prop_oneof![4 => Just(0), 1 => 3..9_u32];
+    let group_concurrency = prop_oneof![2 => Just(0), 3 => Just(1), 2 => 2..4_u32];
+    let events = prop_oneof![1 => Just(0), 1 => 1..9_u32, 1 => Just(500)];
+    let limits = (limit(), limit(), max_len, limit(), group_concurrency);
+    (options(), limits, prop::option::weighted(0.3, rate), pause, events).prop_map(
+        |(options, (retain_max, failed_max, max_len, concurrency, group_concurrency), rate, pause, events)| Settings {
+            options,
+            retain_max,
+            failed_max,
+            max_len,
+            rate,
+            concurrency,
+            group_concurrency,
+            pause,
+            events,
+            ..Settings::default()
+        },
+    )
 }
 
 /// Steps as a queue may meet them.
@@ -313,6 +367,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         12 => (0..40_u64).prop_map(|forward| Step::Clock { forward, back: 0 }),
         1 => (0..120_u64).prop_map(|back| Step::Clock { forward: 0, back }),
         1 => defaults().prop_map(Step::Configure),
+        2 => (settings(), prop::option::of(millis())).prop_map(|(settings, pause_ms)| Step::Set { settings, pause_ms }),
     ]
 }
 
@@ -383,6 +438,11 @@ impl Driver {
             Step::ForgetBatch(batch) => Command::ForgetBatch(batch_name(batch)),
             Step::RetryBatch(batch, count) => Command::RetryBatch(batch_name(batch), count),
             Step::Tick { budget } => Command::Tick { budget },
+            Step::Set { settings, pause_ms } => {
+                let is_pause = settings.pause != Pause::No;
+                let paused_until = pause_ms.filter(|_| is_pause).map(|ms| self.now.after(Ms(ms)));
+                Command::Set(Settings { paused_until, ..settings })
+            }
             Step::Clock { forward, back } => {
                 self.now = self.now.after(Ms(forward)).before(Ms(back));
                 return None;
@@ -487,7 +547,8 @@ pub(crate) fn say(txn: &mut Txn<'_>, defaults: &Defaults, command: &Command) -> 
         Command::PushAll { task, payloads, floor } => {
             let payloads: Vec<&[u8]> = payloads.iter().map(Vec::as_slice).collect();
             let ids = dependencies(task);
-            let pushed = op::push_all(txn, &as_push(task, None, false, &ids), &payloads, *floor);
+            let push = Push { unique: None, ..as_push(task, None, false, &ids) };
+            let pushed = op::push_all(txn, &push, &payloads, *floor);
             answer(pushed, |slots| Answer::PushedAll(slots.iter().map(|&slot| txn.queue().id(slot).to_string()).collect()))
         }
         Command::Claim { worker, lease, session } => {
@@ -521,6 +582,10 @@ pub(crate) fn say(txn: &mut Txn<'_>, defaults: &Defaults, command: &Command) -> 
         Command::ForgetBatch(batch) => Answer::Count(op::forget_batch(txn, batch)),
         Command::RetryBatch(batch, count) => Answer::Count(op::retry_batch(txn, batch, *count)),
         Command::Tick { budget } => Answer::Left(op::tick(txn, *budget, defaults)),
+        Command::Set(settings) => {
+            op::set(txn, settings);
+            Answer::Done
+        }
     }
 }
 
@@ -551,17 +616,28 @@ fn as_push<'a>(task: &'a PushSpec, id: Option<&'a str>, renew: bool, on: &'a [Ta
             },
             run_anyway: after.run_anyway,
         }),
+        unique: task.unique.as_ref().map(|unique| Unique {
+            key: &unique.key,
+            hold: unique.hold.map(Ms),
+            replace: unique.replace,
+        }),
+        group: task.group.as_deref(),
     }
 }
 
 fn push(txn: &mut Txn<'_>, task: &PushSpec, id: Option<&str>, renew: bool, floor: MadeId) -> Answer {
     let ids = dependencies(task);
     answer(op::push(txn, &as_push(task, id, renew, &ids), floor), |outcome| {
-        let (slot, added) = match outcome {
-            PushOutcome::Added(slot) => (slot, true),
-            PushOutcome::Existing(slot) => (slot, false),
-        };
-        Answer::Pushed { id: txn.queue().id(slot).to_string(), added }
+        let id = |slot| txn.queue().id(slot).to_string();
+        let key = task.unique.as_ref().map(|unique| &*unique.key);
+        match outcome {
+            PushOutcome::Added(slot) => Answer::Pushed { id: id(slot), added: true },
+            PushOutcome::Existing(slot) => Answer::Pushed { id: id(slot), added: false },
+            PushOutcome::Held => {
+                let holder = key.and_then(|key| txn.queue().holder_of(key));
+                Answer::Pushed { id: holder.unwrap().to_string(), added: false }
+            }
+        }
     })
 }
 

@@ -142,9 +142,14 @@ impl Actor {
         }
         let queue = self.history.queue_of(&batch).to_owned();
         let reply = self.say(&format!("TASK.COLLECT {queue} {batch} {cursor} COUNT {PAGE} BLOCK 5"))?;
+        if reply.is_error() {
+            // Also as STALE: the cursors that it keeps are where they must be.
+            self.history.records().wrong.push(format!("{batch}: {cursor} is refused: {reply:?}"));
+            return Some(());
+        }
         let page = page(&reply, Instant::now());
         self.say(&format!("HSET {queue}:cursors {batch} {}", page.next))?;
-        if !reply.is_error() && (!page.ends.is_empty() || page.is_last) {
+        if !page.ends.is_empty() || page.is_last {
             self.history.records().batches.entry(batch).or_default().pages.push(page);
         }
         Some(())

@@ -1,0 +1,466 @@
+//! The last changes of state, kept with the queue: `TASK.EVENTS`.
+//!
+//! Whoever applies effects appends the rows, so replicas, the AOF and snapshots have the same log without being sent it. A row is kept
+//! as the bytes that a snapshot has of it, about 20 and the worker's name; in chunks, so that the log grows without copying what is
+//! there and shrinks by whole chunks. A queue that never kept events has no log, and pays a comparison for each change.
+
+use crate::blocks::Rounding;
+use crate::effect::{Change, Effect, Event, Pushed};
+use crate::error::Mismatch;
+use crate::id::TaskId;
+use crate::index::segments::Slot;
+use crate::queue::Queue;
+use crate::state::State;
+use crate::time::UnixMs;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+/// What a row can tell of, by the number that it has in snapshots: appended to, never changed.
+const KINDS: [Event; 12] = [
+    Event::Push,
+    Event::Ready,
+    Event::Claim,
+    Event::Complete,
+    Event::Fail,
+    Event::Retry,
+    Event::Lapse,
+    Event::Release,
+    Event::Cancel,
+    Event::Expire,
+    Event::Drop,
+    Event::Batch,
+];
+
+/// Events in a chunk: so many rows at most are passed over in search of one.
+const CHUNK_LEN: u64 = 64;
+
+/// A dump leaves room for the events to come.
+const NUMBER_MAX: u64 = u64::MAX / 2;
+
+/// One change of state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventRow<'a> {
+    /// Its number among all events of the queue, from 1 on.
+    pub seq: u64,
+    /// When.
+    pub at: UnixMs,
+    /// What happened.
+    pub event: Event,
+    /// To which task; the name of a batch that is done.
+    pub id: TaskId<'a>,
+    /// The number of the task's last claim; 0: never claimed.
+    pub attempt: u32,
+    /// Who holds the claim, or held the one that ended by it.
+    pub worker: Option<&'a str>,
+}
+
+/// Where a reader goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventsCursor {
+    /// At the oldest event that is kept.
+    Oldest,
+    /// At the event with this number.
+    At(u64),
+    /// After the newest one.
+    End,
+}
+
+impl EventsCursor {
+    /// Reads `0`, `$`, or a number that a page gave.
+    #[must_use]
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        match bytes {
+            b"0" => Some(Self::Oldest),
+            b"$" => Some(Self::End),
+            // Each has one spelling.
+            [b'1'..=b'9', ..] => std::str::from_utf8(bytes).ok()?.parse().ok().map(Self::At),
+            _ => None,
+        }
+    }
+}
+
+/// A page of events, with all that is needed to tell of them later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventsPage {
+    /// Those that the reader came too late for.
+    pub missed: Option<Missed>,
+    /// Where the next page begins.
+    pub next: u64,
+    first: u64,
+    rows: Vec<u8>,
+}
+
+/// Events that are not kept any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missed {
+    /// How many.
+    pub count: u64,
+    /// The number of the last one.
+    pub last: u64,
+    /// When the next one was; if none is kept, when the last one was.
+    pub at: UnixMs,
+}
+
+impl EventsPage {
+    /// How many events are in it.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        usize::try_from(self.next - self.first).unwrap_or(usize::MAX)
+    }
+
+    /// Whether there is nothing in it to tell a reader.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.next == self.first && self.missed.is_none()
+    }
+
+    /// How many bytes its events take.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// The events, oldest first.
+    pub fn rows(&self) -> impl Iterator<Item = EventRow<'_>> {
+        (self.first..).zip(unpack(&self.rows).map_while(Result::ok)).map(|(seq, row)| row.numbered(seq))
+    }
+}
+
+/// An event as it is kept, in postcard's wire format.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Row<'a> {
+    at: UnixMs,
+    /// Its place in [`KINDS`].
+    kind: u8,
+    #[serde(borrow)]
+    id: TaskId<'a>,
+    attempt: u32,
+    worker: Option<&'a str>,
+}
+
+impl<'a> Row<'a> {
+    fn numbered(self, seq: u64) -> EventRow<'a> {
+        let Self { at, id, attempt, worker, .. } = self;
+        // An unknown kind is not admitted.
+        let event = KINDS.get(usize::from(self.kind)).copied().unwrap_or(Event::Restore);
+        EventRow { seq, at, event, id, attempt, worker }
+    }
+
+    fn is_valid(&self) -> bool {
+        usize::from(self.kind) < KINDS.len() && self.id.is_valid()
+    }
+}
+
+/// The number that an event has in a row, if it is kept.
+fn kind_of(event: Event) -> Option<u8> {
+    KINDS.iter().position(|&kind| kind == event).and_then(|kind| u8::try_from(kind).ok())
+}
+
+/// Reads rows one by one; the first that is none is the last.
+fn unpack(mut bytes: &[u8]) -> impl Iterator<Item = Result<Row<'_>, Mismatch>> {
+    std::iter::from_fn(move || {
+        if bytes.is_empty() {
+            return None;
+        }
+        let row = postcard::take_from_bytes(bytes);
+        bytes = row.as_ref().map_or(&[], |(_, rest)| rest);
+        Some(row.map(|(row, _)| row).map_err(|_| Mismatch::Undecodable))
+    })
+}
+
+/// Rows, the first of which has this number.
+#[derive(Clone, Debug)]
+struct Chunk {
+    first: u64,
+    rows: Vec<u8>,
+}
+
+impl Chunk {
+    /// Where the row of this number begins, or would if it is of a later chunk.
+    fn place(&self, seq: u64) -> usize {
+        let mut rest: &[u8] = &self.rows;
+        for _ in 0..seq.saturating_sub(self.first).min(CHUNK_LEN) {
+            let Ok((_, after)) = postcard::take_from_bytes::<Row<'_>>(rest) else { break };
+            rest = after;
+        }
+        self.rows.len() - rest.len()
+    }
+
+    /// The rows from one number up to another.
+    fn rows(&self, from: u64, to: u64) -> &[u8] {
+        let is_whole = to / CHUNK_LEN > self.first / CHUNK_LEN;
+        let end = if is_whole { self.rows.len() } else { self.place(to) };
+        self.rows.get(self.place(from)..end).unwrap_or_default()
+    }
+}
+
+/// The events of a queue that keeps some, or did.
+#[derive(Clone, Debug)]
+pub(crate) struct EventLog {
+    /// A chunk ends where a multiple of [`CHUNK_LEN`] begins. The first may have rows that are not kept any more.
+    chunks: VecDeque<Chunk>,
+    /// At most so many events are kept.
+    max: u32,
+    /// The oldest one that is kept.
+    first: u64,
+    /// The one that comes next.
+    next: u64,
+    /// When the last one was: for changes that have no instant of their own.
+    at: UnixMs,
+}
+
+impl EventLog {
+    const fn new() -> Self {
+        Self { chunks: VecDeque::new(), max: 0, first: 1, next: 1, at: UnixMs(0) }
+    }
+
+    const fn len(&self) -> u64 {
+        self.next - self.first
+    }
+
+    /// From now on, at most so many events are kept.
+    fn keep(&mut self, max: u32) {
+        self.max = max;
+        self.trim();
+        if max == 0 {
+            self.chunks.clear();
+        }
+        self.chunks.shrink_to_fit();
+    }
+
+    /// Something has happened: one more event, if any are kept.
+    fn note(&mut self, event: Event, at: UnixMs, id: TaskId<'_>, attempt: u32, worker: Option<&str>) {
+        if let Some(kind) = kind_of(event).filter(|_| self.max > 0) {
+            self.append(&Row { at, kind, id, attempt, worker });
+            self.at = at;
+        }
+    }
+
+    fn append(&mut self, row: &Row<'_>) {
+        if self.chunks.is_empty() || self.next.is_multiple_of(CHUNK_LEN) {
+            // As long as the last one, and not much longer than it must be.
+            let bytes = self.chunks.back_mut().map_or(0, |last| {
+                last.rows.shrink_to_fit();
+                last.rows.len()
+            });
+            self.chunks.push_back(Chunk { first: self.next, rows: Vec::with_capacity(bytes) });
+        }
+        let Some(last) = self.chunks.back_mut() else { return };
+        // A Vec always takes more, so this cannot fail.
+        if let Ok(rows) = postcard::to_extend(row, std::mem::take(&mut last.rows)) {
+            last.rows = rows;
+        }
+        self.next = self.next.saturating_add(1);
+        self.trim();
+    }
+
+    /// Lets those go that are more than are kept.
+    fn trim(&mut self) {
+        self.first = self.first.max(self.next.saturating_sub(u64::from(self.max)));
+        while self.chunks.get(1).is_some_and(|second| second.first <= self.first) {
+            self.chunks.pop_front();
+        }
+    }
+
+    /// The rows from one number up to another, by chunks.
+    fn rows(&self, from: u64, to: u64) -> impl Iterator<Item = &[u8]> {
+        let front = self.chunks.front().map_or(0, |front| front.first / CHUNK_LEN);
+        let skipped = usize::try_from((from / CHUNK_LEN).saturating_sub(front)).unwrap_or(usize::MAX);
+        self.chunks.iter().skip(skipped).take_while(move |chunk| chunk.first < to).map(move |chunk| chunk.rows(from, to))
+    }
+
+    fn page(&self, cursor: EventsCursor, count: usize) -> Option<EventsPage> {
+        let from = match cursor {
+            EventsCursor::Oldest => self.first,
+            EventsCursor::End => self.next,
+            EventsCursor::At(seq) if seq > self.next => return None,
+            EventsCursor::At(seq) => seq,
+        };
+        let first = from.max(self.first);
+        let next = first.saturating_add(count as u64).min(self.next);
+        let missed = first - from;
+        let missed = (missed > 0).then(|| {
+            let at = self.rows(first, first + 1).flat_map(unpack).next().and_then(Result::ok).map_or(self.at, |row| row.at);
+            Missed { count: missed, last: first - 1, at }
+        });
+        Some(EventsPage { missed, next, first, rows: self.rows(first, next).collect::<Vec<_>>().concat() })
+    }
+
+    pub(crate) fn bytes(&self, rounding: Rounding) -> usize {
+        let rows = self.chunks.iter().map(|chunk| rounding.block(chunk.rows.capacity()));
+        rounding.block(size_of::<Self>()) + rounding.vec::<Chunk>(self.chunks.capacity()) + rows.sum::<usize>()
+    }
+
+    /// What stands in a snapshot, after the settings.
+    pub(crate) fn for_each_effect(&self, mut give: impl FnMut(&Effect<'_>)) {
+        if self.next > 1 {
+            give(&Effect::EventsNumbered { next: self.first, at: self.at });
+            self.rows(self.first, self.next).for_each(|rows| give(&Effect::EventsRestored { rows }));
+        }
+    }
+
+    /// Whether the rows are those that the numbers say.
+    #[cfg(debug_assertions)]
+    pub(crate) fn check(&self, max: u32) -> Result<(), String> {
+        use crate::check::ensure;
+        ensure(self.max == max && self.len() <= u64::from(max), "more events are kept than are to be")?;
+        let mut seq = self.chunks.front().map_or(self.next, |front| front.first);
+        ensure(seq <= self.first && self.first - seq < CHUNK_LEN, "a chunk of events is kept in vain")?;
+        for (number, chunk) in self.chunks.iter().enumerate() {
+            ensure(chunk.first == seq && !chunk.rows.is_empty(), "a chunk of events begins elsewhere")?;
+            ensure(number == 0 || seq.is_multiple_of(CHUNK_LEN), "a chunk of events is too short")?;
+            for row in unpack(&chunk.rows) {
+                ensure(row.is_ok_and(|row| row.is_valid()), "an event would not be admitted")?;
+                seq += 1;
+            }
+        }
+        ensure(seq == self.next, "events are lost")
+    }
+}
+
+impl Change<'_> {
+    /// When it happened, if it says so.
+    const fn instant(&self) -> Option<UnixMs> {
+        match *self {
+            Self::Ripened { at, .. }
+            | Self::Claimed { at, .. }
+            | Self::Completed { at, .. }
+            | Self::BackedOff { at, .. }
+            | Self::Requeued { at, .. }
+            | Self::Failed { at, .. }
+            | Self::Released { at }
+            | Self::Lapsed { at }
+            | Self::Canceled { at, .. }
+            | Self::Expired { at, .. }
+            | Self::Revived { at, .. }
+            | Self::Renewed { at, .. }
+            | Self::Abandoned { at, .. }
+            | Self::Awaited { at, .. }
+            | Self::Replaced { at, .. }
+            | Self::Followed { at, .. } => Some(at),
+            _ => None,
+        }
+    }
+}
+
+impl Queue {
+    /// At most `count` events from the cursor on. `None` if the cursor is ahead of all that happened: it was given by another queue of
+    /// that name, or by a master whose last events a failover has lost.
+    #[must_use]
+    pub fn events(&self, cursor: EventsCursor, count: usize) -> Option<EventsPage> {
+        self.events.as_deref().unwrap_or(&EventLog::new()).page(cursor, count)
+    }
+
+    /// Whether it keeps events, or did.
+    #[must_use]
+    pub const fn has_events(&self) -> bool {
+        self.events.is_some()
+    }
+
+    /// How many events it keeps.
+    #[must_use]
+    pub fn event_count(&self) -> u64 {
+        self.events.as_deref().map_or(0, EventLog::len)
+    }
+
+    /// The number of the last event, 0 before the first.
+    #[must_use]
+    pub fn last_event(&self) -> u64 {
+        self.events.as_deref().map_or(0, |log| log.next - 1)
+    }
+
+    /// How many blocks of memory its events are in.
+    #[must_use]
+    pub fn event_blocks(&self) -> usize {
+        self.events.as_deref().map_or(0, |log| log.chunks.len())
+    }
+
+    /// The setting EVENTS has been set.
+    pub(crate) fn keep_events(&mut self, max: u32) {
+        if max > 0 || self.events.is_some() {
+            self.events.get_or_insert_with(|| Box::new(EventLog::new())).keep(max);
+        }
+    }
+
+    /// A task was pushed.
+    #[cold]
+    pub(crate) fn note_push(&mut self, pushed: &Pushed<'_>) {
+        if let Some(log) = &mut self.events {
+            log.note(Event::Push, pushed.at, pushed.id, 0, None);
+        }
+    }
+
+    /// A batch is done.
+    #[cold]
+    pub(crate) fn note_batch(&mut self, batch: Slot, at: UnixMs) {
+        if let Some(log) = &mut self.events {
+            let name = &*self.batches.slots.at(batch).name;
+            // It may look like an id that a queue makes.
+            let id = TaskId::parse(name.as_bytes()).unwrap_or(TaskId::Named(name));
+            log.note(Event::Batch, at, id, 0, None);
+        }
+    }
+
+    /// A task is about to change: while it is still there, and still claimed by whoever holds it.
+    #[cold]
+    pub(crate) fn note_change(&mut self, slot: Slot, change: &Change<'_>) {
+        let Some(mut log) = self.events.take() else { return };
+        let task = self.tasks.at(slot);
+        let (attempt, worker) = match *change {
+            Change::Claimed { attempt, worker, .. } => (attempt, Some(worker)),
+            _ if ends_claim(change, task.state()) => (task.attempt, self.worker(slot).map(|(name, _)| name)),
+            _ => (task.attempt, None),
+        };
+        log.note(change.event(), change.instant().unwrap_or(log.at), self.id_of(slot), attempt, worker);
+        self.events = Some(log);
+    }
+
+    /// Whether the change is kept, and not of the instant that would be taken for its own.
+    #[cold]
+    pub(crate) fn must_date(&self, change: &Change<'_>, now: UnixMs) -> bool {
+        let is_other = self.events.as_deref().is_some_and(|log| log.max > 0 && log.at != now);
+        is_other && change.instant().is_none() && kind_of(change.event()).is_some()
+    }
+
+    /// What happens to the log itself.
+    pub(crate) fn apply_events(&mut self, effect: &Effect<'_>) {
+        match (effect, &mut self.events) {
+            (Effect::Dated { at }, Some(log)) => log.at = *at,
+            (&Effect::EventsNumbered { next, at }, log) => {
+                let log = log.get_or_insert_with(|| Box::new(EventLog::new()));
+                (log.first, log.next, log.at) = (next, next, at);
+            }
+            (Effect::EventsRestored { rows }, Some(log)) => unpack(rows).map_while(Result::ok).for_each(|row| log.append(&row)),
+            _ => {}
+        }
+    }
+
+    pub(crate) fn admits_event_numbers(&self, next: u64) -> bool {
+        let is_new = |log: &EventLog| log.len() == 0 && log.next <= next;
+        next <= NUMBER_MAX && self.events.as_deref().map_or(next > 1, is_new)
+    }
+
+    pub(crate) fn admits_event_rows(&self, rows: &[u8]) -> bool {
+        let room = self.events.as_deref().map_or(0, |log| u64::from(log.max).saturating_sub(log.len()));
+        let mut count = 0;
+        unpack(rows).all(|row| {
+            count += 1;
+            count <= room && row.is_ok_and(|row| row.is_valid())
+        })
+    }
+}
+
+/// Whether a claim of the task ends by this, or did before, and was answered now.
+const fn ends_claim(change: &Change<'_>, before: State) -> bool {
+    match change {
+        Change::Completed { .. }
+        | Change::BackedOff { .. }
+        | Change::Requeued { .. }
+        | Change::Failed { .. }
+        | Change::Released { .. }
+        | Change::Deferred { .. }
+        | Change::Lapsed { .. } => true,
+        Change::Canceled { .. } => matches!(before, State::Claimed),
+        _ => false,
+    }
+}

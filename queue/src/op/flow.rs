@@ -1,0 +1,36 @@
+//! `TASK.SET`: what a queue sets for itself; and what its settings do by themselves.
+
+use crate::effect::{Change, Effect};
+use crate::flow::{Pause, Settings};
+use crate::txn::Txn;
+
+/// Sets what the queue sets for itself.
+pub fn set(txn: &mut Txn<'_>, settings: &Settings) {
+    txn.record_flow(&Effect::Set(*settings));
+}
+
+/// Does what the settings have come to ask for: ends a pause, drops at most `count` tasks of which more are kept than may be.
+pub(crate) fn keep_settings(txn: &mut Txn<'_>, count: usize) {
+    rewind(txn);
+    let settings = txn.queue().settings();
+    if settings.paused_until.is_some_and(|until| until <= txn.now()) {
+        set(txn, &Settings { pause: Pause::No, paused_until: None, ..settings });
+    }
+    drop_excess(txn, count);
+}
+
+/// Drops tasks of which more are kept than may be.
+pub(crate) fn drop_excess(txn: &mut Txn<'_>, count: usize) {
+    for _ in 0..count {
+        let Some(slot) = txn.queue().next_excess() else { break };
+        txn.record(slot, &Change::Dropped);
+    }
+}
+
+/// Lets claims of the future count as of now: the clock has stepped back.
+pub(crate) fn rewind(txn: &mut Txn<'_>) {
+    let at = txn.now();
+    if txn.queue().flow.as_deref().is_some_and(|flow| flow.starts.is_ahead_of(at)) {
+        txn.record_flow(&Effect::StartsRewound { at });
+    }
+}

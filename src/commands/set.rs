@@ -1,0 +1,194 @@
+//! `TASK.SET queue [option value …]`
+
+use crate::args::{Args, DURATION, POSITIVE_DURATION, Word, set as set_once};
+use crate::redis::command::{Access, Arg, CommandSpec, handler};
+use crate::redis::context::Context;
+use crate::redis::error::Error;
+use crate::redis::string::Argv;
+use crate::transact::{Missing, transact};
+use taskqueue::flow::{EVENTS_MAX, LIMIT_MAX, RATE_MAX};
+use taskqueue::{Ms, Pause, Rate, Settings, UnixMs, op};
+
+pub(crate) const SPEC: CommandSpec = CommandSpec {
+    name: "task.set",
+    handler: handler(set),
+    flags: "write deny-oom",
+    arity: -2,
+    summary: "Sets what holds for a queue's tasks, its limits, and whether it is paused.",
+    complexity: "O(1); with another GROUPCONCURRENCY O(G log G) for G groups with a task that was claimed and has not ended",
+    since: "0.1.0",
+    tips: "",
+    args: &[
+        Arg::key("queue"),
+        Arg::string("lease")
+            .token("LEASE")
+            .optional()
+            .summary("How long a claim holds without a heartbeat; default: the server's."),
+        Arg::string("attempts").token("ATTEMPTS").optional().summary("Tries a task may use up, or default."),
+        Arg::string("backoff").token("BACKOFF").optional().summary("Delay before the first retry, or default."),
+        Arg::string("timeout").token("TIMEOUT").optional().summary("How long a claim holds with heartbeats, or default."),
+        Arg::string("retain")
+            .token("RETAIN")
+            .optional()
+            .summary("How long completed, canceled and expired tasks are kept, or default."),
+        Arg::string("retain-failed").token("RETAINFAILED").optional().summary("How long failed tasks are kept, or default."),
+        Arg::integer("retain-max").token("RETAINMAX").optional().summary("Most completed tasks that are kept; 0: no limit."),
+        Arg::integer("failed-max").token("FAILEDMAX").optional().summary("Most failed tasks that are kept; 0: no limit."),
+        Arg::integer("max-len").token("MAXLEN").optional().summary("Most tasks that have not ended; 0: no limit."),
+        Arg::block(
+            "rate",
+            &[
+                Arg::integer("claims").token("RATE").summary("Most claims in any window of that length; 0 0: no limit."),
+                Arg::integer("window-ms"),
+            ],
+        )
+        .optional(),
+        Arg::integer("concurrency").token("CONCURRENCY").optional().summary("Most tasks claimed at once; 0: no limit."),
+        Arg::integer("group-concurrency")
+            .token("GROUPCONCURRENCY")
+            .optional()
+            .summary("Most tasks of one group claimed at once; 1: strict order; 0: no limit."),
+        Arg::integer("events").token("EVENTS").optional().summary("Changes of state that are kept for TASK.EVENTS."),
+        Arg::block(
+            "pause",
+            &[
+                Arg::one_of(
+                    "paused",
+                    &[Arg::word("no", "NO"), Arg::word("in", "IN"), Arg::word("out", "OUT"), Arg::word("all", "ALL")],
+                )
+                .token("PAUSED")
+                .summary("in: no pushes; out: no claims; all: neither."),
+                Arg::integer("for-ms").token("FOR").optional().summary("The pause ends by itself."),
+            ],
+        )
+        .optional(),
+    ],
+    access: Access::Insert,
+    acl: "write slow task",
+};
+
+fn set(context: &Context, args: Argv<'_>) -> Result<(), Error> {
+    let mut args = Args::new(args);
+    let queue = args.key()?;
+    let mut changes: [Option<Change>; OPTIONS.len()] = Default::default();
+    while let Some(word) = args.option() {
+        let place = OPTIONS.iter().zip(&mut changes).find(|((name, _), _)| word.is(name));
+        let ((_, parse), change) = place.ok_or_else(|| word.unknown())?;
+        let parsed = parse(&mut args, &word)?;
+        set_once(change, &word, parsed)?;
+    }
+    transact(context, queue, Missing::Create, |txn, _| {
+        let (mut settings, now) = (txn.queue().settings(), txn.now());
+        changes.into_iter().flatten().for_each(|change| change(&mut settings, now));
+        op::set(txn, &settings);
+        Ok(())
+    })?;
+    context.simple(c"OK");
+    Ok(())
+}
+
+/// What an option does to the settings at an instant.
+type Change = Box<dyn FnOnce(&mut Settings, UnixMs)>;
+
+type Parse = fn(&mut Args<'_>, &Word<'_>) -> Result<Change, Error>;
+
+/// What each option takes, and does.
+const OPTIONS: &[(&str, Parse)] = &[
+    ("LEASE", |args, word| {
+        let value = or_default(args, word, Args::positive_duration)?;
+        Ok(Box::new(move |settings, _| settings.options.lease = value))
+    }),
+    ("ATTEMPTS", |args, word| {
+        let value = or_default(args, word, Args::attempts)?;
+        Ok(Box::new(move |settings, _| settings.options.attempts = value))
+    }),
+    ("BACKOFF", |args, word| {
+        let value = or_default(args, word, Args::duration)?;
+        Ok(Box::new(move |settings, _| settings.options.backoff = value))
+    }),
+    ("TIMEOUT", |args, word| {
+        let value = or_default(args, word, Args::positive_duration)?;
+        Ok(Box::new(move |settings, _| settings.options.timeout = value))
+    }),
+    ("RETAIN", |args, word| {
+        let value = or_default(args, word, Args::retention)?;
+        Ok(Box::new(move |settings, _| settings.options.retain = value))
+    }),
+    ("RETAINFAILED", |args, word| {
+        let value = or_default(args, word, Args::retention)?;
+        Ok(Box::new(move |settings, _| settings.options.retain_failed = value))
+    }),
+    ("RETAINMAX", |args, word| {
+        let value = limit(args, word, LIMIT_MAX)?;
+        Ok(Box::new(move |settings, _| settings.retain_max = value))
+    }),
+    ("FAILEDMAX", |args, word| {
+        let value = limit(args, word, LIMIT_MAX)?;
+        Ok(Box::new(move |settings, _| settings.failed_max = value))
+    }),
+    ("MAXLEN", |args, word| {
+        let value = limit(args, word, LIMIT_MAX)?;
+        Ok(Box::new(move |settings, _| settings.max_len = value))
+    }),
+    ("RATE", |args, word| {
+        let value = rate(args, word)?;
+        Ok(Box::new(move |settings, _| settings.rate = value))
+    }),
+    ("CONCURRENCY", |args, word| {
+        let value = limit(args, word, LIMIT_MAX)?;
+        Ok(Box::new(move |settings, _| settings.concurrency = value))
+    }),
+    ("GROUPCONCURRENCY", |args, word| {
+        let value = limit(args, word, LIMIT_MAX)?;
+        Ok(Box::new(move |settings, _| settings.group_concurrency = value))
+    }),
+    ("EVENTS", |args, word| {
+        let value = limit(args, word, EVENTS_MAX)?;
+        Ok(Box::new(move |settings, _| settings.events = value))
+    }),
+    ("PAUSED", |args, word| {
+        let (pause, time) = pause(args, word)?;
+        Ok(Box::new(move |settings, now| {
+            settings.pause = pause;
+            settings.paused_until = time.map(|time| now.after(time));
+        }))
+    }),
+];
+
+/// The value of an option of tasks, or `default`: the server's.
+fn or_default<'a, T>(
+    args: &mut Args<'a>,
+    word: &Word<'_>,
+    parse: impl FnOnce(&mut Args<'a>, &Word<'_>) -> Result<T, Error>,
+) -> Result<Option<T>, Error> {
+    if args.skip("default") { Ok(None) } else { parse(args, word).map(Some) }
+}
+
+fn limit(args: &mut Args<'_>, word: &Word<'_>, max: u32) -> Result<u32, Error> {
+    Ok(u32::try_from(args.integer(word, &(0..=i64::from(max)))?).unwrap_or(max))
+}
+
+/// `n ms`, or `0 0` for none.
+fn rate(args: &mut Args<'_>, word: &Word<'_>) -> Result<Option<Rate>, Error> {
+    let claims = limit(args, word, RATE_MAX)?;
+    let window = Ms(args.integer("the window of RATE", &DURATION)?.unsigned_abs());
+    match (claims, window) {
+        (0, Ms(0)) => Ok(None),
+        (1.., Ms(1..)) => Ok(Some(Rate { claims, window })),
+        _ => Err(Error::new("ERR", "RATE takes a number of claims and a window in ms, both at least 1, or 0 0 for no limit")),
+    }
+}
+
+/// `no|in|out|all [FOR ms]`
+fn pause(args: &mut Args<'_>, word: &Word<'_>) -> Result<(Pause, Option<Ms>), Error> {
+    let value = args.value(word)?;
+    let pause = [Pause::No, Pause::In, Pause::Out, Pause::All]
+        .into_iter()
+        .find(|pause| value.eq_ignore_ascii_case(pause.name().as_bytes()));
+    let pause = pause.ok_or(Error::new("ERR", "PAUSED takes no, in, out or all"))?;
+    let time = if args.skip("FOR") { Some(Ms(args.integer("FOR", &POSITIVE_DURATION)?.unsigned_abs())) } else { None };
+    if pause == Pause::No && time.is_some() {
+        return Err(Error::new("ERR", "syntax error: FOR goes with a pause, and PAUSED no ends one"));
+    }
+    Ok((pause, time))
+}
