@@ -66,7 +66,7 @@ impl Queue {
         let batch = self.add_batch(Batch {
             name: image.name.into(),
             incarnation: image.incarnation,
-            is_sealed: image.is_sealed,
+            is_sealed: image.is_sealed && !sabotaged!(SealForgotten),
             kept_until: image.kept_until,
             touched: image.touched,
             counts: Counts::default(),
@@ -100,6 +100,8 @@ impl Queue {
     pub(crate) fn rejoin(&mut self, slot: Slot, incarnation: u64, number: u32, image: &Image<'_>) {
         let Some(&batch) = self.batches.numbers.get(&incarnation) else { return };
         self.batches.counts.add(image.state);
+        let is_dense = sabotaged!(EndsRenumbered) && image.state.is_terminal();
+        let number = if is_dense { self.batches.slots.at(batch).ends.len() } else { number };
         self.change_batch(batch, |batch| {
             batch.counts.add(image.state);
             if image.state.is_terminal() {
@@ -150,7 +152,9 @@ impl Queue {
                     number
                 }
                 (true, false) => {
-                    batch.ends.clear(number);
+                    if !sabotaged!(OldEndStays) {
+                        batch.ends.clear(number);
+                    }
                     batch.bad.remove(&number);
                     batch.open.append(slot)
                 }
@@ -177,6 +181,9 @@ impl Queue {
         let place = self.batches.slots.at_mut(batch);
         place.touched = at;
         place.kept_until = drop_at.into_iter().fold(place.kept_until, Ord::max);
+        if sabotaged!(LastEndDecides) {
+            place.kept_until = drop_at.unwrap_or(place.kept_until);
+        }
         let is_done = self.settle(batch);
         if is_done {
             self.note_batch(batch, at);
@@ -225,6 +232,9 @@ impl Queue {
         }
         // By the clock, so that it tells the batch from one of a queue that was deleted before.
         self.batches.last = self.batches.last.saturating_add(1).max(at.min(UnixMs::MAX).0);
+        if sabotaged!(IncarnationReused) {
+            self.batches.last = self.batches.numbers.last_key_value().map_or(1, |(last, _)| last + 1);
+        }
         self.add_batch(Batch {
             name: name.into(),
             incarnation: self.batches.last,

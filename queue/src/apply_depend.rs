@@ -278,11 +278,11 @@ impl Queue {
     }
 
     /// The last tie to a batch, or to one of its tasks, has gone. What was left of its time when the last of its tasks ended begins
-    /// anew.
+    /// anew; one that is gone has no time, and a snapshot of it no ties.
     fn release_batch(&mut self, batch: Slot, at: UnixMs) {
         let place = self.batches.slots.at_mut(batch);
         place.held = place.held.saturating_sub(1);
-        if place.held == 0 && place.open.len() == 0 {
+        if place.held == 0 && place.open.len() == 0 && !place.is_leaving() {
             if place.kept_until != UnixMs::NEVER {
                 place.kept_until = at.after(place.kept_until.since(place.touched));
             }

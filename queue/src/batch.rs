@@ -129,7 +129,7 @@ impl Batch {
             Stage::Leaving
         } else if self.open.len() > 0 {
             Stage::Running
-        } else if self.held > 0 {
+        } else if self.held > 0 && !sabotaged!(NeededBatchNotKept) {
             if self.is_sealed { Stage::Held } else { Stage::Running }
         } else if !self.is_sealed {
             Stage::Idle(self.touched)
@@ -268,7 +268,7 @@ impl Queue {
 
     /// Whether a batch keeps this task, whatever its retention says.
     pub(crate) fn is_kept_by_batch(&self, slot: Slot) -> bool {
-        self.batch_of(slot).is_some_and(|batch| !batch.is_leaving())
+        self.batch_of(slot).is_some_and(|batch| !batch.is_leaving()) && !sabotaged!(MemberForgotten)
     }
 
     /// Whether the task's batch is gone and it is about to follow.

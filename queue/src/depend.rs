@@ -260,7 +260,8 @@ impl Queue {
     /// How a batch stands for those that depend on it.
     pub(crate) fn outcome_of_batch(&self, batch: Slot) -> Outcome {
         let batch = self.batches.slots.at(batch);
-        match (batch.is_done(), batch.bad.is_empty()) {
+        let is_done = batch.is_done() || (batch.is_sealed && sabotaged!(SealIsEnough));
+        match (is_done, batch.bad.is_empty() || sabotaged!(BadEndNotCounted)) {
             (false, _) => Outcome::Open,
             (true, true) => Outcome::Good,
             (true, false) => Outcome::Bad,

@@ -82,11 +82,31 @@ mod switch {
         NeededNotKept,
         /// Those that have not been told of an end wait for the next, if the dependency begins again.
         EndForgotten,
+        /// FORGET takes a task that its batch keeps.
+        MemberForgotten,
+        /// A batch goes when the task that ended last may go.
+        LastEndDecides,
+        /// A batch that is done goes though others depend on it.
+        NeededBatchNotKept,
+        /// A push into a sealed batch is taken.
+        SealIgnored,
+        /// A snapshot forgets that a batch is sealed.
+        SealForgotten,
+        /// A batch is done for those that wait for it when it is sealed.
+        SealIsEnough,
+        /// A batch of which a task ended badly counts as completed.
+        BadEndNotCounted,
+        /// The end of a task that has begun again stays among the ends.
+        OldEndStays,
+        /// A snapshot leaves no holes among the ends.
+        EndsRenumbered,
+        /// A batch has the number of one that is gone.
+        IncarnationReused,
     }
 
     impl Mutation {
         /// All of them.
-        pub const ALL: [Self; 27] = [
+        pub const ALL: [Self; 37] = [
             Self::FencingSkipped,
             Self::RepeatNotRecognised,
             Self::ResultRepublished,
@@ -114,6 +134,16 @@ mod switch {
             Self::RestNotTold,
             Self::NeededNotKept,
             Self::EndForgotten,
+            Self::MemberForgotten,
+            Self::LastEndDecides,
+            Self::NeededBatchNotKept,
+            Self::SealIgnored,
+            Self::SealForgotten,
+            Self::SealIsEnough,
+            Self::BadEndNotCounted,
+            Self::OldEndStays,
+            Self::EndsRenumbered,
+            Self::IncarnationReused,
         ];
     }
 

@@ -1,10 +1,10 @@
 //! How long what others need is kept, and what becomes of it and of them by FORGET, RETRY and RENEW.
 
 use crate::server::{KEPT, Server, TOLD, Task};
-use crate::support::restored;
+use crate::support::{apply_all, restored};
 use State::{Completed, Failed, Ready, Waiting};
 use taskqueue::op;
-use taskqueue::{EndsCursor, Refusal, State, TaskId};
+use taskqueue::{EndsCursor, Ms, Refusal, State, TaskId};
 
 // How long a dependency is kept.
 
@@ -70,6 +70,23 @@ fn a_batch_is_kept_while_it_is_needed() {
     assert!(server.has_batch("m"));
     server.wait(1);
     assert_eq!((server.has_batch("m"), server.state("a")), (false, None));
+}
+
+/// A batch that is gone has no time of its own any more: who has it from a snapshot does not know who depended on its tasks.
+#[test]
+fn a_batch_that_is_gone_is_the_same_whoever_needed_it() {
+    let mut server = Server::new();
+    server.push_into("m", &["a"]);
+    server.seal("m");
+    server.push_plain(&["x"]);
+    server.push_after("b", &["a", "x"]);
+    server.complete("a");
+    server.transact(|txn, _| op::forget_batch(txn, "m"));
+    let mut loaded = restored(&server.queue.snapshot());
+    server.now = server.now.after(Ms(1));
+    server.cancel("b");
+    apply_all(&mut loaded, server.journal.packed.bytes());
+    assert_eq!(loaded.snapshot(), server.queue.snapshot());
 }
 
 #[test]

@@ -11,9 +11,10 @@ impl Book {
     pub(crate) fn expected(&self, command: &Command, given: &Answer, now: UnixMs) -> Answer {
         let counted = |holds: bool| Answer::Count(usize::from(holds));
         let is = |id: &str, can: fn(&Known) -> bool| counted(self.tasks.get(id).is_some_and(|known| can(known)));
-        let count = |count: usize, can: fn(&Known) -> bool| {
+        let count_of = |count: usize, can: &dyn Fn(&Known) -> bool| {
             Answer::Count(count.min(self.tasks.values().filter(|known| can(known)).count()))
         };
+        let count = |count: usize, can: fn(&Known) -> bool| count_of(count, &can);
         match command {
             Command::Push { task, id, renew, floor } => self.expected_of_push(task, id.as_deref(), *renew, *floor, given, now),
             Command::Claim { lease, session, .. } => Answer::Claimed(self.next(now).map(|(id, known)| {
@@ -43,31 +44,35 @@ impl Book {
             }),
             Command::Cancel(id) => is(id, |known| !known.seen.state.is_terminal()),
             Command::Retry(id) => counted(self.tasks.contains_key(&**id) && self.can_begin_again(id)),
-            Command::Forget(id) => is(id, |known| known.seen.state.is_terminal()),
+            Command::Forget(id) => is(id, |known| known.seen.state.is_terminal() && (known.batch.is_none() || known.leaves)),
             Command::CancelAll(of) => {
                 count(*of, |known| matches!(known.seen.state, State::Waiting | State::Ready | State::Scheduled))
             }
-            Command::RetryAll(of) => self.expected_of_retry_all(*of, given),
-            Command::ForgetAll(of) => count(*of, |known| known.seen.state.is_terminal()),
-            // The plans say no PushAll: it leaves the effects that as many pushes leave. They have no batches and no groups. To close a connection
-            // leaves no effects.
-            Command::Seal(_)
-            | Command::CancelBatch(..)
-            | Command::ForgetBatch(_)
-            | Command::RetryBatch(..)
-            | Command::Tick { .. }
-            | Command::PushAll { .. }
-            | Command::Close(_)
-            | Command::Set(_) => given.clone(),
+            Command::RetryAll(of) => self.expected_of_retry(*of, given, |known| known.seen.state == State::Failed),
+            Command::ForgetAll(of) => count(*of, |known| known.seen.state.is_terminal() && known.batch.is_none()),
+            Command::PushAll { task, payloads, floor } => self.expected_of_push_all(task, payloads.len(), *floor, given, now),
+            Command::Seal(name) => Answer::Count(self.total(name)),
+            Command::CancelBatch(name, of) => count_of(*of, &|known| known.is_of(name) && !known.seen.state.is_terminal()),
+            Command::RetryBatch(name, of) => self.expected_of_retry(*of, given, |known| known.is_of(name) && known.ended_badly()),
+            Command::ForgetBatch(name) => {
+                let is_done = self.batch(name).is_some_and(|(born, _)| self.is_done(born));
+                Answer::Count(if is_done { self.total(name) } else { 0 })
+            }
+            // To close a connection leaves no effects. The plans have no limits and no groups.
+            Command::Tick { .. } | Command::Close(_) | Command::Set(_) => given.clone(),
         }
     }
 
-    /// At most so many. None only if none can begin again: those it depends on stand in the way.
-    fn expected_of_retry_all(&self, count: usize, given: &Answer) -> Answer {
-        let failed = || self.tasks.iter().filter(|(_, known)| known.seen.state == State::Failed).map(|(id, _)| &**id);
-        let most = count.min(failed().count());
+    fn total(&self, batch: &str) -> usize {
+        self.batch(batch).map_or(0, |(born, _)| self.members(born).count())
+    }
+
+    /// At most so many of these. None only if none can begin again: those it depends on stand in the way.
+    fn expected_of_retry(&self, count: usize, given: &Answer, of: impl Fn(&Known) -> bool) -> Answer {
+        let ended = || self.tasks.iter().filter(|(_, known)| of(known)).map(|(id, _)| &**id);
+        let most = count.min(ended().count());
         match given {
-            Answer::Count(0) if most > 0 && failed().any(|id| self.can_begin_again(id)) => Answer::Count(1),
+            Answer::Count(0) if most > 0 && ended().any(|id| self.can_begin_again(id)) => Answer::Count(1),
             Answer::Count(given) => Answer::Count(most.min(*given)),
             _ => Answer::Count(most),
         }
@@ -89,12 +94,25 @@ impl Book {
             return Answer::Refused(refusal);
         }
         if let Some(id) = id {
-            let added = self.tasks.get(id).is_none_or(|known| renew && known.ended_badly());
+            let added = self.known(id).is_none_or(|known| renew && known.ended_badly());
             return Answer::Pushed { id: id.to_owned(), added };
         }
         match given {
-            Answer::Pushed { id, added: true } if matches!(task_id(id), TaskId::Made(made) if made > floor) => given.clone(),
+            Answer::Pushed { id, added: true } if is_made_after(id, floor) => given.clone(),
             _ => Answer::Pushed { id: "a new id".to_owned(), added: true },
+        }
+    }
+
+    fn expected_of_push_all(&self, task: &PushSpec, count: usize, floor: MadeId, given: &Answer, now: UnixMs) -> Answer {
+        if task.ttl.is_some_and(|ttl| due(task.delay, now) >= now.after(Ms(ttl))) {
+            return Answer::Refused(Refusal::DelayPastTtl);
+        }
+        if let Some(refusal) = self.refuses(None, false, task) {
+            return Answer::Refused(refusal);
+        }
+        match given {
+            Answer::PushedAll(ids) if ids.len() == count && ids.iter().all(|id| is_made_after(id, floor)) => given.clone(),
+            _ => Answer::PushedAll(vec!["a new id".to_owned(); count]),
         }
     }
 
@@ -113,6 +131,10 @@ impl Book {
         }
         Ok((known, known.claim))
     }
+}
+
+fn is_made_after(id: &str, floor: MadeId) -> bool {
+    matches!(task_id(id), TaskId::Made(made) if made > floor)
 }
 
 fn answer(standing: Result<(&Known, Claim), Refusal>, of: impl FnOnce(&Known, Claim) -> Answer) -> Answer {

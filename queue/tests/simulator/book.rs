@@ -1,11 +1,13 @@
 //! What is known of a queue on one history: what its tasks looked like after each command, and what their workers were told.
 
+use crate::batches::{Batch, named};
 use crate::needs::After;
 use crate::node::Sessions;
 use crate::rules::{Deed, ensure};
 use crate::support::{Answer, Command, listed, task_id};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::slice;
 use taskqueue::{Defaults, Event, MadeId, Ms, Queue, Slot, State, TaskId, UnixMs};
 
 /// A task as anybody can see it.
@@ -31,6 +33,7 @@ pub(crate) struct Seen {
     pub(crate) settings: Defaults,
     /// How many it waits for.
     pub(crate) missing: usize,
+    pub(crate) batch: Option<String>,
 }
 
 /// How the last claim of a task stands.
@@ -61,6 +64,10 @@ pub(crate) struct Known {
     pub(crate) after: Option<After>,
     /// How long it is kept when nobody needs it any more; somebody does.
     pub(crate) keep: Option<Ms>,
+    /// The birth of its batch.
+    pub(crate) batch: Option<u64>,
+    /// That is gone, and it is about to follow.
+    pub(crate) leaves: bool,
 }
 
 /// What clients were told of a task, or that it left the queue.
@@ -89,27 +96,46 @@ pub(crate) struct Said<'a> {
 pub(crate) struct Book {
     pub(crate) tasks: BTreeMap<Rc<str>, Rc<Known>>,
     pub(crate) last_made: MadeId,
+    /// By their births.
+    pub(crate) batches: BTreeMap<u64, Rc<Batch>>,
+    /// The names of batches that were there, as they were allocated.
+    pub(crate) gone: Vec<Rc<str>>,
     places: u64,
-    births: u64,
+    pub(crate) births: u64,
 }
 
 impl Book {
     /// Takes note of what a command did, if it is what it may do.
     pub(crate) fn observe(&mut self, queue: &Queue, events: &[(Event, Slot)], said: &Said<'_>) -> Result<(), String> {
-        let was_due = self.is_due(said.now, said.sessions);
+        let was_due = self.is_due(said.now, said.defaults, said.sessions);
+        let gone = self.note_batches_gone(queue, said)?;
         let mut now_there = see(queue);
         let (mut entered, mut waiting) = (Vec::new(), Vec::new());
         let mut changed = 0;
-        for (id, before) in self.tasks.clone() {
+        for (id, before) in self.in_order(queue, events) {
             let after = now_there.remove(&*id);
             let deed = Deed::of(&id, Some(&before), said);
+            if before.leaves && matches!(deed, Deed::Pushed(..)) {
+                // It has followed its batch, and another has its id.
+                self.tasks.remove(&id);
+                self.goes(before.born);
+                now_there.extend(after.map(|after| (id.to_string(), after)));
+                continue;
+            }
             if after.as_ref().is_some_and(|after| before.looks_like(after)) && !deed.must_change() {
                 continue;
             }
-            let is_anew = matches!(deed, Deed::Pushed(_));
+            let is_anew = matches!(deed, Deed::Pushed(..));
             if let Some(after) = after.as_ref().filter(|after| !is_anew && before.hangs_on_others(after)) {
-                // By what has become of the others.
-                waiting.push((id, before, after.clone()));
+                if before.seen.state == State::Waiting {
+                    // By what has become of the others.
+                    waiting.push((id, before, after.clone()));
+                    continue;
+                }
+                changed += 1;
+                let next = self.become_of_told(&id, after, said).map_err(|what| format!("{id}: {what}"))?;
+                entered.push((next.seen.state == State::Ready).then(|| (UnixMs::NEVER, id.clone())));
+                self.note(&id, &before, next);
                 continue;
             }
             changed += 1;
@@ -125,7 +151,7 @@ impl Book {
                     if enters {
                         entered.push((known.seen.state == State::Ready).then_some(before.seen.at).zip(Some(id.clone())));
                     }
-                    if let Deed::Pushed(task) = deed {
+                    if let Deed::Pushed(task, _) = deed {
                         known.after = self.depend_of_push(&id, task, said.now);
                     }
                     self.note(&id, &before, known);
@@ -135,29 +161,48 @@ impl Book {
         for (id, after) in now_there {
             let deed = Deed::of(&id, None, said);
             let mut known = deed.born(&after, said).map_err(|what| format!("{id}: {what}: {after:?}"))?;
-            self.note_made(&id, said)?;
             self.births += 1;
             known.born = self.births;
-            if let Deed::Pushed(task) = deed {
+            if let Deed::Pushed(task, _) = deed {
+                known.batch = named(task).map(|(name, _)| self.batch_named(name, said.now));
                 known.after = self.depend_of_push(&id, task, said.now);
             }
             entered.push((known.seen.state == State::Ready).then(|| (UnixMs(0), id.as_str().into())));
             self.tasks.insert(id.into(), Rc::new(known));
         }
+        self.note_made(said)?;
+        if let Some(name) = sealed(said) {
+            self.seal(name, said.now);
+        }
         let told = self.hear(waiting, said)?;
         let told_nothing = told.is_empty() && said.told.is_empty();
-        changed += told.iter().filter(|told| told.was_retried).count();
-        entered.extend(told.into_iter().map(|told| told.is_ready.then_some((UnixMs::NEVER, told.id))));
+        entered.extend(told.into_iter().map(|(id, is_ready)| is_ready.then_some((UnixMs::NEVER, id))));
         self.keep_what_is_needed(said.now);
+        self.settle_batches(queue, events, said.now);
         self.give_places(queue, events, entered.into_iter().flatten().collect(), said)?;
+        let is_of_tasks = !matches!(said.command, Command::Seal(_) | Command::ForgetBatch(_));
         if let Answer::Count(count) = said.answer {
-            ensure(changed == *count, "it did not do to as many tasks as it says")?;
+            ensure(changed == *count || !is_of_tasks, "it did not do to as many tasks as it says")?;
         }
         if let Answer::Left(left) = said.answer {
-            ensure(changed > 0 || !told_nothing || !was_due, "a tick did nothing of what is due")?;
-            ensure(*left == self.is_due(said.now, said.sessions), "a tick does not know whether it left something")?;
+            ensure(changed + gone > 0 || !told_nothing || !was_due, "a tick did nothing of what is due")?;
+            ensure(
+                *left == self.is_due(said.now, said.defaults, said.sessions),
+                "a tick does not know whether it left something",
+            )?;
         }
         Ok(())
+    }
+
+    /// All tasks, in the order in which the queue says that something last happened to them: one that begins again depends on what the
+    /// others are by then.
+    fn in_order(&self, queue: &Queue, events: &[(Event, Slot)]) -> Vec<(Rc<str>, Rc<Known>)> {
+        let mut tasks: Vec<_> = self.tasks.iter().map(|(id, known)| (id.clone(), known.clone())).collect();
+        let is_of = |found, (event, slot): (Event, Slot)| slot == found && !matches!(event, Event::Batch | Event::Seal);
+        tasks.sort_by_cached_key(|(id, _)| {
+            queue.find(task_id(id)).and_then(|found| events.iter().rposition(|&event| is_of(found, event)))
+        });
+        tasks
     }
 
     /// Takes note of what left the queue because it was not to be kept.
@@ -180,13 +225,14 @@ impl Book {
         )?;
         match seen.iter().zip(self.tasks.values()).find(|((_, seen), known)| **seen != known.seen) {
             Some(((id, seen), known)) => Err(format!("{id} is not what it was\n  known {:?}\n  seen  {seen:?}", known.seen)),
-            None => Ok(()),
+            None => self.describes_batches(queue),
         }
     }
 
     /// Whether time has something to do.
-    pub(crate) fn is_due(&self, now: UnixMs, sessions: &Sessions) -> bool {
+    pub(crate) fn is_due(&self, now: UnixMs, defaults: &Defaults, sessions: &Sessions) -> bool {
         self.has_news()
+            || self.has_batches_due(now, defaults)
             || self.tasks.iter().any(|(id, known)| {
                 let seen = &known.seen;
                 let is_open = || sessions.get(&(id.to_string(), seen.attempt)).is_some_and(|&(_, is_open)| is_open);
@@ -205,9 +251,20 @@ impl Book {
         ready.min_by_key(|(_, known)| (u8::MAX - known.seen.priority, known.place))
     }
 
+    /// The task of that id, unless it is about to follow its batch, and so as good as gone.
+    pub(crate) fn known(&self, id: &str) -> Option<&Known> {
+        self.tasks.get(id).map(|known| &**known).filter(|known| !known.leaves)
+    }
+
     /// A made id is larger than any before.
-    fn note_made(&mut self, id: &str, said: &Said<'_>) -> Result<(), String> {
-        if let (Command::Push { id: None, .. }, TaskId::Made(made)) = (said.command, task_id(id)) {
+    fn note_made(&mut self, said: &Said<'_>) -> Result<(), String> {
+        let ids = match (said.command, said.answer) {
+            (Command::Push { id: None, .. }, Answer::Pushed { id, .. }) => slice::from_ref(id),
+            (_, Answer::PushedAll(ids)) => ids,
+            _ => &[],
+        };
+        for id in ids {
+            let TaskId::Made(made) = task_id(id) else { return Err("a name was made".to_owned()) };
             ensure(made > self.last_made, "a made id went back")?;
             self.last_made = made;
         }
@@ -222,7 +279,8 @@ impl Book {
         mut entered: Vec<(UnixMs, Rc<str>)>,
         said: &Said<'_>,
     ) -> Result<(), String> {
-        let is_of = |found, (event, slot): (Event, Slot)| slot == found && event != Event::Tell;
+        let is_of =
+            |found, (event, slot): (Event, Slot)| slot == found && !matches!(event, Event::Tell | Event::Batch | Event::Seal);
         let when = |id: &str| queue.find(task_id(id)).and_then(|found| events.iter().rposition(|&event| is_of(found, event)));
         entered.sort_by_key(|(_, id)| when(id));
         let in_order = entered.is_sorted_by_key(|&(due, _)| due) || !matches!(said.command, Command::Tick { .. });
@@ -234,6 +292,18 @@ impl Book {
             }
         }
         Ok(())
+    }
+}
+
+/// The batch that a command sealed, if it did.
+fn sealed<'a>(said: &Said<'a>) -> Option<&'a str> {
+    match (said.command, said.answer) {
+        (_, Answer::Refused(_)) => None,
+        (Command::Push { task, .. } | Command::PushAll { task, .. }, _) => {
+            named(task).filter(|&(_, seal)| seal).map(|(name, _)| name)
+        }
+        (Command::Seal(name), _) => Some(name),
+        _ => None,
     }
 }
 
@@ -259,6 +329,7 @@ fn see(queue: &Queue) -> BTreeMap<String, Seen> {
             checkpoint: view.checkpoint.map(<[u8]>::to_vec),
             settings: view.settings,
             missing: queue.after_view(queue.find(task_id(&id)).unwrap()).map_or(0, |after| after.missing() as usize),
+            batch: view.batch.map(str::to_owned),
         };
         (id, seen)
     })

@@ -1,5 +1,6 @@
 //! Commands and answers as lines to read.
 
+use crate::batches::named;
 use crate::support::{AfterSpec, Answer, Command, DelaySpec, OnSpec, PushSpec};
 use taskqueue::op::Next;
 use taskqueue::{Ms, Options, Retention, UnixMs};
@@ -44,10 +45,10 @@ fn said(command: &Command) -> String {
         Command::CancelAll(count) => format!("CANCEL ALL COUNT {count}"),
         Command::ForgetAll(count) => format!("FORGET ALL COUNT {count}"),
         Command::RetryAll(count) => format!("RETRY ALL COUNT {count}"),
-        Command::Seal(batch) => format!("seal {batch}"),
-        Command::CancelBatch(batch, count) => format!("cancel {count} of batch {batch}"),
-        Command::ForgetBatch(batch) => format!("forget batch {batch}"),
-        Command::RetryBatch(batch, count) => format!("retry {count} of batch {batch}"),
+        Command::Seal(batch) => format!("SEAL {batch}"),
+        Command::CancelBatch(batch, count) => format!("CANCEL BATCH {batch} COUNT {count}"),
+        Command::ForgetBatch(batch) => format!("FORGET BATCH {batch}"),
+        Command::RetryBatch(batch, count) => format!("RETRY BATCH {batch} COUNT {count}"),
         Command::Tick { budget } => format!("tick, {budget} of each kind"),
         Command::Set(settings) => format!("SET {settings:?}"),
     }
@@ -80,7 +81,8 @@ fn order(task: &PushSpec) -> String {
     let attempts = attempts.map_or(String::new(), |attempts| format!(" ATTEMPTS {attempts}"));
     let times = [ms("TTL", task.ttl.map(Ms)), ms("BACKOFF", backoff), ms("LEASE", lease), ms("TIMEOUT", timeout)].concat();
     let after = task.after.as_ref().map_or(String::new(), after);
-    [priority, delay, attempts, times, kept("RETAIN", retain), kept("RETAINFAILED", retain_failed), after].concat()
+    let batch = named(task).map_or(String::new(), |(name, seal)| format!(" BATCH {name}{}", if seal { " SEAL" } else { "" }));
+    [priority, delay, attempts, times, batch, kept("RETAIN", retain), kept("RETAINFAILED", retain_failed), after].concat()
 }
 
 fn after(after: &AfterSpec) -> String {

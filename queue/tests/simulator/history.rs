@@ -1,10 +1,13 @@
 //! A look back over a history, by what clients were told alone.
 
-use crate::book::Fact;
+use crate::book::{Book, Fact};
 use crate::node::Entry;
 use crate::rules::ensure;
+use crate::support::{Answer, Command};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::slice;
+use taskqueue::op::Completion;
 
 /// A push that its producer knows to be done, and the history by then.
 #[derive(Debug)]
@@ -60,4 +63,32 @@ pub(crate) fn review(log: &[Rc<Entry>], acknowledged: &[Acknowledged]) -> Result
         ensure(!on_this_history || lives.contains_key(id.as_str()) || dropped(), &format!("{id} was acknowledged and is lost"))?;
     }
     Ok(())
+}
+
+/// What the client was told, and what left the queue: before it, if another came under that id.
+pub(crate) fn facts(command: &Command, answer: &Answer, there: &[(Rc<str>, u64)], book: &Book) -> Vec<Fact> {
+    let gone = |(id, born): &&(Rc<str>, u64)| book.tasks.get(id).is_none_or(|known| known.born != *born);
+    let (replaced, dropped): (Vec<_>, Vec<_>) =
+        there.iter().filter(gone).map(|(id, _)| id.to_string()).partition(|id| pushed(answer).contains(id));
+    let unkept = pushed(answer).iter().filter(|id| !book.tasks.contains_key(id.as_str()));
+    let facts = replaced.into_iter().map(Fact::Dropped).chain(pushed(answer).iter().cloned().map(Fact::Pushed));
+    facts.chain(fact(command, answer)).chain(dropped.into_iter().chain(unkept.cloned()).map(Fact::Dropped)).collect()
+}
+
+/// What a worker was told.
+fn fact(command: &Command, answer: &Answer) -> Option<Fact> {
+    match (command, answer) {
+        (_, Answer::Claimed(Some((id, _, attempt, _)))) => Some(Fact::Claimed(id.clone(), *attempt)),
+        (Command::Complete { id, .. }, Answer::Completed(Completion::Published)) => Some(Fact::Completed(id.clone())),
+        _ => None,
+    }
+}
+
+/// The ids of the tasks that a push added.
+fn pushed(answer: &Answer) -> &[String] {
+    match answer {
+        Answer::Pushed { id, added: true } => slice::from_ref(id),
+        Answer::PushedAll(ids) => ids,
+        _ => &[],
+    }
 }

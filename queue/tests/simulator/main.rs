@@ -1,10 +1,12 @@
-//! A master, its replicas, their disks and clocks, producers and workers, and all that may go wrong between them, from one number.
+//! A master, its replicas, their disks and clocks, producers, workers and readers, and all that may go wrong between them, from one
+//! number.
 //!
 //! `SEEDS=n` runs so many seeds, from `SEED=n` on; `make simulate` runs many. A seed that fails is told as a short history.
 //!
 //! Every command's answer, and what it did to each task, is held against what PROTOCOL says ([`answers`], [`rules`]), on the history
-//! that it met ([`book`]); every replica, restart and promotion against what its master was at that point ([`node`]); in the end
-//! every task must end ([`world`]), and what clients were told is looked at once more by itself ([`history`]).
+//! that it met ([`book`]); every replica, restart and promotion against what its master was at that point ([`node`]); every page of a
+//! batch's ends against those that its reader has been given ([`readers`]); in the end every task must end ([`world`]), and what
+//! clients were told is looked at once more by itself ([`history`]).
 
 #![allow(
     clippy::unwrap_used,
@@ -16,6 +18,7 @@
 )]
 
 mod answers;
+mod batches;
 mod book;
 mod bug;
 mod describe;
@@ -23,6 +26,7 @@ mod history;
 mod needs;
 mod node;
 mod plan;
+mod readers;
 mod rules;
 #[path = "../support/mod.rs"]
 mod support;

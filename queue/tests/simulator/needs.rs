@@ -1,15 +1,19 @@
-//! What tasks depend on: who waits, what he is told, and how long what he needs is kept.
+//! What tasks depend on, tasks or a batch: who waits, what he is told, and how long what he needs is kept.
 
+use crate::batches::named;
 use crate::book::{Book, Known, Said, Seen};
 use crate::rules::{due, ensure};
 use crate::support::{AfterSpec, Command, OnSpec, PushSpec};
 use std::rc::Rc;
+use std::slice;
 use taskqueue::{Refusal, State, UnixMs};
 
 /// What a task depends on.
 #[derive(Clone, Debug)]
 pub(crate) struct After {
     pub(crate) on: Vec<Dependency>,
+    /// It is one batch, by its name.
+    is_of_batch: bool,
     run_anyway: bool,
     due: Option<UnixMs>,
 }
@@ -17,7 +21,7 @@ pub(crate) struct After {
 #[derive(Clone, Debug)]
 pub(crate) struct Dependency {
     id: String,
-    /// The task that is kept for it.
+    /// The task or batch that is kept for it.
     born: Option<u64>,
     /// Whether it has ended, and if so, whether well.
     ended: Option<bool>,
@@ -27,6 +31,11 @@ pub(crate) struct Dependency {
 impl Dependency {
     const fn is_news(&self) -> bool {
         self.ended.is_some() && !self.told
+    }
+
+    /// Whether it is this, and has not ended.
+    pub(crate) fn waits_for(&self, born: u64) -> bool {
+        self.born == Some(born) && self.ended.is_none()
     }
 }
 
@@ -48,19 +57,13 @@ impl After {
     }
 }
 
-/// The tasks that a push is to wait for.
+/// The tasks that a push is to wait for, or the batch.
 pub(crate) fn names(after: &AfterSpec) -> &[String] {
     match &after.on {
         OnSpec::Tasks(ids) => ids,
-        OnSpec::Picks(_) | OnSpec::Batch(_) => panic!("the world has found out what is meant, and plans no batches"),
+        OnSpec::Batch(name) => slice::from_ref(name),
+        OnSpec::Picks(_) => panic!("the world has found out what is meant"),
     }
-}
-
-/// A task that has been told of an end, or begins again and looks at what it depends on.
-pub(crate) struct Told {
-    pub(crate) id: Rc<str>,
-    pub(crate) is_ready: bool,
-    pub(crate) was_retried: bool,
 }
 
 impl Known {
@@ -74,38 +77,69 @@ impl Known {
 }
 
 impl Book {
-    /// Why a push that would add a task cannot wait for these.
+    /// Why a push that would add a task cannot be of its batch, or wait for these.
     pub(crate) fn refuses(&self, id: Option<&str>, renew: bool, task: &PushSpec) -> Option<Refusal> {
-        let known = id.and_then(|id| self.tasks.get(id));
+        let known = id.and_then(|id| self.known(id));
         if known.is_some_and(|known| !(renew && known.ended_badly())) {
             return None;
         }
-        let is_there = |on: &str| self.tasks.contains_key(on) && Some(on) != id;
-        let place = names(task.after.as_ref()?).iter().position(|on| !is_there(on))?;
+        let (said, own) = (named(task).map(|(name, _)| name), known.map(|known| known.seen.batch.as_deref()));
+        if let Some(name) = said {
+            match own {
+                Some(own) if own != Some(name) => return Some(Refusal::OtherBatch),
+                None if !self.takes_tasks(name) => return Some(Refusal::Sealed),
+                _ => {}
+            }
+        }
+        let (after, batch) = (task.after.as_ref()?, own.unwrap_or(said));
+        if batch.is_some_and(|batch| matches!(&after.on, OnSpec::Batch(name) if name == batch)) {
+            return Some(Refusal::OwnBatch);
+        }
+        if batch.is_some_and(|batch| self.is_awaited(batch)) {
+            return Some(Refusal::BatchAwaited);
+        }
+        let is_of_batch = matches!(after.on, OnSpec::Batch(_));
+        let is_there = |on: &str| self.look_up(on, is_of_batch).is_some() && (is_of_batch || Some(on) != id);
+        let place = names(after).iter().position(|on| !is_there(on))?;
         Some(Refusal::NoDependency { place })
+    }
+
+    /// What has this name, and if it has ended, whether well. A task that is about to follow its batch is as good as gone.
+    fn look_up(&self, name: &str, is_of_batch: bool) -> Option<(u64, Option<bool>)> {
+        if is_of_batch {
+            let (born, _) = self.batch(name)?;
+            return Some((born, self.has_ended(born)));
+        }
+        let known = self.known(name)?;
+        Some((known.born, known.has_ended()))
     }
 
     pub(crate) fn depend_of_push(&self, id: &str, task: &PushSpec, now: UnixMs) -> Option<After> {
         let after = task.after.as_ref()?;
         let due = Some(due(task.delay, now)).filter(|&due| due > now);
-        Some(self.depend(id, names(after).iter(), after.run_anyway, due))
+        let is_of_batch = matches!(after.on, OnSpec::Batch(_));
+        let after = After { on: Vec::new(), is_of_batch, run_anyway: after.run_anyway, due };
+        Some(self.depend(id, names(task.after.as_ref()?).iter(), &after))
     }
 
     /// A tie to each that is there by now; what is not there counts as completed.
-    fn depend<'a>(&self, id: &str, on: impl Iterator<Item = &'a String>, run_anyway: bool, due: Option<UnixMs>) -> After {
+    fn depend<'a>(&self, id: &str, on: impl Iterator<Item = &'a String>, after: &After) -> After {
         let tie = |on: &String| {
-            let known = self.tasks.get(on.as_str()).filter(|_| on != id);
-            let ended = known.map_or(Some(true), |known| known.has_ended());
-            Dependency { id: on.clone(), born: known.map(|known| known.born), ended, told: known.is_none() }
+            let found = self.look_up(on, after.is_of_batch).filter(|_| after.is_of_batch || on != id);
+            let ended = found.map_or(Some(true), |(_, ended)| ended);
+            Dependency { id: on.clone(), born: found.map(|(born, _)| born), ended, told: found.is_none() }
         };
-        After { on: on.map(tie).collect(), run_anyway, due }
+        After { on: on.map(tie).collect(), ..*after }
     }
 
     /// What it would depend on if it began again now; nothing, if something stands in the way.
     fn again(&self, id: &str, after: &After) -> Option<After> {
-        let again = self.depend(id, after.on.iter().map(|one| &one.id), after.run_anyway, None);
+        let again = self.depend(id, after.on.iter().map(|one| &one.id), &After { on: Vec::new(), due: None, ..*after });
         let is_bad = again.on.iter().any(|one| one.ended == Some(false));
-        (again.run_anyway || !is_bad).then_some(again)
+        let own = self.known(id).and_then(|known| known.seen.batch.as_deref());
+        // Else tasks could come to wait for each other.
+        let may_wait = !own.is_some_and(|own| self.is_awaited(own)) || again.on.iter().all(|one| one.ended.is_some());
+        ((again.run_anyway || !is_bad) && may_wait).then_some(again)
     }
 
     pub(crate) fn can_begin_again(&self, id: &str) -> bool {
@@ -131,7 +165,7 @@ impl Book {
         }
     }
 
-    /// A task is not there any more, and not kept for anybody. How it ended stays true.
+    /// A task or batch is not there any more, and not kept for anybody. How it ended stays true.
     pub(crate) fn goes(&mut self, born: u64) {
         if self.ties().any(|one| one.born == Some(born)) {
             self.each_tie(|one| {
@@ -147,13 +181,24 @@ impl Book {
         let (born, was_over) = (known.born, before.seen.state.is_terminal());
         if was_over && !known.seen.state.is_terminal() {
             known.keep = None;
-            if self.ties().any(|one| one.born == Some(born) && one.is_news()) {
+            if before.leaves {
                 self.goes(born);
             }
+            self.begins_again(born);
         }
-        let ended = known.has_ended().filter(|_| !was_over);
+        let (ended, batch) = (known.has_ended().filter(|_| !was_over), known.batch);
         self.tasks.insert(id.clone(), Rc::new(known));
-        if ended.is_some() && self.ties().any(|one| one.born == Some(born)) {
+        if ended.is_some() {
+            self.note_end(born, ended);
+        }
+        if let Some(batch) = batch {
+            self.note_done(batch);
+        }
+    }
+
+    /// A task or batch that others depend on has ended: they are to be told.
+    pub(crate) fn note_end(&mut self, born: u64, ended: Option<bool>) {
+        if self.ties().any(|one| one.born == Some(born)) {
             self.each_tie(|one| {
                 if one.born == Some(born) && !one.told {
                     one.ended = ended;
@@ -162,9 +207,20 @@ impl Book {
         }
     }
 
-    /// Takes note of those that were told of ends, or that began again, if they may have become what they look like. One may hang on
-    /// another, so the order is found out.
-    pub(crate) fn hear(&mut self, waiting: Vec<(Rc<str>, Rc<Known>, Seen)>, said: &Said<'_>) -> Result<Vec<Told>, String> {
+    /// Its end stays one for those that have not been told of it.
+    pub(crate) fn begins_again(&mut self, born: u64) {
+        if self.ties().any(|one| one.born == Some(born) && one.is_news()) {
+            self.goes(born);
+        }
+    }
+
+    /// Takes note of those that were told of ends, if they may have become what they look like. One may hang on another, so the order is
+    /// found out. Answers who they are, and whether they are ready.
+    pub(crate) fn hear(
+        &mut self,
+        waiting: Vec<(Rc<str>, Rc<Known>, Seen)>,
+        said: &Said<'_>,
+    ) -> Result<Vec<(Rc<str>, bool)>, String> {
         let (mut told, mut left) = (Vec::new(), waiting);
         loop {
             let (mut rest, mut why) = (Vec::new(), String::new());
@@ -172,8 +228,7 @@ impl Book {
             for (id, known, after) in left {
                 match self.become_of_told(&id, &after, said) {
                     Ok(next) => {
-                        let was_retried = known.seen.state.is_terminal();
-                        told.push(Told { id: id.clone(), is_ready: next.seen.state == State::Ready, was_retried });
+                        told.push((id.clone(), next.seen.state == State::Ready));
                         self.note(&id, &known, next);
                     }
                     Err(what) => {
@@ -190,12 +245,14 @@ impl Book {
         }
     }
 
-    fn become_of_told(&self, id: &str, after: &Seen, said: &Said<'_>) -> Result<Known, String> {
+    /// What becomes of a task that has been told of an end, or begins again and looks at what it depends on.
+    pub(crate) fn become_of_told(&self, id: &str, after: &Seen, said: &Said<'_>) -> Result<Known, String> {
         let mut known = Known::clone(&self.tasks[id]);
         if known.seen.state.is_terminal() {
             let is_meant = match said.command {
                 Command::Retry(of) => of == id,
                 Command::RetryAll(_) => known.seen.state == State::Failed,
+                Command::RetryBatch(name, _) => known.is_of(name),
                 _ => false,
             };
             ensure(is_meant, "it began again and nobody retried it")?;
@@ -205,6 +262,7 @@ impl Book {
             (known.seen.error, known.seen.tries, known.seen.missing) = (None, 0, again.missing());
             known.after = Some(again);
             known.stand(if waits { State::Waiting } else { State::Ready }, said.now);
+            known.outlive_batch();
             known.void();
         } else {
             ensure(matches!(said.command, Command::Tick { .. }), "it was told by something else than the course of things")?;
@@ -237,10 +295,16 @@ impl Book {
         Ok(known)
     }
 
-    /// What has ended and is needed has no time to go at; what is not needed any more is kept for its own time from now on.
+    /// What somebody depends on.
+    pub(crate) fn needed(&self) -> Vec<u64> {
+        self.ties().filter_map(|one| one.born).collect()
+    }
+
+    /// What has ended and is needed has no time to go at; what is not needed any more is kept for its own time from now on. Batches see
+    /// to their own tasks.
     pub(crate) fn keep_what_is_needed(&mut self, now: UnixMs) {
-        let needed: Vec<u64> = self.ties().filter_map(|one| one.born).collect();
-        for known in self.tasks.values_mut().filter(|known| known.seen.state.is_terminal()) {
+        let needed = self.needed();
+        for known in self.tasks.values_mut().filter(|known| known.seen.state.is_terminal() && known.batch.is_none()) {
             match (needed.contains(&known.born), known.seen.drop_at, known.keep) {
                 (true, Some(drop_at), _) => {
                     let known = Rc::make_mut(known);

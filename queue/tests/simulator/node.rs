@@ -2,6 +2,7 @@
 
 use crate::book::{Book, Fact};
 use crate::bug::Bug;
+use crate::rules::ensure;
 use crate::support::START;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -75,9 +76,11 @@ impl Node {
         self.synced = self.log.len();
     }
 
-    pub(crate) fn save(&mut self) {
+    /// Saves a snapshot, which makes the queue anew.
+    pub(crate) fn save(&mut self, bug: Option<Bug>) -> Result<(), String> {
         self.saved = (self.log.len(), self.queue.snapshot());
         self.synced = self.log.len();
+        ensure(load(&self.saved.1, bug)?.snapshot() == self.saved.1, "a queue from a snapshot has another")
     }
 
     /// Receives some of the master's effects.
@@ -87,8 +90,7 @@ impl Node {
             self.sessions.clear();
             self.log.clone_from(&master.log);
             self.verify()?;
-            self.save();
-            return Ok(());
+            return self.save(bug);
         }
         let mut next: Vec<_> = master.log[self.log.len()..].iter().take(commands).cloned().collect();
         if bug == Some(Bug::EffectsOvertake) && next.len() > 1 {
@@ -97,9 +99,9 @@ impl Node {
         for entry in next {
             self.apply(&entry, bug)?;
             self.log.push(entry);
-            self.verify()?;
+            self.continues_with(&self.queue.snapshot())?;
         }
-        Ok(())
+        self.is_described()
     }
 
     /// Starts again from its snapshot and, with `aof`, what was synced and some of what was not.
@@ -143,13 +145,24 @@ impl Node {
 
     /// Whether the queue is what its history says.
     pub(crate) fn verify(&self) -> Result<(), String> {
+        self.continues_with(&self.queue.snapshot())?;
+        self.is_described()
+    }
+
+    /// Whether it looks as it is known to.
+    fn is_described(&self) -> Result<(), String> {
+        self.log.last().map_or_else(|| Book::default().describes(&self.queue), |entry| entry.book.describes(&self.queue))
+    }
+
+    /// Whether the queue is sound, and this snapshot of it the one that its history ends with.
+    pub(crate) fn continues_with(&self, snapshot: &[Vec<u8>]) -> Result<(), String> {
         #[cfg(debug_assertions)]
         self.queue.check()?;
-        let expected = self.log.last().map_or_else(|| Queue::default().snapshot(), |entry| entry.snapshot.clone());
-        if self.queue.snapshot() != expected {
-            return Err(format!("a node differs from what the master was after {} commands", self.log.len()));
-        }
-        self.book().describes(&self.queue)
+        let is_same = match self.log.last() {
+            Some(entry) => entry.snapshot == snapshot,
+            None => Queue::default().snapshot() == snapshot,
+        };
+        ensure(is_same, &format!("a node differs from what the master was after {} commands", self.log.len()))
     }
 }
 

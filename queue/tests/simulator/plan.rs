@@ -1,5 +1,6 @@
 //! What is going to happen: drawn from one number, and nothing but data, so that steps can be left out and run again.
 
+use crate::batches::BATCHES;
 use crate::support::{AfterSpec, DelaySpec, OnSpec, PushSpec};
 use taskqueue::op::Next;
 use taskqueue::{Defaults, Ms, Options, Retention};
@@ -13,7 +14,6 @@ pub(crate) struct Plan {
 }
 
 /// One thing that happens. Numbers pick among what there is at that moment, so that a step means something whatever comes before it.
-#[allow(clippy::large_enum_variant, reason = "a plan has some hundred")]
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     /// A producer pushes; if the answer is `lost`, it does not know that it did.
@@ -21,6 +21,12 @@ pub(crate) enum Step {
         task: PushSpec,
         id: Option<usize>,
         renew: bool,
+        lost: bool,
+    },
+    /// A producer pushes several at once.
+    PushMany {
+        task: PushSpec,
+        payloads: Vec<Vec<u8>>,
         lost: bool,
     },
     /// A producer says an earlier push again.
@@ -68,6 +74,17 @@ pub(crate) enum Step {
     CancelAll(usize),
     RetryAll(usize),
     ForgetAll(usize),
+    Seal(&'static str),
+    CancelBatch(&'static str, usize),
+    RetryBatch(&'static str, usize),
+    ForgetBatch(&'static str),
+    /// A reader of a batch's ends asks for so many more, or from the start; if the answer is `lost`, he asks again.
+    Collect {
+        reader: usize,
+        count: usize,
+        anew: bool,
+        lost: bool,
+    },
     /// The master does what has fallen due, at most so much of each kind.
     Tick {
         budget: usize,
@@ -106,6 +123,19 @@ pub(crate) enum Step {
     },
 }
 
+impl Step {
+    /// Whether a client does not hear what it has done.
+    pub(crate) const fn is_lost(&self) -> bool {
+        matches!(
+            self,
+            Self::Push { lost: true, .. }
+                | Self::PushMany { lost: true, .. }
+                | Self::Claim { lost: true, .. }
+                | Self::Collect { lost: true, .. }
+        )
+    }
+}
+
 /// What a worker says of its task.
 #[derive(Clone, Debug)]
 pub(crate) enum Verdict {
@@ -140,6 +170,11 @@ impl Dice {
 
     fn of<T: Clone>(&mut self, choices: &[T]) -> T {
         choices[self.number(choices.len())].clone()
+    }
+
+    /// One of the last tasks, rather the very last.
+    fn recent(&mut self) -> usize {
+        self.number(6).min(self.number(6))
     }
 
     fn maybe<T>(&mut self, one_in: u64, draw: impl FnOnce(&mut Self) -> T) -> Option<T> {
@@ -197,14 +232,22 @@ impl Dice {
             delay: self.of(&[DelaySpec::For(0), DelaySpec::For(0), DelaySpec::For(0), wait, at]),
             ttl: self.maybe(4, |dice| dice.below(90)),
             options: if self.one_in(2) { self.options() } else { Options::default() },
-            batch: None,
-            after: self.maybe(3, |dice| AfterSpec {
-                on: OnSpec::Picks((0..=dice.number(3)).map(|_| dice.number(5)).collect()),
-                run_anyway: dice.one_in(3),
-            }),
+            batch: self.maybe(3, |dice| (dice.batch().to_owned(), dice.one_in(5))),
+            after: self.maybe(3, |dice| AfterSpec { on: dice.on(), run_anyway: dice.one_in(3) }),
             unique: None,
             group: None,
         }
+    }
+
+    fn batch(&mut self) -> &'static str {
+        self.of(&BATCHES)
+    }
+
+    fn on(&mut self) -> OnSpec {
+        if self.one_in(4) {
+            return OnSpec::Batch(self.batch().to_owned());
+        }
+        OnSpec::Picks((0..=self.number(3)).map(|_| self.recent()).collect())
     }
 
     fn verdict(&mut self) -> Verdict {
@@ -226,7 +269,7 @@ type Kind = (u64, fn(&mut Dice) -> Step);
 const WORKERS: usize = 3;
 pub(crate) const NODES_MAX: usize = 3;
 
-const KINDS: [Kind; 22] = [
+const KINDS: [Kind; 28] = [
     (14, |dice| Step::Push {
         task: dice.task(),
         id: dice.maybe(2, |dice| dice.number(8)),
@@ -255,9 +298,9 @@ const KINDS: [Kind; 22] = [
     (5, |dice| Step::AnswerAgain { worker: dice.number(WORKERS), claim: dice.number(4) }),
     (1, |dice| Step::Crash { worker: dice.number(WORKERS) }),
     (2, |dice| Step::HangUp { worker: dice.number(WORKERS) }),
-    (3, |dice| Step::Cancel(dice.number(8))),
-    (5, |dice| Step::Retry(dice.number(8))),
-    (2, |dice| Step::Forget(dice.number(8))),
+    (5, |dice| Step::Cancel(dice.recent())),
+    (8, |dice| Step::Retry(dice.recent())),
+    (2, |dice| Step::Forget(dice.recent())),
     (1, |dice| Step::CancelAll(dice.number(4))),
     (1, |dice| Step::RetryAll(dice.number(4))),
     (1, |dice| Step::ForgetAll(dice.number(4))),
@@ -266,9 +309,19 @@ const KINDS: [Kind; 22] = [
     (2, |dice| Step::Jump { node: dice.number(NODES_MAX), ms: dice.of(&[-2000, -100, -20, 20, 100, 2000]) }),
     (12, |dice| Step::Replicate { node: dice.number(NODES_MAX), commands: 1 + dice.number(6) }),
     (3, |dice| Step::Sync { node: dice.number(NODES_MAX) }),
-    (2, |dice| Step::Save { node: dice.number(NODES_MAX) }),
+    (6, |dice| Step::Save { node: dice.number(NODES_MAX) }),
     (2, |dice| Step::Restart { node: dice.number(NODES_MAX), aof: !dice.one_in(4), unsynced: dice.number(4) }),
     (2, |dice| Step::Promote { node: dice.number(NODES_MAX) }),
+    (2, |dice| Step::PushMany {
+        task: dice.task(),
+        payloads: (0..=dice.number(3)).map(|_| dice.bytes()).collect(),
+        lost: dice.one_in(5),
+    }),
+    (3, |dice| Step::Seal(dice.batch())),
+    (1, |dice| Step::CancelBatch(dice.batch(), dice.number(4))),
+    (2, |dice| Step::RetryBatch(dice.batch(), dice.number(4))),
+    (2, |dice| Step::ForgetBatch(dice.batch())),
+    (10, |dice| Step::Collect { reader: dice.number(3), count: 1 + dice.number(3), anew: dice.one_in(10), lost: dice.one_in(5) }),
 ];
 
 impl Plan {

@@ -1,5 +1,6 @@
 //! The life of a task as PROTOCOL draws it: what may become of it by each deed, and by time.
 
+use crate::batches::named;
 use crate::book::{Claim, Known, Said, Seen};
 use crate::needs::{After, names};
 use crate::support::{Answer, Command, DelaySpec, PushSpec, START};
@@ -18,7 +19,8 @@ pub(crate) enum Deed<'a> {
     Nothing,
     /// What time does; to a session's claim, if its node knows of its connection whether that is open.
     Time(Option<bool>),
-    Pushed(&'a PushSpec),
+    /// With this payload.
+    Pushed(&'a PushSpec, &'a [u8]),
     /// By whom, with which lease, and whether in a session.
     Claimed(&'a str, Option<Ms>, bool),
     Extended(Option<Ms>, Option<&'a [u8]>),
@@ -44,7 +46,13 @@ impl<'a> Deed<'a> {
     pub(crate) fn of(id: &str, before: Option<&Known>, said: &Said<'a>) -> Self {
         let is_open = before.is_some_and(Known::is_answerable);
         match (said.command, said.answer) {
-            (Command::Push { task, .. }, Answer::Pushed { id: pushed, added: true }) if pushed == id => Self::Pushed(task),
+            (Command::Push { task, .. }, Answer::Pushed { id: pushed, added: true }) if pushed == id => {
+                Self::Pushed(task, &task.payload)
+            }
+            (Command::PushAll { task, payloads, .. }, Answer::PushedAll(ids)) if ids.iter().any(|pushed| pushed == id) => {
+                let payload = ids.iter().zip(payloads).find(|(pushed, _)| *pushed == id);
+                Self::Pushed(task, payload.map_or(&[], |(_, payload)| payload))
+            }
             (Command::Claim { worker, lease, session }, Answer::Claimed(Some((claimed, ..)))) if claimed == id => {
                 Self::Claimed(worker, *lease, session.is_some())
             }
@@ -61,6 +69,8 @@ impl<'a> Deed<'a> {
             (Command::Cancel(of), Answer::Count(1)) if of == id => Self::Canceled,
             (Command::Retry(of), Answer::Count(1)) if of == id => Self::Retried,
             (Command::Forget(of), Answer::Count(1)) if of == id => Self::Forgotten,
+            (Command::CancelBatch(name, _), _) if before.is_some_and(|before| before.is_of(name)) => Self::Some(Choice::Cancel),
+            (Command::RetryBatch(name, _), _) if before.is_some_and(|before| before.is_of(name)) => Self::Some(Choice::Retry),
             (Command::CancelAll(_), _) => Self::Some(Choice::Cancel),
             (Command::RetryAll(_), _) => Self::Some(Choice::Retry),
             (Command::ForgetAll(_), _) => Self::Some(Choice::Forget),
@@ -79,15 +89,26 @@ impl<'a> Deed<'a> {
 
     /// A task that was not there.
     pub(crate) fn born(&self, after: &Seen, said: &Said<'_>) -> Result<Known, String> {
-        let Self::Pushed(task) = self else { return Err("it was not pushed".to_owned()) };
-        let seen = pushed(task, 0, said.now);
+        let Self::Pushed(task, payload) = self else { return Err("it was not pushed".to_owned()) };
+        let seen = pushed(task, payload, 0, said.now);
         ensure(seen == *after, "it is not what was pushed")?;
         let settings = said.defaults.with(&task.options);
-        Ok(Known { seen, claim: Claim::Never, place: 0, lease: Ms(0), settings, born: 0, after: None, keep: None })
+        Ok(Known {
+            seen,
+            claim: Claim::Never,
+            place: 0,
+            lease: Ms(0),
+            settings,
+            born: 0,
+            after: None,
+            keep: None,
+            batch: None,
+            leaves: false,
+        })
     }
 }
 
-fn pushed(task: &PushSpec, attempt: u32, now: UnixMs) -> Seen {
+fn pushed(task: &PushSpec, payload: &[u8], attempt: u32, now: UnixMs) -> Seen {
     let due = if task.after.is_some() { now } else { due(task.delay, now) };
     Seen {
         state: match task.after {
@@ -105,11 +126,12 @@ fn pushed(task: &PushSpec, attempt: u32, now: UnixMs) -> Seen {
         drop_at: None,
         expire_at: task.ttl.map(|ttl| now.after(Ms(ttl))),
         worker: None,
-        data: task.payload.clone(),
+        data: payload.to_vec(),
         error: None,
         checkpoint: None,
         settings: Defaults::default().with(&task.options),
         missing: task.after.as_ref().map_or(0, |after| names(after).len()),
+        batch: named(task).map(|(name, _)| name.to_owned()),
     }
 }
 
@@ -139,7 +161,9 @@ impl Known {
     pub(crate) fn may_go(&self, deed: &Deed<'_>, now: UnixMs) -> Result<(), String> {
         ensure(self.seen.state.is_terminal(), "it is gone, and had not ended")?;
         match deed {
-            Deed::Forgotten | Deed::Some(Choice::Forget) => Ok(()),
+            Deed::Forgotten => ensure(self.batch.is_none() || self.leaves, "it was forgotten, and its batch is there"),
+            Deed::Some(Choice::Forget) => ensure(self.batch.is_none(), "it was forgotten with others that are of no batch"),
+            Deed::Time(_) if self.batch.is_some() => ensure(self.leaves, "it is gone before its batch"),
             Deed::Time(_) => ensure(self.seen.drop_at.is_some_and(|at| at <= now), "it is gone before its time"),
             _ => Err("it is gone, and nobody dropped it".to_owned()),
         }
@@ -155,9 +179,10 @@ impl Known {
 
     fn undergo(&mut self, deed: &Deed<'_>, after: &Seen, now: UnixMs, defaults: &Defaults) -> Result<bool, String> {
         match *deed {
-            Deed::Pushed(task) => {
+            Deed::Pushed(task, payload) => {
                 ensure(self.ended_badly(), "it was pushed anew and had not ended badly")?;
-                self.seen = pushed(task, self.seen.attempt, now);
+                let batch = self.seen.batch.take();
+                self.seen = Seen { batch, ..pushed(task, payload, self.seen.attempt, now) };
                 self.settings = defaults.with(&task.options);
                 self.void();
                 Ok(true)
@@ -203,6 +228,7 @@ impl Known {
                 ensure(self.ended_badly() || self.seen.state == State::Scheduled, "what was retried had not ended badly")?;
                 (self.seen.error, self.seen.tries) = (None, 0);
                 self.stand(State::Ready, now);
+                self.outlive_batch();
                 self.void();
                 Ok(true)
             }

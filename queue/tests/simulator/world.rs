@@ -1,16 +1,19 @@
 //! The servers and their clients, and what happens to them step by step.
 
-use crate::book::{Fact, Said};
+mod peace;
+
+use crate::book::{Known, Said};
 use crate::bug::Bug;
 use crate::describe::describe;
-use crate::history::{Acknowledged, review};
+use crate::history::{Acknowledged, facts, review};
 use crate::node::{Entry, Node};
 use crate::plan::{Plan, Step, Verdict};
+use crate::readers::{Lost, Reader, Told};
 use crate::support::{self, AfterSpec, Answer, Command, OnSpec, PushSpec, START};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use taskqueue::effect::{Change, Effect, unpack};
-use taskqueue::{Defaults, Journal, MadeId, State, TaskId, Txn, UnixMs, op};
+use taskqueue::{Defaults, Journal, MadeId, TaskId, Txn, op};
 
 /// A claim that a worker knows of, and what it has answered.
 #[derive(Clone, Debug)]
@@ -34,9 +37,10 @@ pub(crate) struct World {
     connections: [Option<(usize, u64)>; 3],
     /// What producers have said, and may say again.
     pushes: Vec<Command>,
-    /// The ids of all tasks that there ever were.
+    /// The ids of all tasks that there ever were, those that were spoken of last at the end: so that it comes to more than one thing.
     ids: Vec<String>,
     acknowledged: Vec<Acknowledged>,
+    readers: Vec<Reader>,
     bug: Option<Bug>,
     /// How often each fault happened, and how much there was besides.
     pub(crate) counts: Counts,
@@ -56,6 +60,7 @@ impl World {
             pushes: Vec::new(),
             ids: Vec::new(),
             acknowledged: Vec::new(),
+            readers: Reader::all(),
             bug,
             counts: Counts::new(),
             told: None,
@@ -75,7 +80,7 @@ impl World {
     }
 
     fn step(&mut self, step: &Step) -> Result<(), String> {
-        if matches!(step, Step::Push { lost: true, .. } | Step::Claim { lost: true, .. }) {
+        if step.is_lost() {
             self.count("lost answers");
         }
         match step.clone() {
@@ -84,6 +89,7 @@ impl World {
                 let task = self.with_dependencies(task);
                 self.push(Command::Push { task, id, renew, floor: MadeId::default() }, lost)
             }
+            Step::PushMany { task, payloads, lost } => self.push_many(task, payloads, lost),
             Step::PushAgain { pick } => match self.pushes.iter().rev().nth(pick).cloned() {
                 Some(push) => self.push(push, false),
                 None => Ok(()),
@@ -121,12 +127,26 @@ impl World {
                 self.hang_up(worker);
                 Ok(())
             }
-            Step::Cancel(pick) => self.say(&Command::Cancel(self.pick(pick))).map(drop),
-            Step::Retry(pick) => self.say(&Command::Retry(self.pick(pick))).map(drop),
-            Step::Forget(pick) => self.say(&Command::Forget(self.pick(pick))).map(drop),
+            Step::Cancel(pick) => {
+                self.say(&Command::Cancel(self.pick_of(pick, |known| !known.seen.state.is_terminal()))).map(drop)
+            }
+            Step::Retry(pick) => self.say(&Command::Retry(self.pick_of(pick, Known::ended_badly))).map(drop),
+            Step::Forget(pick) => {
+                self.say(&Command::Forget(self.pick_of(pick, |known| known.seen.state.is_terminal()))).map(drop)
+            }
             Step::CancelAll(count) => self.say(&Command::CancelAll(count)).map(drop),
             Step::RetryAll(count) => self.say(&Command::RetryAll(count)).map(drop),
             Step::ForgetAll(count) => self.say(&Command::ForgetAll(count)).map(drop),
+            Step::Seal(batch) => self.say(&Command::Seal(batch.to_owned())).map(drop),
+            Step::CancelBatch(batch, count) => self.say(&Command::CancelBatch(batch.to_owned(), count)).map(drop),
+            Step::RetryBatch(batch, count) => self.say(&Command::RetryBatch(batch.to_owned(), count)).map(drop),
+            Step::ForgetBatch(batch) => self.say(&Command::ForgetBatch(batch.to_owned())).map(drop),
+            Step::Collect { reader, count, anew, lost } => {
+                if anew {
+                    self.readers[reader].begin_anew();
+                }
+                self.collect(reader, count, lost).map(drop)
+            }
             Step::Tick { budget } => self.tick(budget),
             Step::Wait { ms } => {
                 self.time_ms += ms;
@@ -149,8 +169,7 @@ impl World {
             Step::Save { node } => {
                 let node = node % self.nodes.len();
                 self.tell(|| format!("node {node} saves a snapshot"));
-                self.nodes[node].save();
-                Ok(())
+                self.nodes[node].save(self.bug)
             }
             Step::Restart { node, aof, unsynced } => self.restart(node % self.nodes.len(), aof, unsynced),
             Step::Promote { node } => self.promote(node % self.nodes.len()),
@@ -163,19 +182,49 @@ impl World {
         let command = Command::Push { task, id, renew, floor };
         let answer = self.say(&command)?;
         self.pushes.push(command);
-        let Answer::Pushed { id, added } = answer else { return Ok(()) };
+        if let Answer::Pushed { id, added } = answer {
+            self.note_pushed(&id, added, added && made_here(&self.pushes), lost);
+        }
+        Ok(())
+    }
+
+    fn push_many(&mut self, task: PushSpec, payloads: Vec<Vec<u8>>, lost: bool) -> Result<(), String> {
+        let (task, floor) = (self.with_dependencies(task), self.nodes[self.master].last_made);
+        if let Answer::PushedAll(ids) = self.say(&Command::PushAll { task, payloads, floor })? {
+            for id in ids {
+                self.note_pushed(&id, true, true, lost);
+            }
+        }
+        Ok(())
+    }
+
+    fn note_pushed(&mut self, id: &str, added: bool, made: bool, lost: bool) {
         let node = &mut self.nodes[self.master];
-        if let (TaskId::Made(made), true) = (support::task_id(&id), added && made_here(&self.pushes)) {
+        if let (TaskId::Made(made), true) = (support::task_id(id), made) {
             node.last_made = made;
         }
         if !lost {
-            self.acknowledged.push(Acknowledged { id: id.clone(), at: node.log.len(), entry: node.log.last().cloned() });
+            self.acknowledged.push(Acknowledged { id: id.to_owned(), at: node.log.len(), entry: node.log.last().cloned() });
         }
         if added {
-            self.ids.retain(|known| *known != id);
-            self.ids.push(id);
+            self.ids.retain(|known| known != id);
+            self.ids.push(id.to_owned());
         }
-        Ok(())
+    }
+
+    /// A reader asks the master for the next ends.
+    fn collect(&mut self, reader: usize, count: usize, lost: bool) -> Result<Told, String> {
+        let node = &self.nodes[self.master];
+        let says = self.readers[reader].says(count);
+        let outcome = self.readers[reader].read(&node.queue, &node.book(), count, lost);
+        self.tell(|| format!("reader-{reader}: {says} → {outcome:?}"));
+        match outcome {
+            Ok(Told::Page { .. }) => self.count("pages of ends"),
+            Ok(Told::Lost(Lost::Given)) => self.count("cursors whose ends were lost"),
+            Ok(Told::Lost(Lost::Passed)) => self.count("cursors that had passed what was lost"),
+            _ => {}
+        }
+        outcome.map_err(|what| format!("{says}: {what}"))
     }
 
     /// The tasks that are meant, each once.
@@ -231,7 +280,7 @@ impl World {
     fn tick(&mut self, budget: usize) -> Result<(), String> {
         let node = &self.nodes[self.master];
         let now = node.now(self.time_ms);
-        if node.queue.soonest() > now && node.book().is_due(now, &node.sessions) {
+        if node.queue.soonest() > now && node.book().is_due(now, &self.defaults, &node.sessions) {
             return Err(format!(
                 "something is due, and the queue does not want to be looked at before {}",
                 node.queue.soonest().0
@@ -284,44 +333,6 @@ impl World {
         self.nodes[node].verify()
     }
 
-    /// Faults end, workers are well and time passes: every task comes to its end, and every node to the same queue.
-    fn settle(&mut self) -> Result<(), String> {
-        self.tell(|| "peace".to_owned());
-        (0..self.workers.len()).for_each(|worker| self.hang_up(worker));
-        for _ in 0..2_000 {
-            let node = &self.nodes[self.master];
-            let (now, soonest) = (node.now(self.time_ms), node.queue.soonest());
-            let open: usize =
-                State::ALL.into_iter().filter(|state| !state.is_terminal()).map(|state| node.queue.count(state)).sum();
-            if open == 0 {
-                return self.agree();
-            }
-            if soonest <= now {
-                self.tick(1)?;
-            } else if node.queue.has_ready() {
-                let answer = self.say(&Command::Claim { worker: "well".to_owned(), lease: None, session: None })?;
-                let Answer::Claimed(Some((id, _, attempt, _))) = answer else { continue };
-                let (attempt, result) = (Some(attempt), b"well".to_vec());
-                self.say(&Command::Complete { id, attempt, result, retain: None })?;
-            } else if soonest == UnixMs::NEVER {
-                return Err(format!("{open} tasks have not ended, and nothing will happen to them"));
-            } else {
-                self.time_ms += soonest.since(now).0;
-            }
-        }
-        Err("tasks do not come to their end".to_owned())
-    }
-
-    /// All nodes have the master's queue, also after a restart.
-    fn agree(&mut self) -> Result<(), String> {
-        for node in 0..self.nodes.len() {
-            self.replicate(node, usize::MAX)?;
-            self.nodes[node].sync();
-            self.restart(node, true, 0)?;
-        }
-        Ok(())
-    }
-
     /// Says a command to the master, holds the answer and what it did against what is known, and puts it into the history.
     fn say(&mut self, command: &Command) -> Result<Answer, String> {
         let node = &mut self.nodes[self.master];
@@ -343,26 +354,32 @@ impl World {
         if answer != expected {
             return Err(format!("{}: the answer should be {expected:?}", line()));
         }
-        let there: Vec<String> = book.tasks.keys().map(std::string::ToString::to_string).collect();
+        let there: Vec<(Rc<str>, u64)> = book.tasks.iter().map(|(id, known)| (id.clone(), known.born)).collect();
         let (told, events) = (told(&txn), txn.journal().events.len());
         let said = Said { command, answer: &answer, now, defaults: &self.defaults, sessions: &node.sessions, told: &told };
         book.observe(txn.queue(), &txn.journal().events, &said).map_err(|what| format!("{}: {what}", line()))?;
         // Now and then, so that commands meet what has not been told.
-        let count = usize::from(node.log.len().is_multiple_of(5));
+        let count = usize::from(node.log.len().is_multiple_of(10));
         op::tell(&mut txn, count, &self.defaults);
-        let more = self::told(&txn).split_off(told.len());
-        let said = Said { command: &Command::Tick { budget: count }, answer: &Answer::Done, told: &more, ..said };
-        book.observe(txn.queue(), &txn.journal().events[events..], &said).map_err(|what| format!("{}, then: {what}", line()))?;
+        if txn.journal().events.len() > events {
+            let more = self::told(&txn).split_off(told.len());
+            let said = Said { command: &Command::Tick { budget: count }, answer: &Answer::Done, told: &more, ..said };
+            book.observe(txn.queue(), &txn.journal().events[events..], &said)
+                .map_err(|what| format!("{}, then: {what}", line()))?;
+        }
         txn.drop_unkept();
         book.observe_drops(&node.queue, now).map_err(|what| format!("{}: {what}", line()))?;
+        let snapshot = node.queue.snapshot();
         if !journal.packed.is_empty() {
-            let dropped = there.into_iter().chain(pushed(&answer)).filter(|id| !book.tasks.contains_key(id.as_str()));
-            let facts = fact(command, &answer).into_iter().chain(dropped.map(Fact::Dropped)).collect();
-            let (packed, snapshot) = (journal.packed.bytes().to_vec(), node.queue.snapshot());
+            let facts = facts(command, &answer, &there, &book);
+            let (packed, snapshot) = (journal.packed.bytes().to_vec(), snapshot.clone());
             node.log.push(Rc::new(Entry { packed, snapshot, book, facts }));
         }
-        node.verify().map_err(|what| format!("{}: {what}", line()))?;
+        node.continues_with(&snapshot).map_err(|what| format!("{}: {what}", line()))?;
         self.count("commands");
+        if let Some(id) = spoken_of(command, &answer) {
+            self.move_to_the_end(id);
+        }
         Ok(answer)
     }
 
@@ -375,9 +392,22 @@ impl World {
         }
     }
 
+    fn move_to_the_end(&mut self, id: &str) {
+        if let Some(place) = self.ids.iter().position(|known| known == id) {
+            self.ids[place..].rotate_left(1);
+        }
+    }
+
     /// The latest task is 0.
     fn pick(&self, pick: usize) -> String {
         self.ids.iter().rev().nth(pick).cloned().unwrap_or_else(|| "unknown".to_owned())
+    }
+
+    /// The latest task of some, or if they are fewer, of all: it is mostly those that a command is meant for.
+    fn pick_of(&self, pick: usize, which: impl Fn(&Known) -> bool) -> String {
+        let book = self.nodes[self.master].book();
+        let meant = |id: &&String| book.known(id).is_some_and(&which);
+        self.ids.iter().rev().filter(meant).nth(pick).cloned().unwrap_or_else(|| self.pick(pick))
     }
 
     fn count(&mut self, what: &'static str) {
@@ -417,21 +447,18 @@ fn made_here(pushes: &[Command]) -> bool {
     matches!(pushes.last(), Some(Command::Push { id: None, .. }))
 }
 
-fn pushed(answer: &Answer) -> Option<String> {
-    match answer {
-        Answer::Pushed { id, added: true } => Some(id.clone()),
-        _ => None,
-    }
-}
-
-/// What a client was told.
-fn fact(command: &Command, answer: &Answer) -> Option<Fact> {
+/// The task that a command was about.
+fn spoken_of<'a>(command: &'a Command, answer: &'a Answer) -> Option<&'a str> {
     match (command, answer) {
-        (_, Answer::Pushed { id, added: true }) => Some(Fact::Pushed(id.clone())),
-        (_, Answer::Claimed(Some((id, _, attempt, _)))) => Some(Fact::Claimed(id.clone(), *attempt)),
-        (Command::Complete { id, .. }, Answer::Completed(taskqueue::op::Completion::Published)) => {
-            Some(Fact::Completed(id.clone()))
-        }
+        (_, Answer::Claimed(Some((id, ..))))
+        | (
+            Command::Complete { id, .. }
+            | Command::Fail { id, .. }
+            | Command::Release { id, .. }
+            | Command::Cancel(id)
+            | Command::Retry(id),
+            _,
+        ) => Some(id),
         _ => None,
     }
 }
