@@ -17,6 +17,8 @@ pub enum EndsCursor {
         batch: u64,
         /// One more than the number of the last end that was given; 0 if none was.
         number: u32,
+        /// How many ends stood before that number then: RETRY can make them fewer, but nothing can make them more.
+        standing: u32,
         /// Tells that end from one that came in its place, after a failover had lost it; 0 if none was given.
         mark: u32,
     },
@@ -44,8 +46,10 @@ impl EndsCursor {
             return Some(Self::Start);
         }
         let (batch, end) = text.split_once('-')?;
-        let (number, mark) = end.split_once('-')?;
-        let cursor = Self::At { batch: batch.parse().ok()?, number: number.parse().ok()?, mark: mark.parse().ok()? };
+        let (number, end) = end.split_once('-')?;
+        let (standing, mark) = end.split_once('-')?;
+        let (batch, number) = (batch.parse().ok()?, number.parse().ok()?);
+        let cursor = Self::At { batch, number, standing: standing.parse().ok()?, mark: mark.parse().ok()? };
         // Each has one spelling.
         (cursor.to_string() == text).then_some(cursor)
     }
@@ -55,7 +59,7 @@ impl fmt::Display for EndsCursor {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Start => out.write_str("0"),
-            Self::At { batch, number, mark } => write!(out, "{batch}-{number}-{mark}"),
+            Self::At { batch, number, standing, mark } => write!(out, "{batch}-{number}-{standing}-{mark}"),
         }
     }
 }
@@ -67,18 +71,23 @@ impl Queue {
     /// [`Refusal::NoBatch`], [`Refusal::EndsLost`].
     pub fn collect(&self, name: &str, cursor: EndsCursor, count: usize) -> Result<Ends, Refusal> {
         let batch = self.batches.slots.at(self.find_batch(name).ok_or(Refusal::NoBatch)?);
-        let (start, mark) = match cursor {
-            EndsCursor::Start => (0, 0),
+        let (start, stood, mark) = match cursor {
+            EndsCursor::Start => (0, 0, 0),
             EndsCursor::At { batch: incarnation, .. } if incarnation != batch.incarnation => return Err(Refusal::NoBatch),
-            EndsCursor::At { number, mark, .. } => (number, mark),
+            EndsCursor::At { number, standing, mark, .. } => (number, standing, mark),
         };
+        let stands = batch.ends.live_before(start);
         self.check_given(batch, start, mark)?;
+        if stands > stood {
+            // A RETRY was lost that had taken one of them out.
+            return Err(Refusal::EndsLost { may_come: true });
+        }
         let ends: Vec<(u32, Slot)> = batch.ends.from(start).take(count).collect();
         let (number, mark) = ends.last().map_or((start, mark), |&(last, slot)| (last + 1, self.mark(slot)));
-        let given = batch.ends.live_before(number);
+        let given = stands + u32::try_from(ends.len()).unwrap_or(u32::MAX);
         Ok(Ends {
             slots: ends.into_iter().map(|(_, slot)| slot).collect(),
-            next: EndsCursor::At { batch: batch.incarnation, number, mark },
+            next: EndsCursor::At { batch: batch.incarnation, number, standing: given, mark },
             remaining: batch.is_sealed.then(|| (batch.counts.total() - given) as usize),
             is_last: batch.is_done() && given == batch.ends.len(),
         })

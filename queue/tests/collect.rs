@@ -220,35 +220,42 @@ struct Careless {
     cursor: EndsCursor,
     /// How far it has come, and the end before that.
     last: Option<(usize, End)>,
+    /// How many ends stood there then.
+    stood: usize,
 }
 
 impl Default for Careless {
     fn default() -> Self {
-        Self { cursor: EndsCursor::Start, last: None }
+        Self { cursor: EndsCursor::Start, last: None, stood: 0 }
     }
 }
 
 impl Careless {
-    /// It is given what comes after the last end that it was given, or is told that this one is lost. Of a hole nobody can tell.
+    /// It is given what comes after the last end that it was given, or is told that this one is lost, or that one before it stands again.
+    /// Of a hole nobody can tell.
     fn read(&mut self, queue: &Queue, name: &str, ends: &[Option<End>], count: usize) -> Result<(), TestCaseError> {
         let is_lost = self.last.as_ref().is_some_and(|(next, last)| match ends.get(next - 1) {
             Some(Some(end)) => end != last,
             Some(None) => false,
             None => true,
         });
+        let standing = |next: usize| ends.iter().take(next).flatten().count();
+        let more_stand = self.last.as_ref().is_some_and(|(next, _)| standing(*next) > self.stood);
         match queue.collect(name, self.cursor, count) {
             Ok(page) => {
-                prop_assert!(!is_lost, "{:?} is not there", self.last);
+                prop_assert!(!is_lost && !more_stand, "{:?} is not there", self.last);
                 let start = self.last.as_ref().map_or(0, |(next, _)| *next);
                 let numbered = (1..).zip(ends).skip(start).filter_map(|(next, end)| Some((next, end.clone()?)));
                 let given: Vec<_> = numbered.take(count).collect();
                 prop_assert!(ids(queue, &page.slots).iter().eq(given.iter().map(|(_, (id, _))| id)));
                 self.cursor = page.next;
                 self.last = given.last().cloned().or(self.last.take());
+                self.stood = self.last.as_ref().map_or(0, |(next, _)| standing(*next));
             }
             Err(Refusal::EndsLost { may_come }) => {
-                prop_assert!(is_lost, "{:?} is there", self.last);
-                prop_assert_eq!(may_come, self.last.take().is_some_and(|(next, _)| next > ends.len()));
+                prop_assert!(is_lost || more_stand, "{:?} is there", self.last);
+                prop_assert_eq!(may_come, !is_lost || self.last.take().is_some_and(|(next, _)| next > ends.len()));
+                self.last = None;
                 self.cursor = EndsCursor::Start;
             }
             Err(_) => *self = Self::default(),
@@ -296,13 +303,44 @@ proptest! {
 
 #[test]
 fn only_cursors_that_were_given_are_read() {
-    for text in
-        ["", "1", "0-", "-1", "1-2", "1-2-", "01-2-3", "1-02-3", "1-2-03", "1-2-3-4", "+1-2-3", "1- 2-3", "1-4294967296-3", "x"]
-    {
+    for text in [
+        "",
+        "1",
+        "0-",
+        "-1",
+        "1-2",
+        "1-2-3",
+        "1-2-3-",
+        "01-2-3-4",
+        "1-02-3-4",
+        "1-2-03-4",
+        "1-2-3-4-5",
+        "+1-2-3-4",
+        "1- 2-3-4",
+        "1-4294967296-3-4",
+        "x",
+    ] {
         assert_eq!(EndsCursor::parse(text.as_bytes()), None, "{text}");
     }
     assert_eq!(EndsCursor::parse(b"0"), Some(EndsCursor::Start));
-    assert_eq!(EndsCursor::parse(b"7-3-9"), Some(EndsCursor::At { batch: 7, number: 3, mark: 9 }));
+    assert_eq!(EndsCursor::parse(b"7-3-2-9"), Some(EndsCursor::At { batch: 7, number: 3, standing: 2, mark: 9 }));
+}
+
+/// A reader was given what came after an end that RETRY had taken back. A failover loses that, and the end stands again: the reader is told.
+#[test]
+fn an_end_that_stands_again_is_told_of() {
+    let mut driver = Driver::new(Defaults::default());
+    let task = PushSpec { batch: Some(("b".to_owned(), true)), ..PushSpec::plain(vec![1]) };
+    driver.run(&Command::PushAll { task, payloads: vec![Vec::new(); 2], floor: MadeId(0) });
+    driver.run(&Command::CancelBatch("b".to_owned(), 2));
+    let replica = restored(&driver.queue.snapshot());
+    driver.run(&Command::Retry(support::listed(&driver.queue, State::Canceled).remove(0)));
+    let page = driver.queue.collect("b", EndsCursor::Start, 10).unwrap();
+    assert_eq!(page.slots.len(), 1);
+    assert_eq!(replica.collect("b", page.next, 10), Err(Refusal::EndsLost { may_come: true }));
+    // One that RETRY takes back later is no loss.
+    driver.run(&Command::Retry(support::listed(&driver.queue, State::Canceled).remove(0)));
+    assert!(driver.queue.collect("b", page.next, 10).is_ok());
 }
 
 /// A batch over many chunks of its logs, with holes, read to the end by small pages.

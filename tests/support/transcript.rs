@@ -152,8 +152,11 @@ fn replace_numbers(line: &str, mut replace: impl FnMut(&str, bool) -> String) ->
             |from: usize| rest[from..].strip_prefix('-').map(digits).filter(|&digits| digits > 0).map_or(0, |digits| 1 + digits);
         let sequence = part(length);
         if length == 13 && sequence > 0 {
-            let id = length + sequence;
-            let (id, after) = rest.split_at(id + part(id));
+            let mut end = length + sequence;
+            while part(end) > 0 {
+                end += part(end);
+            }
+            let (id, after) = rest.split_at(end);
             out.push_str(&replace(id, true));
             rest = after;
         } else {

@@ -75,7 +75,7 @@ impl Reader {
             }
             Some(of) => {
                 if let Some(lost) = self.lost(of, batch) {
-                    let may_go_on = lost == Lost::Passed || self.looks_unlost(batch);
+                    let may_go_on = (lost == Lost::Passed || self.looks_unlost(batch)) && !self.more_stand(batch);
                     ensure(may_go_on || page.is_err(), "a cursor was taken whose ends are lost")?;
                     self.begin_anew();
                     return Ok(Told::Lost(lost));
@@ -113,6 +113,12 @@ impl Reader {
         let last = self.passed.len().checked_sub(1);
         let place = last.and_then(|last| self.passed.get(last).zip(batch.ends.get(last)));
         place.is_some_and(|(passed, end)| !end.stands || end.id == passed.id)
+    }
+
+    /// Whether more ends stand among those that he has passed than did: a RETRY was lost, or something else.
+    fn more_stand(&self, batch: &Batch) -> bool {
+        let standing = |ends: &mut dyn Iterator<Item = &End>| ends.filter(|end| end.stands).count();
+        standing(&mut batch.ends.iter().take(self.passed.len())) > standing(&mut self.passed.iter())
     }
 
     /// What of the cursor was lost by a failover, if anything was: the batch's ends do not begin with those that it has passed, or one
