@@ -25,6 +25,12 @@ fn schedules() {
     transcript::run("docs/schedules.md");
 }
 
+/// What the page on limits, turns and pauses shows happens.
+#[test]
+fn flow() {
+    transcript::run("docs/flow.md");
+}
+
 /// What the page on scaling shows happens.
 #[test]
 fn scaling() {
