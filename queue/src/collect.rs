@@ -84,10 +84,12 @@ impl Queue {
         }
         let ends: Vec<(u32, Slot)> = batch.ends.from(start).take(count).collect();
         let (number, mark) = ends.last().map_or((start, mark), |&(last, slot)| (last + 1, self.mark(slot)));
+        // An empty page answers the cursor that it was asked with.
+        let standing = if ends.is_empty() { stood } else { stands + u32::try_from(ends.len()).unwrap_or(u32::MAX) };
         let given = stands + u32::try_from(ends.len()).unwrap_or(u32::MAX);
         Ok(Ends {
             slots: ends.into_iter().map(|(_, slot)| slot).collect(),
-            next: EndsCursor::At { batch: batch.incarnation, number, standing: given, mark },
+            next: EndsCursor::At { batch: batch.incarnation, number, standing, mark },
             remaining: batch.is_sealed.then(|| (batch.counts.total() - given) as usize),
             is_last: batch.is_done() && given == batch.ends.len(),
         })

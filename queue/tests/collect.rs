@@ -249,8 +249,10 @@ impl Careless {
                 let given: Vec<_> = numbered.take(count).collect();
                 prop_assert!(ids(queue, &page.slots).iter().eq(given.iter().map(|(_, (id, _))| id)));
                 self.cursor = page.next;
-                self.last = given.last().cloned().or(self.last.take());
-                self.stood = self.last.as_ref().map_or(0, |(next, _)| standing(*next));
+                if let Some(last) = given.last() {
+                    self.last = Some(last.clone());
+                    self.stood = standing(last.0);
+                }
             }
             Err(Refusal::EndsLost { may_come }) => {
                 prop_assert!(is_lost || more_stand, "{:?} is there", self.last);
