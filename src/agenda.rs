@@ -400,6 +400,10 @@ pub(crate) fn watch_clock() {
                 timer.stop();
             }
             agenda.ticked = UnixMs::default();
+            // A window of RATE that is not over by the old time may be by the new one.
+            for (db, key) in state.waiters.keys_awaiting_tasks() {
+                agenda.look_now(db, &key);
+            }
         }
         agenda.turns.recheck_elsewhere(&state.waiters);
         // Also if it was not: a bug that ended a tick early must not end time.

@@ -85,7 +85,7 @@ impl Value for QueueValue {
     }
 
     fn free_effort(&self) -> usize {
-        self.queue.len() + self.queue.event_blocks() + self.queue.schedules().len()
+        self.queue.len() + self.queue.event_blocks() + self.queue.schedules().len() + self.queue.key_count()
     }
 
     fn defrag(&mut self, defrag: &Defrag<'_>) -> bool {

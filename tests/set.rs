@@ -290,6 +290,23 @@ fn a_rate_survives_restart_and_failover() {
     assert!(replica.run("TASK.CLAIM jobs").is_nil());
 }
 
+/// Who waits for a window to open comes before who asks when it has.
+#[test]
+fn who_waited_for_the_window_comes_first() {
+    let server = Server::start();
+    server.run_all(&["TASK.SET jobs RATE 1 60", "TASK.PUSH jobs x", "TASK.CLAIM jobs"]);
+    for round in 0..20 {
+        server.run_all(&[&format!("TASK.PUSH jobs x ID {round}a"), &format!("TASK.PUSH jobs x ID {round}b")]);
+        let mut worker = server.block("TASK.CLAIM jobs BLOCK 0");
+        let mut asks = server.client();
+        let mut given = asks.run("TASK.CLAIM jobs");
+        while given.is_nil() {
+            given = asks.run("TASK.CLAIM jobs");
+        }
+        assert_eq!((worker.read().at(0), given.at(0)), (&bulk(format!("{round}a")), &bulk(format!("{round}b"))));
+    }
+}
+
 /// After a clock that was an hour ahead the window is over in its length, not in an hour.
 #[test]
 fn claims_of_the_future_count_as_now() {
@@ -301,8 +318,10 @@ fn claims_of_the_future_count_as_now() {
         println!("skipped: this server's clock cannot be set");
         return;
     }
-    server.run_all(&["TASK.SET jobs RATE 1 100", "TASK.MPUSH jobs 2 x x", "TASK.CLAIM jobs"]);
+    server.run_all(&["TASK.SET jobs RATE 1 100", "TASK.MPUSH jobs 3 x x x", "TASK.CLAIM jobs"]);
+    let mut worker = server.block("TASK.CLAIM jobs BLOCK 0");
     clock.set(0);
+    assert!(worker.read_within(3_000).is_some(), "who waited was not woken");
     eventually(|| server_ms() < now_ms() + 1_800_000);
     let start = Instant::now();
     eventually(|| !server.run("TASK.CLAIM jobs").is_nil());

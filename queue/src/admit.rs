@@ -20,16 +20,14 @@ use crate::time::{Ms, UnixMs};
 /// made larger than its own.
 pub(crate) const MADE_ID_MAX: MadeId = MadeId(u64::MAX / 2);
 
-/// A dump leaves room for the numbers of batches to come.
+/// Numbers of batches end here, which no honest queue comes near: so what is admitted from a dump is what a dump can hold.
 const BATCHES_MAX: u64 = u64::MAX / 2;
-
-/// A task that is restored has claims left to number, as the fence needs. Four billion claims of one task are not reached honestly.
-const ATTEMPT_MAX: u32 = u32::MAX - 1_000_000;
 
 impl Queue {
     pub(crate) fn admit_pushed_into(&self, batch: &str, pushed: &Pushed<'_>) -> Result<(), Mismatch> {
         let known = self.find_batch(batch).map(|batch| self.batches.slots.at(batch));
-        valid(is_name(batch) && known.is_none_or(|batch| !batch.is_sealed && batch.has_room()))?;
+        let may_be = known.map_or(self.can_number_batch(), |batch| !batch.is_sealed && batch.has_room());
+        valid(is_name(batch) && may_be)?;
         self.admit_pushed(pushed)
     }
 
@@ -72,7 +70,12 @@ impl Queue {
 
     pub(crate) fn admit_sealed(&self, batch: &str) -> Result<(), Mismatch> {
         let known = self.find_batch(batch).map(|batch| self.batches.slots.at(batch));
-        valid(is_name(batch) && known.is_none_or(|batch| !batch.is_sealed))
+        valid(is_name(batch) && known.map_or(self.can_number_batch(), |batch| !batch.is_sealed))
+    }
+
+    /// Whether there can be another batch.
+    pub(crate) const fn can_number_batch(&self) -> bool {
+        self.batches.last < BATCHES_MAX
     }
 
     pub(crate) fn admit_batch_dropped(&self, batch: &str) -> Result<(), Mismatch> {
@@ -222,7 +225,6 @@ impl Queue {
                 && ((extra.claimed_at, extra.timeout_at, extra.session) == (None, None, false) || image.state == State::Claimed)
                 && [extra.created, extra.ttl_at, extra.claimed_at].into_iter().all(comes)
                 && (extra.keep.is_none() || is_kept)
-                && image.attempt <= ATTEMPT_MAX
                 && image.worker.is_none_or(|(_, lease)| lease <= Ms::MAX)
                 && extra.options.is_none_or(|options| options.is_valid())
                 && (extra.created.is_some() || matches!(image.id, TaskId::Made(_)))

@@ -34,7 +34,7 @@ const KINDS: [Event; 12] = [
 /// Events in a chunk: so many rows at most are passed over in search of one.
 const CHUNK_LEN: u64 = 64;
 
-/// A dump leaves room for the events to come.
+/// Numbers end here, which no honest queue comes near: so what is admitted from a dump is what a dump can hold.
 const NUMBER_MAX: u64 = u64::MAX / 2;
 
 /// One change of state.
@@ -230,7 +230,7 @@ impl EventLog {
 
     /// Something has happened: one more event, if any are kept.
     fn note(&mut self, event: Event, at: UnixMs, id: TaskId<'_>, attempt: u32, worker: Option<&str>) {
-        if let Some(kind) = kind_of(event).filter(|_| self.max > 0) {
+        if let Some(kind) = kind_of(event).filter(|_| self.max > 0 && self.next < NUMBER_MAX) {
             self.append(&Row { at, kind, id, attempt, worker });
             self.at = at;
         }

@@ -89,7 +89,7 @@ impl fmt::Display for Explanation<'_> {
             Reason::After { missing, all, next } => {
                 write!(out, "it waits for {missing} of the {all} tasks that it depends on, first {next}")
             }
-            Reason::Follows { holder, key } => write!(out, "it waits for {holder}, which holds its key {key}"),
+            Reason::Follows { holder, key } => write!(out, "it waits for {holder}, which has its key {key} or had it last"),
             Reason::Batch { name, is_sealed: true, open } => {
                 write!(out, "it waits for batch {name}, of which {} not ended", Tasks(open, "has", "have"))
             }

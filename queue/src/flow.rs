@@ -141,6 +141,12 @@ impl Starts {
             self.total -= count;
         }
         self.add(at, 1);
+        // No more than a snapshot may hold, whoever sent so many.
+        if self.total > RATE_MAX
+            && let Some((_, count)) = self.log.pop_front()
+        {
+            self.total -= count;
+        }
     }
 
     fn add(&mut self, at: UnixMs, count: u32) {

@@ -99,6 +99,12 @@ pub(crate) enum Held {
 }
 
 impl Queue {
+    /// How many keys are held, also for tasks that are gone.
+    #[must_use]
+    pub fn key_count(&self) -> usize {
+        self.uniques.holds.len()
+    }
+
     /// What the task in `slot` knows of its key.
     pub(crate) fn key(&self, slot: Slot) -> Option<&Key> {
         if self.uniques.has_tasks() { self.extra(self.tasks.at(slot)).rare().key.as_deref() } else { None }

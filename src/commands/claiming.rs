@@ -80,10 +80,11 @@ impl<'a> Claiming<'a> {
 
     /// False, and no reply, if there is no task.
     pub(super) fn claim_and_reply(&self, context: &Context, queue: KeyName<'_>, frame: Frame<'_>) -> Result<bool, Error> {
-        let claim = |txn: &mut Txn<'_>, env: &Env| Ok(self.claim(txn, env));
-        let reply = |claims: &Claims, (): &(), queue: &Queue| self.reply(context, claims, queue, frame);
-        let claims = transact_then(context, queue, Missing::Leave, claim, |_, _, _| (), reply)?;
-        Ok(claims.is_some_and(|(claims, ())| claims.first.is_some()))
+        // After those who wait already, if a limit has just let go.
+        let claim = |(): &(), txn: &mut Txn<'_>, env: &Env| self.claim(txn, env);
+        let reply = |(): &(), claims: &Claims, queue: &Queue| self.reply(context, claims, queue, frame);
+        let claims = transact_then(context, queue, Missing::Leave, |_, _| Ok(()), claim, reply)?;
+        Ok(claims.is_some_and(|((), claims)| claims.first.is_some()))
     }
 
     /// What the operation does, and then a claim, which is the reply, in this frame. With the answer of the operation: whether there was a

@@ -113,7 +113,10 @@ pub(crate) fn tell_events(telling: &mut Telling, queue: &Queue, db: i32, key: &[
             agenda::recheck(db, key);
             return;
         }
-        tell(telling, client, Some(queue));
+        // What is news to none who waits is news to nobody: all wait for the next event.
+        if !tell(telling, client, Some(queue)) {
+            return;
+        }
     }
 }
 
@@ -124,13 +127,14 @@ pub(super) fn tell_follower(telling: &mut Telling, queue: Option<&Queue>, ticket
     }
 }
 
-/// Lets the client see whether there is something to answer to it. If so it waits no longer.
-fn tell(telling: &mut Telling, client: Client, queue: Option<&Queue>) {
-    let Wish::Events(wish) = &client.wish else { return };
+/// Lets the client see whether there is something to answer to it. If so it waits no longer. Answers whether there was.
+fn tell(telling: &mut Telling, client: Client, queue: Option<&Queue>) -> bool {
+    let Wish::Events(wish) = &client.wish else { return false };
     let is_served = wish.look(queue);
     telling.left = telling.left.saturating_sub(1 + wish.given(EventsPage::len));
     if is_served {
         state::with(|state| state.waiters.leave(&client));
         telling.served.push(client);
     }
+    is_served
 }

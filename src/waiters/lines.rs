@@ -156,6 +156,12 @@ impl Waiters {
         self.line(db, key).map_or_else(Vec::new, |line| line.events.values().take(count).cloned().collect())
     }
 
+    /// The keys on which anyone waits for a task.
+    pub(crate) fn keys_awaiting_tasks(&self) -> Vec<(i32, Box<[u8]>)> {
+        let lines = self.keys.iter().flat_map(|(&db, keys)| keys.iter().map(move |(key, line)| (db, key, line)));
+        lines.filter(|(_, _, line)| !line.tasks.is_empty()).map(|(db, key, _)| (db, key.clone())).collect()
+    }
+
     /// The keys of a database, or of all, on which anyone waits for the end of a task.
     pub(crate) fn keys_awaiting_ends(&self, db: Option<i32>) -> Vec<(i32, Box<[u8]>)> {
         let of_db = |&(&of, _): &(&i32, _)| db.is_none_or(|db| db == of);

@@ -11,7 +11,7 @@ use crate::txn::Txn;
 /// No more tasks will come to the batch; makes an empty one if there is none. Answers how many tasks it has.
 pub fn seal(txn: &mut Txn<'_>, name: &str) -> usize {
     let known = txn.queue().find_batch(name).map(|batch| txn.queue().view_batch(batch));
-    if !known.is_some_and(|batch| batch.sealed) {
+    if known.map_or(txn.queue().can_number_batch(), |batch| !batch.sealed) {
         txn.record_batch(&Effect::Sealed { batch: name, at: txn.now() });
     }
     known.map_or(0, |batch| batch.total)

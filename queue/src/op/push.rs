@@ -234,6 +234,7 @@ fn room_in_batch(queue: &Queue, batch: IntoBatch<'_>, count: usize) -> Result<()
     match known {
         Some(batch) if batch.is_sealed && !sabotaged!(SealIgnored) => Err(Refusal::Sealed),
         Some(batch) if !batch.has_room_for(count) => Err(Refusal::QueueFull),
+        None if !queue.can_number_batch() => Err(Refusal::QueueFull),
         _ => Ok(()),
     }
 }
