@@ -1,0 +1,608 @@
+//! A load on one queue that has limits, groups and keys, with a reader of its log, over any number of servers and their lives.
+//!
+//! The log of the queue is the history that survives. It must hold all that was acknowledged, and keep the rules (`log`). What
+//! clients can know without it is checked beside: when they asked for claims and had them, and which payload was run after which.
+
+use super::log::{self, Line, Lives, Row, Rules, claims, line_of};
+use crate::support::{
+    Server, Value,
+    eventually::PATIENCE,
+    eventually_within,
+    link::{Confirmation, Link},
+    now_ms,
+    task::Claim,
+};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt::Write,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+const PRODUCERS: usize = 2;
+const WORKERS: usize = 4;
+/// How long a claim lives that is forgotten.
+const LEASE_MS: i64 = 60;
+
+/// What was acknowledged, and between which instants.
+#[derive(Debug, Clone)]
+struct Fact {
+    asked_ms: i64,
+    answered_ms: i64,
+    event: &'static str,
+    id: String,
+    attempt: i64,
+    worker: String,
+}
+
+/// A payload that was pushed, and from when to when it may have arrived.
+#[derive(Debug, Clone, Copy)]
+struct Offer {
+    asked: Instant,
+    /// None: nobody knows yet.
+    over: Option<Instant>,
+    is_acknowledged: bool,
+}
+
+#[derive(Default)]
+struct Records {
+    facts: Vec<Fact>,
+    /// The number of each line's next task.
+    next: BTreeMap<String, usize>,
+    /// By their payloads, which are different.
+    offers: HashMap<String, Offer>,
+    /// What a worker was given, by id and attempt.
+    runs: HashMap<(String, i64), String>,
+    /// Where the reader is, and what it was given.
+    cursor: String,
+    read: Vec<Row>,
+    /// Answers that must never come.
+    wrong: Vec<String>,
+    /// Pushes that met MAXLEN.
+    refused: usize,
+    /// When a server was ended.
+    faults_ms: Vec<i64>,
+}
+
+/// All that a load was answered of the queue `jobs`.
+pub(crate) struct Flow {
+    rules: Rules,
+    lines: Vec<&'static str>,
+    records: Mutex<Records>,
+    claims: AtomicUsize,
+    ends: AtomicUsize,
+    loads: AtomicUsize,
+}
+
+impl Flow {
+    /// Of tasks in these lines, each by its rule.
+    pub(crate) fn new(rules: Rules, lines: &[&'static str]) -> Arc<Self> {
+        let records = Records { cursor: "0".into(), ..Records::default() };
+        let [claims, ends, loads] = [0; 3].map(AtomicUsize::new);
+        Arc::new(Self { rules, lines: lines.into(), records: records.into(), claims, ends, loads })
+    }
+
+    /// Sets the queue as the rules say.
+    #[track_caller]
+    pub(crate) fn set(&self, server: &Server) {
+        let Rules { rate, concurrency, maxlen, line } = self.rules;
+        let (claims, ms) = rate.unwrap_or_default();
+        let strict = u8::from(self.lines.iter().any(|name| line(name) == Line::Strict));
+        let (concurrency, maxlen) = (concurrency.unwrap_or(0), maxlen.unwrap_or(0));
+        server.run_all(&[&format!(
+            "TASK.SET jobs EVENTS {} RATE {claims} {ms} CONCURRENCY {concurrency} MAXLEN {maxlen} GROUPCONCURRENCY {strict}",
+            log::ALL
+        )]);
+    }
+
+    fn records(&self) -> MutexGuard<'_, Records> {
+        self.records.lock().expect("no panic in a load")
+    }
+
+    #[track_caller]
+    pub(crate) fn wait_for_claims(&self, more: usize) {
+        wait_for(&self.claims, more);
+    }
+
+    #[track_caller]
+    pub(crate) fn wait_for_ends(&self, more: usize) {
+        wait_for(&self.ends, more);
+    }
+
+    /// Notes that a server is ended now.
+    pub(crate) fn fault(&self) {
+        self.records().faults_ms.push(now_ms());
+    }
+
+    /// How many pushes met MAXLEN.
+    pub(crate) fn refused(&self) -> usize {
+        self.records().refused
+    }
+
+    /// Asserts that the log of a server, which nobody uses now, keeps the rules and holds all that was acknowledged.
+    #[track_caller]
+    pub(crate) fn check(&self, server: &Server) -> (Vec<Row>, Lives) {
+        let mut link = Link::from(server);
+        let rows = log::read_from(&mut link, "jobs", "0");
+        let (lives, mut wrong) = log::check(&rows, &self.rules);
+        let records = self.records();
+        wrong.extend(records.wrong.iter().cloned());
+        check_facts(&records.facts, &rows, &self.rules, &mut wrong);
+        check_read(&records.read, &rows, &mut wrong);
+        check_tasks(&lives, &mut link, &mut wrong);
+        let shown = wrong.iter().take(20).fold(String::new(), |mut out, line| {
+            let _ = writeln!(out, "  {line}");
+            out
+        });
+        assert!(wrong.is_empty(), "{} promises broken:\n{shown}", wrong.len());
+        (rows, lives)
+    }
+
+    /// Checks, works through what is left, in the order that the rules ask for, and checks again; the reader reads to the end. Answers
+    /// the log.
+    #[track_caller]
+    pub(crate) fn finish(self: &Arc<Self>, server: &Server) -> Vec<Row> {
+        let (before, at) = self.check(server);
+        if self.rules.maxlen.is_some_and(|most| at.open_max != most) {
+            panic!("the queue was never full: at most {} of {:?}", at.open_max, self.rules.maxlen);
+        }
+        assert!(self.rules.concurrency.is_none_or(|most| at.claimed_max == most), "at most {} were claimed", at.claimed_max);
+        let mut actor = self.actor(server, Confirmation::Answer, "drain".into(), 0);
+        eventually_within(3 * *PATIENCE, || {
+            let claims = actor.claim("LEASE 60000").expect("a server");
+            for claim in &claims {
+                actor.end(claim, "complete").expect("a server");
+            }
+            claims.is_empty() && log::check(&log::read_from(&mut Link::from(server), "jobs", "0"), &self.rules).0.open() == 0
+        });
+        let (rows, _) = self.check(server);
+        loop {
+            let had = self.records().read.len();
+            actor.read().expect("a server");
+            if self.records().read.len() == had {
+                break;
+            }
+        }
+        let records = self.records();
+        assert!(records.read == rows, "the reader was given {} rows of {}", records.read.len(), rows.len());
+        let mut wrong = Vec::new();
+        check_payloads(&records, &rows, self.rules.line, &mut wrong);
+        assert!(wrong.is_empty(), "{} promises broken: {wrong:#?}", wrong.len());
+        println!(
+            "{} faults; {} facts kept, in {} events, of which {} by the load",
+            records.faults_ms.len(),
+            records.facts.len(),
+            rows.len(),
+            before.len()
+        );
+        rows
+    }
+
+    /// How often the rate held a claim back beyond a server's end: claims before it counted after it.
+    pub(crate) fn held_over_faults(&self, rows: &[Row]) -> usize {
+        let (most, window_ms) = self.rules.rate.expect("a rate");
+        let records = self.records();
+        let is_held = |fault_ms: i64| {
+            claims(rows).windows(most + 1).any(|pair| {
+                let (first, last) = (pair[0].at_ms, pair[most].at_ms);
+                first < fault_ms && fault_ms < last && last - first < window_ms + window_ms / 4
+            })
+        };
+        records.faults_ms.iter().filter(|fault_ms| is_held(**fault_ms)).count()
+    }
+
+    fn actor(self: &Arc<Self>, server: &Server, confirmation: Confirmation, name: String, count: usize) -> Actor {
+        Actor { link: server.into(), flow: self.clone(), name, confirmation, count }
+    }
+}
+
+#[track_caller]
+fn wait_for(counter: &AtomicUsize, more: usize) {
+    let count = || counter.load(Ordering::Relaxed);
+    let goal = count() + more;
+    eventually_within(2 * *PATIENCE, || count() >= goal);
+}
+
+/// All that was acknowledged is in the log; and what clients know of claims by themselves.
+fn check_facts(facts: &[Fact], rows: &[Row], rules: &Rules, wrong: &mut Vec<String>) {
+    let mut told: HashMap<_, usize> = HashMap::new();
+    for row in rows {
+        // A push that replaces tells the attempt of the claim before.
+        let attempt = if row.event == "push" { 0 } else { row.attempt };
+        *told.entry((row.event.as_str(), row.id.as_str(), attempt, row.worker.as_str())).or_default() += 1;
+    }
+    for fact in facts {
+        let times = told.get(&(fact.event, &fact.id, fact.attempt, &fact.worker)).copied().unwrap_or(0);
+        if times == 0 || (times > 1 && fact.event != "push") {
+            wrong.push(format!("{fact:?} is told {times} times"));
+        }
+    }
+    let claims: Vec<_> = facts.iter().filter(|fact| fact.event == "claim").collect();
+    if let Some((most, window_ms)) = rules.rate {
+        for last in &claims {
+            // Both clocks are cut to whole milliseconds.
+            let from_ms = last.answered_ms - window_ms + 1;
+            let within = claims.iter().filter(|fact| fact.asked_ms > from_ms && fact.answered_ms <= last.answered_ms).count();
+            if within > most {
+                wrong.push(format!("{within} claims were asked for and had within {window_ms} ms, to {last:?}"));
+            }
+        }
+    }
+    let mut of: BTreeMap<&str, Vec<&Fact>> = BTreeMap::new();
+    for claim in claims.iter().filter(|claim| (rules.line)(line_of(&claim.id)) == Line::Strict) {
+        of.entry(line_of(&claim.id)).or_default().push(claim);
+    }
+    let number = |fact: &Fact| fact.id.split_once(':').and_then(|(_, number)| number.parse::<usize>().ok());
+    for claims in of.values() {
+        for later in claims {
+            let overtaken = claims.iter().find(|early| number(early) < number(later) && early.asked_ms > later.answered_ms);
+            wrong.extend(overtaken.map(|early| format!("{early:?} after {later:?}")));
+        }
+    }
+}
+
+/// A reader is given each row once, in the order of the log.
+fn check_read(read: &[Row], rows: &[Row], wrong: &mut Vec<String>) {
+    let same = read.iter().zip(rows).take_while(|(read, row)| read == row).count();
+    if same < read.len() {
+        wrong.push(format!("the reader was given {:?}, the log has {:?}", read[same], rows.get(same)));
+    }
+}
+
+/// Each task is what the log says last of it.
+fn check_tasks(lives: &Lives, link: &mut Link, wrong: &mut Vec<String>) {
+    let ids: Vec<_> = lives.ids().collect();
+    let lines: Vec<_> = ids.iter().map(|id| format!("TASK.GET jobs {id}")).collect();
+    for (id, task) in ids.into_iter().zip(link.run_each(&lines)) {
+        let (state, attempt) = lives.end_of(id).expect("a task of the log");
+        // What has not ended goes on by itself.
+        let is_open = ["pending", "claimed"].contains(&state);
+        if task.is_nil() || !is_open && (task.field("state") != state || task.field("attempt") != attempt) {
+            wrong.push(format!("{id} is {state} at {attempt} by the log: {task:?}"));
+        }
+    }
+}
+
+/// Of what is pushed with REPLACE nothing runs after what was pushed after it, and the newest runs last.
+fn check_payloads(records: &Records, rows: &[Row], line: fn(&str) -> Line, wrong: &mut Vec<String>) {
+    let is_older = |a: &Offer, b: &Offer| a.over.is_some_and(|over| over < b.asked);
+    let mut last: BTreeMap<&str, &str> = BTreeMap::new();
+    for row in claims(rows) {
+        let key = line_of(&row.id);
+        if line(key) != Line::Followed {
+            continue;
+        }
+        let Some(payload) = records.runs.get(&(row.id.clone(), row.attempt)) else { continue };
+        let Some(offer) = records.offers.get(payload).filter(|_| line_of(payload) == key) else {
+            wrong.push(format!("{row:?} runs {payload}, which nobody pushed"));
+            continue;
+        };
+        if let Some(before) = last.insert(key, payload)
+            && is_older(offer, &records.offers[before])
+        {
+            wrong.push(format!("{row:?} runs {payload} after {before}"));
+        }
+    }
+    for (payload, offer) in records.offers.iter().filter(|(_, offer)| offer.is_acknowledged) {
+        let key = line_of(payload);
+        if line(key) == Line::Followed && last.get(key).is_none_or(|last| is_older(&records.offers[*last], offer)) {
+            wrong.push(format!("{payload} was pushed after {:?}, which ran last", last.get(key)));
+        }
+    }
+}
+
+/// Producers, workers and a reader at work until the server dies.
+pub(crate) struct FlowLoad {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl FlowLoad {
+    /// Load whose answers count when so many replicas have them (WAIT); with 0, as they come.
+    pub(crate) fn start(server: &Server, flow: &Arc<Flow>, replicas: usize) -> Self {
+        let load = flow.loads.fetch_add(1, Ordering::Relaxed);
+        let confirmation = if replicas == 0 { Confirmation::Answer } else { Confirmation::Replicas(replicas) };
+        let stop = Arc::new(AtomicBool::new(false));
+        // The last is a reader.
+        let threads = (0..=PRODUCERS + WORKERS).map(|n| {
+            let (mut actor, stop) = (flow.actor(server, confirmation, format!("{load}.{n}"), n), stop.clone());
+            thread::spawn(move || {
+                let run = |actor: &mut Actor| match n {
+                    _ if n < PRODUCERS => actor.produce(n),
+                    _ if n < PRODUCERS + WORKERS => actor.work(),
+                    _ => actor.read(),
+                };
+                while !stop.load(Ordering::Relaxed) && run(&mut actor).is_some() {}
+            })
+        });
+        let threads = threads.collect();
+        Self { stop, threads }
+    }
+
+    /// Waits until all have seen the server's end.
+    #[track_caller]
+    pub(crate) fn join(self) {
+        for thread in self.threads {
+            thread.join().expect("a load without panics");
+        }
+    }
+
+    /// Ends the load when everybody has been answered.
+    #[track_caller]
+    pub(crate) fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.join();
+    }
+}
+
+/// One connection of a load.
+struct Actor {
+    link: Link,
+    flow: Arc<Flow>,
+    name: String,
+    confirmation: Confirmation,
+    count: usize,
+}
+
+impl Actor {
+    /// The answer to a line, when it counts; None if the server is gone or no master any more.
+    fn say(&mut self, line: &str) -> Option<Value> {
+        let reply = self.link.try_run(line)?;
+        if let Value::Error(message) = &reply {
+            let code = reply.code();
+            if ["READONLY", "UNBLOCKED", "LOADING", "MASTERDOWN"].contains(&code) {
+                return None;
+            }
+            if !["STALE", "NOTCLAIMED", "CANCELED", "QUEUEFULL"].contains(&code) {
+                self.flow.records().wrong.push(format!("{line}: {message}"));
+            }
+        }
+        self.link.is_confirmed(self.confirmation).then_some(reply)
+    }
+
+    fn record(&self, asked_ms: i64, event: &'static str, id: &str, attempt: i64) {
+        let worker = if event == "push" { String::new() } else { self.name.clone() };
+        let fact = Fact { asked_ms, answered_ms: now_ms(), event, id: id.to_owned(), attempt, worker };
+        self.flow.records().facts.push(fact);
+    }
+
+    /// Pushes a task into one of the lines: those of a group have one producer, so that they have an order.
+    fn produce(&mut self, n: usize) -> Option<()> {
+        self.count += 1;
+        let lines = &self.flow.lines;
+        let name = lines[self.count % lines.len()];
+        let rule = (self.flow.rules.line)(name);
+        let has_key = matches!(rule, Line::Unique | Line::Followed);
+        if !has_key && (self.count % lines.len()) % PRODUCERS != n {
+            thread::sleep(Duration::from_micros(100));
+            return Some(());
+        }
+        let number = {
+            let mut records = self.flow.records();
+            let next = records.next.entry(name.to_owned()).or_insert(1);
+            // Who shares a line does not say anything again.
+            *next += usize::from(has_key);
+            *next
+        };
+        let id = format!("{name}:{number}");
+        let place = match rule {
+            Line::Free | Line::Strict => format!("GROUP {name}"),
+            Line::Unique => format!("UNIQUE {name}"),
+            Line::Followed => format!("UNIQUE {name} REPLACE"),
+        };
+        let offer = Offer { asked: Instant::now(), over: None, is_acknowledged: false };
+        self.flow.records().offers.insert(id.clone(), offer);
+        let asked_ms = now_ms();
+        let reply = self.say(&format!("TASK.PUSH jobs {id} ID {id} {place} ATTEMPTS 0 BACKOFF 3 RETAIN -1 RETAINFAILED -1"));
+        let is_answered = reply.as_ref().is_some_and(|reply| !reply.is_error());
+        if let Some(offer) = self.flow.records().offers.get_mut(&id) {
+            offer.over = Some(Instant::now());
+            offer.is_acknowledged = is_answered;
+        }
+        let reply = reply?;
+        if is_answered && line_of(&reply.text()) != name {
+            self.flow.records().wrong.push(format!("{id}: answered by {reply:?}"));
+        }
+        if reply == id.as_str() {
+            self.record(asked_ms, "push", &id, 0);
+        }
+        if is_answered && !has_key {
+            self.flow.records().next.insert(name.to_owned(), number + 1);
+        }
+        self.flow.records().refused += usize::from(reply.is_error());
+        thread::sleep(Duration::from_micros(if reply.is_error() { 2_000 } else { 500 }));
+        Some(())
+    }
+
+    /// Claims, and remembers what it was given.
+    fn claim(&mut self, options: &str) -> Option<Vec<Claim>> {
+        let asked_ms = now_ms();
+        let reply = self.say(&format!("TASK.CLAIM jobs WORKER {} COUNT {} {options}", self.name, 1 + self.count % 3))?;
+        Some(self.given(asked_ms, &reply))
+    }
+
+    fn given(&self, asked_ms: i64, reply: &Value) -> Vec<Claim> {
+        if reply.is_nil() || reply.is_error() {
+            return Vec::new();
+        }
+        let claims = Claim::all_of(reply);
+        for claim in &claims {
+            self.record(asked_ms, "claim", &claim.id, claim.attempt);
+            let payload = String::from_utf8_lossy(&claim.payload).into_owned();
+            self.flow.records().runs.insert((claim.id.clone(), claim.attempt), payload);
+        }
+        self.flow.claims.fetch_add(claims.len(), Ordering::Relaxed);
+        claims
+    }
+
+    /// Claims some tasks and does with each one of the things that workers do.
+    fn work(&mut self) -> Option<()> {
+        self.count += 1;
+        // Every other worker asks and does not wait: what it has it was given since it asked.
+        let is_patient = self.count.is_multiple_of(2);
+        let session = self.count.is_multiple_of(5);
+        let options = [if is_patient { "BLOCK 20" } else { "" }, if session { "SESSION" } else { "" }].join(" ");
+        let mut claims = self.claim(&format!("LEASE {LEASE_MS} {options}"))?;
+        if claims.is_empty() {
+            thread::sleep(Duration::from_millis(1));
+        }
+        while let Some(claim) = claims.pop() {
+            self.count += 7;
+            let Claim { id, attempt, .. } = &claim;
+            let fence = format!("{id} ATTEMPT {attempt}");
+            match self.count % 20 {
+                0 => self.answer(&format!("TASK.RELEASE jobs {fence}"))?,
+                1 => self.answer(&format!("TASK.RELEASE jobs {fence} DELAY 2"))?,
+                2 => self.answer(&format!("TASK.FAIL jobs {id} again ATTEMPT {attempt}"))?,
+                // Not what may hold a newer payload by now.
+                3 if (self.flow.rules.line)(line_of(id)) != Line::Followed => self.answer(&format!("TASK.CANCEL jobs {id}"))?,
+                4 => self.end(&claim, "fail")?,
+                // Forgotten: the lease ends. A session ends with its connection.
+                5 | 6 if !session => {}
+                7 if !session => self.answer(&format!("TASK.EXTEND jobs {fence} LEASE 30"))?,
+                8..=10 => claims.extend(self.complete(&claim, "NEXT COUNT 1 LEASE 60")?),
+                _ => self.end(&claim, "complete")?,
+            }
+        }
+        Some(())
+    }
+
+    fn answer(&mut self, line: &str) -> Option<()> {
+        self.say(line).map(drop)
+    }
+
+    fn end(&mut self, claim: &Claim, event: &'static str) -> Option<()> {
+        if event == "complete" {
+            return self.complete(claim, "").map(drop);
+        }
+        let asked_ms = now_ms();
+        let reply = self.say(&format!("TASK.FAIL jobs {} no ATTEMPT {} DEAD", claim.id, claim.attempt))?;
+        self.ended(asked_ms, claim, "fail", &reply);
+        Some(())
+    }
+
+    /// Completes a task, and is given the next ones, if it asks for them.
+    fn complete(&mut self, claim: &Claim, next: &str) -> Option<Vec<Claim>> {
+        let asked_ms = now_ms();
+        let worker = if next.is_empty() { String::new() } else { format!("WORKER {}", self.name) };
+        let reply = self.say(&format!("TASK.COMPLETE jobs {} done ATTEMPT {} {next} {worker}", claim.id, claim.attempt))?;
+        self.ended(asked_ms, claim, "complete", &reply);
+        Some(if next.is_empty() { Vec::new() } else { self.given(asked_ms, &reply) })
+    }
+
+    fn ended(&self, asked_ms: i64, claim: &Claim, event: &'static str, reply: &Value) {
+        if !reply.is_error() {
+            self.record(asked_ms, event, &claim.id, claim.attempt);
+            self.flow.ends.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Reads on in the log from where the last reader was. It may see what would be lost with the master: it believes a page when a
+    /// write of its own, which came after it, is where it must be.
+    fn read(&mut self) -> Option<()> {
+        self.count += 1;
+        let cursor = self.flow.records().cursor.clone();
+        let count = if self.count.is_multiple_of(2) { 7 } else { 500 };
+        let reply = self.say_of_log(&format!("TASK.EVENTS jobs {cursor} COUNT {count} BLOCK 20"))?;
+        if reply.is_error() {
+            return Some(());
+        }
+        let (next, rows) = log::page(&reply);
+        self.say(&format!("SET cursor {next}"))?;
+        let mut records = self.flow.records();
+        records.cursor = next;
+        records.read.extend(rows);
+        Some(())
+    }
+
+    /// An answer that is confirmed by what comes after it.
+    fn say_of_log(&mut self, line: &str) -> Option<Value> {
+        let confirmation = std::mem::replace(&mut self.confirmation, Confirmation::Answer);
+        let reply = self.say(line);
+        self.confirmation = confirmation;
+        reply
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Fact, Line, Offer, Records, Rules, check_facts, check_payloads, check_read};
+    use crate::support::history::log::Row;
+    use std::time::{Duration, Instant};
+
+    fn fact(asked_ms: i64, answered_ms: i64, id: &str, attempt: i64) -> Fact {
+        Fact { asked_ms, answered_ms, event: "claim", id: id.into(), attempt, worker: "w".into() }
+    }
+
+    fn row(seq: i64, id: &str, attempt: i64) -> Row {
+        Row { seq, at_ms: seq, event: "claim".into(), id: id.into(), attempt, worker: "w".into() }
+    }
+
+    /// The checker finds what was acknowledged and is not in the log, or twice; claims that came too fast by the clients' own clocks;
+    /// and a group that went back.
+    #[test]
+    fn the_checker_of_facts_bites() {
+        let complaints = |facts: &[Fact], rows: &[Row], rules: Rules| {
+            let mut wrong = Vec::new();
+            check_facts(facts, rows, &rules, &mut wrong);
+            wrong.len()
+        };
+        let facts = [fact(0, 2, "a:1", 1), fact(3, 5, "a:2", 1)];
+        let rows = [row(1, "a:1", 1), row(2, "a:2", 1)];
+        assert_eq!(complaints(&facts, &rows, Rules::NONE), 0);
+        assert_eq!(complaints(&facts, &rows[..1], Rules::NONE), 1);
+        assert_eq!(complaints(&facts, &[rows[0].clone(), rows[1].clone(), rows[1].clone()], Rules::NONE), 1);
+        assert_eq!(complaints(&facts, &rows, Rules { rate: Some((1, 5)), ..Rules::NONE }), 0);
+        assert_eq!(complaints(&facts, &rows, Rules { rate: Some((1, 8)), ..Rules::NONE }), 1);
+        let strict = Rules { line: |_| Line::Strict, ..Rules::NONE };
+        assert_eq!(complaints(&facts, &rows, strict), 0);
+        let back = [fact(0, 2, "a:2", 1), fact(3, 5, "a:1", 1)];
+        assert_eq!(complaints(&back, &rows, strict), 1);
+    }
+
+    /// The checker finds a row that a reader was given twice, not at all, or otherwise than it is.
+    #[test]
+    fn the_checker_of_readers_bites() {
+        let rows = [row(1, "a:1", 1), row(2, "a:2", 1), row(3, "a:3", 1)];
+        let complaints = |read: &[usize]| {
+            let (mut wrong, read) = (Vec::new(), read.iter().map(|n| rows[*n].clone()).collect::<Vec<_>>());
+            check_read(&read, &rows, &mut wrong);
+            wrong.len()
+        };
+        assert_eq!((complaints(&[]), complaints(&[0, 1]), complaints(&[0, 1, 2])), (0, 0, 0));
+        for wrong in [&[1][..], &[0, 2], &[0, 0], &[0, 1, 2, 2]] {
+            assert_eq!(complaints(wrong), 1, "{wrong:?}");
+        }
+    }
+
+    /// The checker finds a payload that runs after a newer one, a newest one that does not run last, and one that nobody pushed.
+    #[test]
+    fn the_checker_of_payloads_bites() {
+        let begin = Instant::now();
+        let complaints = |runs: &[&str]| {
+            let mut records = Records::default();
+            for (n, payload) in (0_u32..).zip(["k:1", "k:2", "k:3"]) {
+                let asked = begin + Duration::from_millis(1) * 10 * n;
+                let offer = Offer { asked, over: Some(asked + Duration::from_millis(5)), is_acknowledged: true };
+                records.offers.insert(payload.into(), offer);
+            }
+            let mut rows = Vec::new();
+            for (n, payload) in (1..).zip(runs) {
+                rows.push(row(n, "k:1", n));
+                records.runs.insert(("k:1".into(), n), (*payload).into());
+            }
+            let mut wrong = Vec::new();
+            check_payloads(&records, &rows, |_| Line::Followed, &mut wrong);
+            wrong.len()
+        };
+        assert_eq!((complaints(&["k:1", "k:2", "k:3"]), complaints(&["k:1", "k:1", "k:3"]), complaints(&["k:3"])), (0, 0, 0));
+        assert_eq!(complaints(&["k:2", "k:1", "k:3"]), 1);
+        assert_eq!(complaints(&["k:1", "k:2"]), 1);
+        assert_eq!(complaints(&["k:4", "k:3"]), 1);
+        assert_eq!(complaints(&["k:3", "k:2"]), 2);
+    }
+}
