@@ -125,7 +125,7 @@ fn the_rate_is_exact_over_crashes() {
 /// Never more are claimed than CONCURRENCY allows, and never more are there than MAXLEN does.
 #[test]
 fn concurrency_and_maxlen_hold_over_crashes() {
-    let flow = Flow::new(Rules { concurrency: Some(3), maxlen: Some(40), ..Rules::NONE }, &GROUPS);
+    let flow = Flow::new(Rules { concurrency: Some(3), maxlen: Some(25), ..Rules::NONE }, &GROUPS);
     let mut server = durable();
     flow.set(&server);
     kill_under_load(&mut server, &flow, |_| (), |flow| flow.wait_for_ends(80));
@@ -136,7 +136,7 @@ fn concurrency_and_maxlen_hold_over_crashes() {
 /// The tasks of each group run in the order of their pushes, each after the end of the one before, whatever workers do and servers suffer.
 #[test]
 fn groups_are_in_order_over_crashes() {
-    let flow = Flow::new(Rules { maxlen: Some(60), line: strict, ..Rules::NONE }, &GROUPS);
+    let flow = Flow::new(Rules { maxlen: Some(20), line: strict, ..Rules::NONE }, &GROUPS);
     let mut server = durable();
     flow.set(&server);
     kill_under_load(&mut server, &flow, |_| (), |flow| flow.wait_for_ends(60));
@@ -146,7 +146,7 @@ fn groups_are_in_order_over_crashes() {
 /// All of these limits, on what a replica has confirmed when it is promoted.
 #[test]
 fn limits_and_order_hold_over_promotions() {
-    let rules = Rules { rate: Some(RATE), concurrency: Some(3), maxlen: Some(40), line: strict };
+    let rules = Rules { rate: Some(RATE), concurrency: Some(3), maxlen: Some(25), line: strict };
     let flow = Flow::new(rules, &GROUPS);
     let (master, replica) = promote_under_load(&flow, |_| (), |flow| flow.wait_for_claims(RATE.0));
     let rows = flow.finish(&master);

@@ -8,7 +8,7 @@ const STEPS: usize = 2_000;
 fn step(dice: &mut Dice) -> String {
     let queue = dice.pick(&["jobs", "jobs", "jobs", "mails"]);
     let (id, ms, attempt, batch) = (dice.roll(60), dice.roll(30), 1 + dice.roll(4), dice.roll(4));
-    match dice.roll(38) {
+    match dice.roll(39) {
         0..=4 => {
             let options = dice.pick(&[
                 "",
@@ -70,6 +70,9 @@ fn step(dice: &mut Dice) -> String {
                 "MAXLEN 0",
                 "LEASE 9 ATTEMPTS 2 RETAIN 20",
                 "LEASE default ATTEMPTS default RETAIN default",
+                "EVENTS 500",
+                "EVENTS 20",
+                "EVENTS 0",
             ]);
             format!("TASK.SET {queue} {flow}")
         }
@@ -83,6 +86,10 @@ fn step(dice: &mut Dice) -> String {
             format!("TASK.SCHEDULE {queue} s{batch} scheduled{ms} EVERY {} RETAIN {ms} {misfire}", 3 + ms)
         }
         36 => format!("TASK.UNSCHEDULE {queue} s{batch}"),
+        37 => {
+            let cursor = dice.pick(&["0", "0", "$", "1", "70", "300"]);
+            format!("TASK.EVENTS {queue} {cursor} COUNT {} BLOCK 1", 1 + ms)
+        }
         _ => dice
             .pick(&[
                 "RENAME jobs mails",
@@ -150,6 +157,7 @@ fn walk(mut dice: Dice) {
                 "ERR AFTERBATCH",
                 "PAUSED",
                 "QUEUEFULL",
+                "ERR the cursor is ahead",
             ];
             assert!(known.iter().any(|code| message.starts_with(code)), "step {n}, {line}: {message}");
         }
