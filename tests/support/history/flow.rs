@@ -530,8 +530,8 @@ impl Actor {
 
 #[cfg(test)]
 mod tests {
-    use super::{Fact, Line, Offer, Records, Rules, check_facts, check_payloads, check_read};
-    use crate::support::history::log::Row;
+    use super::{Fact, Flow, FlowLoad, Line, Offer, Records, Rules, check_facts, check_payloads, check_read, log};
+    use crate::support::{Server, history::log::Row, link::Link};
     use std::time::{Duration, Instant};
 
     fn fact(asked_ms: i64, answered_ms: i64, id: &str, attempt: i64) -> Fact {
@@ -604,5 +604,25 @@ mod tests {
         assert_eq!(complaints(&["k:1", "k:2"]), 1);
         assert_eq!(complaints(&["k:4", "k:3"]), 1);
         assert_eq!(complaints(&["k:3", "k:2"]), 2);
+    }
+
+    /// The checker finds a queue that was told none of the limits that it is to keep: the load goes beyond each of them, by the log and by
+    /// what clients know.
+    #[test]
+    fn the_checker_finds_a_queue_without_limits() {
+        let server = Server::start();
+        server.run_all(&[&format!("TASK.SET jobs EVENTS {}", log::ALL)]);
+        let rules = Rules { rate: Some((5, 2_000)), concurrency: Some(1), maxlen: Some(2), line: |_| Line::Strict };
+        let flow = Flow::new(rules, &["g0", "g1"]);
+        let load = FlowLoad::start(&server, &flow, 0);
+        flow.wait_for_ends(100);
+        load.stop();
+        let rows = log::read_from(&mut Link::from(&server), "jobs", "0");
+        let (_, mut wrong) = log::check(&rows, &rules);
+        check_facts(&flow.records().facts, &rows, &rules, &mut wrong);
+        for words in ["claims within", "are claimed", "have not ended", "while g", "asked for and had within"] {
+            assert!(wrong.iter().any(|line| line.contains(words)), "no complaint: {words}");
+        }
+        assert!(!wrong.iter().any(|line| line.contains("of a task that is")), "{wrong:#?}");
     }
 }
