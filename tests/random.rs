@@ -4,6 +4,28 @@ use crate::support::{Dice, Server, Shutdown, Value, eventually};
 
 const STEPS: usize = 2_000;
 
+/// What a queue sets for itself.
+const SETTINGS: [&str; 18] = [
+    "RATE 3 10",
+    "RATE 0 0",
+    "CONCURRENCY 2",
+    "CONCURRENCY 0",
+    "GROUPCONCURRENCY 1",
+    "GROUPCONCURRENCY 2",
+    "GROUPCONCURRENCY 0",
+    "RETAINMAX 5 FAILEDMAX 3",
+    "RETAINMAX 0 FAILEDMAX 0",
+    "PAUSED all FOR 5",
+    "PAUSED out FOR 20",
+    "MAXLEN 20",
+    "MAXLEN 0",
+    "LEASE 9 ATTEMPTS 2 RETAIN 20",
+    "LEASE default ATTEMPTS default RETAIN default",
+    "EVENTS 500",
+    "EVENTS 20",
+    "EVENTS 0",
+];
+
 /// One command, mostly sensible, on one of few tasks, with times of a few milliseconds.
 fn step(dice: &mut Dice) -> String {
     let queue = dice.pick(&["jobs", "jobs", "jobs", "mails"]);
@@ -54,26 +76,7 @@ fn step(dice: &mut Dice) -> String {
         29 => format!("TASK.FORGET {queue} BATCH b{batch}"),
         30 => format!("TASK.BATCH {queue} b{batch}"),
         31 | 32 => {
-            let flow = dice.pick(&[
-                "RATE 3 10",
-                "RATE 0 0",
-                "CONCURRENCY 2",
-                "CONCURRENCY 0",
-                "GROUPCONCURRENCY 1",
-                "GROUPCONCURRENCY 2",
-                "GROUPCONCURRENCY 0",
-                "RETAINMAX 5 FAILEDMAX 3",
-                "RETAINMAX 0 FAILEDMAX 0",
-                "PAUSED all FOR 5",
-                "PAUSED out FOR 20",
-                "MAXLEN 20",
-                "MAXLEN 0",
-                "LEASE 9 ATTEMPTS 2 RETAIN 20",
-                "LEASE default ATTEMPTS default RETAIN default",
-                "EVENTS 500",
-                "EVENTS 20",
-                "EVENTS 0",
-            ]);
+            let flow = dice.pick(&SETTINGS);
             format!("TASK.SET {queue} {flow}")
         }
         33 | 34 => {

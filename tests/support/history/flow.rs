@@ -147,9 +147,7 @@ impl Flow {
     #[track_caller]
     pub(crate) fn finish(self: &Arc<Self>, server: &Server) -> Vec<Row> {
         let (before, at) = self.check(server);
-        if self.rules.maxlen.is_some_and(|most| at.open_max != most) {
-            panic!("the queue was never full: at most {} of {:?}", at.open_max, self.rules.maxlen);
-        }
+        assert!(self.rules.maxlen.is_none_or(|most| at.open_max == most), "at most {} were there", at.open_max);
         assert!(self.rules.concurrency.is_none_or(|most| at.claimed_max == most), "at most {} were claimed", at.claimed_max);
         let mut actor = self.actor(server, Confirmation::Answer, "drain".into(), 0);
         eventually_within(3 * *PATIENCE, || {
@@ -256,8 +254,8 @@ fn check_read(read: &[Row], rows: &[Row], wrong: &mut Vec<String>) {
 /// Each task is what the log says last of it. Those of schedules come and go by themselves.
 fn check_tasks(lives: &Lives, link: &mut Link, wrong: &mut Vec<String>) {
     let ids: Vec<_> = lives.ids().filter(|id| !id.contains('@')).collect();
-    let lines: Vec<_> = ids.iter().map(|id| format!("TASK.GET jobs {id}")).collect();
-    for (id, task) in ids.into_iter().zip(link.run_each(&lines)) {
+    let gets: Vec<_> = ids.iter().map(|id| format!("TASK.GET jobs {id}")).collect();
+    for (id, task) in ids.into_iter().zip(link.run_each(&gets)) {
         let (state, attempt) = lives.end_of(id).expect("a task of the log");
         // What has not ended goes on by itself.
         let is_open = ["pending", "claimed"].contains(&state);

@@ -155,13 +155,12 @@ impl Lives {
         // A worker may answer for a claim that has lapsed, while nobody else has the task.
         let was_claimed = self.tasks.get(&row.id).is_some_and(|life| life.attempt > 0);
         let after = match (row.event.as_str(), before) {
-            ("push", None) => Some(State::Pending),
-            ("push", Some(State::Pending)) if line == Line::Followed => Some(State::Pending),
-            ("ready", Some(State::Pending)) => Some(State::Pending),
+            ("push", None) | ("ready", Some(State::Pending)) | ("lapse" | "release" | "retry", Some(State::Claimed)) => {
+                Some(State::Pending)
+            }
+            ("push", Some(State::Pending)) if line == Line::Followed => before,
+            ("release" | "retry", Some(State::Pending)) if was_claimed => before,
             ("claim", Some(State::Pending)) => Some(State::Claimed),
-            ("lapse", Some(State::Claimed)) => Some(State::Pending),
-            ("release" | "retry", Some(State::Claimed)) => Some(State::Pending),
-            ("release" | "retry", Some(State::Pending)) if was_claimed => Some(State::Pending),
             ("complete", Some(State::Claimed)) => Some(State::Completed),
             ("complete", Some(State::Pending)) if was_claimed => Some(State::Completed),
             ("fail", Some(State::Claimed | State::Pending)) => Some(State::Failed),
@@ -204,11 +203,11 @@ impl Lives {
     }
 
     fn keep(&mut self, row: &Row, after: Option<State>) {
-        let line = self.lines.entry(line_of(&row.id).to_owned()).or_default();
-        let was_open = line.contains(&row.id);
+        let others = self.lines.entry(line_of(&row.id).to_owned()).or_default();
+        let was_open = others.contains(&row.id);
         match after {
-            Some(state) if state.is_open() && !was_open => line.push(row.id.clone()),
-            Some(state) if !state.is_open() => line.retain(|id| *id != row.id),
+            Some(state) if state.is_open() && !was_open => others.push(row.id.clone()),
+            Some(state) if !state.is_open() => others.retain(|id| *id != row.id),
             _ => {}
         }
         let Some(state) = after else {
