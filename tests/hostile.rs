@@ -13,7 +13,7 @@ const STATES: [&str; 8] = ["waiting", "scheduled", "ready", "claimed", "complete
 
 /// Commands that make a queue with tasks in all states, with ids of both kinds and all that tasks can have. Only what falls due at
 /// once changes by itself.
-const RICH: [&str; 32] = [
+const RICH: [&str; 43] = [
     "TASK.PUSH QUEUE payload ID done RETAIN -1",
     "TASK.CLAIM QUEUE WORKER w1",
     "TASK.COMPLETE QUEUE done \"a \\x00 result\"",
@@ -45,6 +45,17 @@ const RICH: [&str; 32] = [
     "TASK.PUSH QUEUE payload DELAY 900000",
     "TASK.PUSH QUEUE payload ID later AT 281474976710655",
     "TASK.SCHEDULE QUEUE rare payload EVERY 315360000000 MISFIRE all TTL 5",
+    "TASK.SET QUEUE EVENTS 40 MAXLEN 100000 RETAINMAX 900 FAILEDMAX 900 LEASE 700000",
+    "TASK.SET QUEUE RATE 100000 600000 CONCURRENCY 900 GROUPCONCURRENCY 1",
+    "TASK.PUSH QUEUE payload ID first GROUP g PRIORITY 9",
+    "TASK.PUSH QUEUE payload ID second GROUP g",
+    "TASK.PUSH QUEUE payload ID holder GROUP h UNIQUE key",
+    "TASK.CLAIM QUEUE COUNT 3 WORKER w3 LEASE 900000",
+    "TASK.PUSH QUEUE newer ID follower UNIQUE key FOR 800000 REPLACE",
+    "TASK.PUSH QUEUE payload ID unique UNIQUE other FOR 900000 DELAY 900000",
+    "TASK.PUSH QUEUE payload ID member BATCH b DELAY 900000",
+    "TASK.PUSH QUEUE payload ID reduce AFTERBATCH b ONFAIL run",
+    "TASK.PUSH QUEUE payload ID dependant AFTER 2 unique member",
     "TASK.SCHEDULE QUEUE leap-day \"\" CRON \"0 0 29 2 *\" TZ Europe/Berlin OVERLAP skip LEASE 7",
 ];
 

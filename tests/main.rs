@@ -28,6 +28,7 @@ mod explain;
 mod extend;
 mod fail;
 mod failover;
+mod flow_load;
 mod forget;
 mod gather;
 mod get;

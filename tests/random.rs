@@ -4,11 +4,33 @@ use crate::support::{Dice, Server, Shutdown, Value, eventually};
 
 const STEPS: usize = 2_000;
 
+/// What a queue sets for itself.
+const SETTINGS: [&str; 18] = [
+    "RATE 3 10",
+    "RATE 0 0",
+    "CONCURRENCY 2",
+    "CONCURRENCY 0",
+    "GROUPCONCURRENCY 1",
+    "GROUPCONCURRENCY 2",
+    "GROUPCONCURRENCY 0",
+    "RETAINMAX 5 FAILEDMAX 3",
+    "RETAINMAX 0 FAILEDMAX 0",
+    "PAUSED all FOR 5",
+    "PAUSED out FOR 20",
+    "MAXLEN 20",
+    "MAXLEN 0",
+    "LEASE 9 ATTEMPTS 2 RETAIN 20",
+    "LEASE default ATTEMPTS default RETAIN default",
+    "EVENTS 500",
+    "EVENTS 20",
+    "EVENTS 0",
+];
+
 /// One command, mostly sensible, on one of few tasks, with times of a few milliseconds.
 fn step(dice: &mut Dice) -> String {
     let queue = dice.pick(&["jobs", "jobs", "jobs", "mails"]);
     let (id, ms, attempt, batch) = (dice.roll(60), dice.roll(30), 1 + dice.roll(4), dice.roll(4));
-    match dice.roll(38) {
+    match dice.roll(39) {
         0..=4 => {
             let options = dice.pick(&[
                 "",
@@ -54,23 +76,7 @@ fn step(dice: &mut Dice) -> String {
         29 => format!("TASK.FORGET {queue} BATCH b{batch}"),
         30 => format!("TASK.BATCH {queue} b{batch}"),
         31 | 32 => {
-            let flow = dice.pick(&[
-                "RATE 3 10",
-                "RATE 0 0",
-                "CONCURRENCY 2",
-                "CONCURRENCY 0",
-                "GROUPCONCURRENCY 1",
-                "GROUPCONCURRENCY 2",
-                "GROUPCONCURRENCY 0",
-                "RETAINMAX 5 FAILEDMAX 3",
-                "RETAINMAX 0 FAILEDMAX 0",
-                "PAUSED all FOR 5",
-                "PAUSED out FOR 20",
-                "MAXLEN 20",
-                "MAXLEN 0",
-                "LEASE 9 ATTEMPTS 2 RETAIN 20",
-                "LEASE default ATTEMPTS default RETAIN default",
-            ]);
+            let flow = dice.pick(&SETTINGS);
             format!("TASK.SET {queue} {flow}")
         }
         33 | 34 => {
@@ -83,6 +89,10 @@ fn step(dice: &mut Dice) -> String {
             format!("TASK.SCHEDULE {queue} s{batch} scheduled{ms} EVERY {} RETAIN {ms} {misfire}", 3 + ms)
         }
         36 => format!("TASK.UNSCHEDULE {queue} s{batch}"),
+        37 => {
+            let cursor = dice.pick(&["0", "0", "$", "1", "70", "300"]);
+            format!("TASK.EVENTS {queue} {cursor} COUNT {} BLOCK 1", 1 + ms)
+        }
         _ => dice
             .pick(&[
                 "RENAME jobs mails",
@@ -150,6 +160,7 @@ fn walk(mut dice: Dice) {
                 "ERR AFTERBATCH",
                 "PAUSED",
                 "QUEUEFULL",
+                "ERR the cursor is ahead",
             ];
             assert!(known.iter().any(|code| message.starts_with(code)), "step {n}, {line}: {message}");
         }

@@ -31,12 +31,14 @@ const WARM_UP: usize = 2;
 /// replica's and the test's connection. A task that is lost costs at least 64 bytes, and a round has some ten thousands.
 const TOLERANCE_BYTES: i64 = 131_072;
 /// Errors that the load must expect, since everybody acts on everybody's tasks and keys.
-const EXPECTED: [&str; 13] = [
+const EXPECTED: [&str; 16] = [
     "NOTASK",
     "CANCELED",
     "STALE",
     "NOTCLAIMED",
     "DONE",
+    "PAUSED",
+    "QUEUEFULL",
     "WRONGTYPE",
     "ERR no such key",
     "ERR source and destination objects",
@@ -45,13 +47,19 @@ const EXPECTED: [&str; 13] = [
     "ERR BATCH must name the task's own batch",
     "ERR AFTERBATCH names the task's own batch",
     "ERR syntax error: REPLACE does not go with",
+    "ERR the cursor is ahead",
 ];
+
+/// A queue without limits, but for its events.
+const NO_LIMITS: &str = "RATE 0 0 CONCURRENCY 0 GROUPCONCURRENCY 0 MAXLEN 0 RETAINMAX 0 FAILEDMAX 0 PAUSED no \
+    LEASE default ATTEMPTS default RETAIN default";
 
 /// What one client of the load does again and again. Answers how many commands that were.
 type Step = fn(&mut Client, &mut Dice, u16) -> usize;
 
 /// Who takes part, each with a connection of its own.
-const CAST: [Step; 11] = [push, push, work, work, work, wait_for_results, wait_for_results, collect, manage, vanish, disturb];
+const CAST: [Step; 12] =
+    [push, push, work, work, work, wait_for_results, wait_for_results, collect, follow, manage, vanish, disturb];
 
 fn queue(dice: &mut Dice) -> &'static str {
     dice.pick(&QUEUES)
@@ -193,6 +201,41 @@ fn collect(client: &mut Client, dice: &mut Dice, _: u16) -> usize {
     6
 }
 
+/// Reads some pages of a log.
+fn follow(client: &mut Client, dice: &mut Dice, _: u16) -> usize {
+    let queue = queue(dice);
+    let mut cursor = dice.pick(&["0", "$", "$"]).to_owned();
+    for said in 1..=1 + usize::try_from(dice.roll(6)).expect("a count") {
+        let (count, block) = (1 + dice.roll(200), 1 + dice.roll(200));
+        let line = format!("TASK.EVENTS {queue} {cursor} COUNT {count} BLOCK {block}");
+        let reply = client.run(&line);
+        expected(&line, &reply);
+        if reply.is_error() {
+            thread::sleep(Duration::from_millis(dice.roll(20)));
+            return said;
+        }
+        cursor = reply.at(0).text();
+    }
+    6
+}
+
+/// What a queue sets for itself. A pause ends by itself; other limits are lifted as often as they are set.
+fn settings(dice: &mut Dice) -> String {
+    let n = dice.roll(200);
+    match dice.roll(16) {
+        0 => format!("RATE {} {}", 1 + n, 1 + dice.roll(500)),
+        1 => format!("CONCURRENCY {}", 1 + n),
+        2 => format!("GROUPCONCURRENCY {}", 1 + n % 3),
+        3 => format!("MAXLEN {}", 500 + n),
+        4 => format!("RETAINMAX {n} FAILEDMAX {n}"),
+        5 => format!("PAUSED {} FOR {}", dice.pick(&["in", "out", "all"]), 1 + n),
+        6 => format!("LEASE {} ATTEMPTS 2 RETAIN {n}", 1 + n),
+        7..=10 => format!("EVENTS {}", n * 10),
+        11 => "EVENTS 0".into(),
+        _ => NO_LIMITS.into(),
+    }
+}
+
 /// What happens to whole queues, and by hand to tasks.
 fn manage(client: &mut Client, dice: &mut Dice, _: u16) -> usize {
     let (a, b, id, batch) = (queue(dice), queue(dice), dice.roll(NAMES), dice.roll(BATCHES));
@@ -237,6 +280,9 @@ fn manage(client: &mut Client, dice: &mut Dice, _: u16) -> usize {
         ],
         29 | 30 => vec![format!("TASK.SCHEDULE {a} s-{batch} x EVERY {} OVERLAP skip RETAIN 0", 50 + dice.roll(500))],
         31 => vec![format!("TASK.UNSCHEDULE {a} s-{batch}"), format!("TASK.SCHEDULES {a}")],
+        32 => vec![format!("TASK.EXPLAIN {a} task-{id}")],
+        33..=36 => vec![format!("TASK.SET {a} {}", settings(dice))],
+        37 => vec![format!("TASK.SET {a} {NO_LIMITS}")],
         _ => vec![],
     };
     thread::sleep(Duration::from_millis(dice.roll(40)));
@@ -254,7 +300,8 @@ fn vanish(client: &mut Client, dice: &mut Dice, port: u16) -> usize {
     }
     let mut waiting = Client::connect(port);
     let id = waiting.id();
-    let line = match dice.roll(4) {
+    let line = match dice.roll(5) {
+        4 => format!("TASK.EVENTS {} $ BLOCK 0", queue(dice)),
         3 => format!("TASK.COLLECT {} batch-{} 0 BLOCK 0", queue(dice), dice.roll(BATCHES)),
         0 => format!("TASK.RESULT {} task-{} BLOCK 0", queue(dice), dice.roll(NAMES)),
         1 => format!("TASK.CLAIM {} COUNT 3 SESSION BLOCK 0 LEASE 300", queue(dice)),
@@ -337,6 +384,7 @@ fn drain_once(client: &mut Client, queue: &str) -> bool {
     if client.run(&format!("TYPE {queue}")) != "taskqueue" {
         return true;
     }
+    client.run(&format!("TASK.SET {queue} {NO_LIMITS}"));
     let claims = client.run(&format!("TASK.CLAIM {queue} COUNT 1000"));
     if !claims.is_nil() && !claims.is_error() {
         let lines: Vec<_> = Claim::all_of(&claims)

@@ -278,7 +278,7 @@ impl Grammar {
         let key = self.key();
         let with = |rest: &[Command]| [&[vec![key.clone()]], rest].concat().concat();
         let attempt = ("ATTEMPT", 'c');
-        match self.dice.roll(39) {
+        match self.dice.roll(41) {
             0..=5 => {
                 // A call may wait even if it does not say so.
                 let name = if self.may_wait && self.dice.once_in(4) { "CALL" } else { "PUSH" };
@@ -349,6 +349,14 @@ impl Grammar {
             }
             35 => ("UNSCHEDULE", with(&[self.many(Self::id)])),
             36 => ("SCHEDULES", with(&[])),
+            37 | 38 => {
+                let cursor = match self.dice.roll(5) {
+                    0 => self.odd(),
+                    1 | 2 => self.dice.roll(40).to_string().into(),
+                    _ => self.dice.pick(&["0", "$"]).into(),
+                };
+                ("EVENTS", with(&[vec![cursor], self.options(&[("COUNT", 'c'), ("BLOCK", 'm')])]))
+            }
             _ => (self.dice.pick(&["APPLY", "PROBE", "NONE"]), with(&[vec![self.data()]])),
         }
     }
@@ -551,7 +559,8 @@ impl Run {
             let mut command = self.grammar.command();
             if self.grammar.dice.once_in(2) {
                 let (key, id, batch) = (self.grammar.key(), self.grammar.id(), self.grammar.batch());
-                command = match self.grammar.dice.roll(5) {
+                command = match self.grammar.dice.roll(6) {
+                    5 => vec![b"TASK.EVENTS".to_vec(), key, b"$".to_vec(), b"BLOCK".to_vec(), b"0".to_vec()],
                     4 => vec![b"TASK.COLLECT".to_vec(), key, batch, b"0".to_vec(), b"BLOCK".to_vec(), b"0".to_vec()],
                     1 => vec![b"TASK.CALL".to_vec(), key, b"x".to_vec(), b"ID".to_vec(), id],
                     2 => vec![b"TASK.GATHER".to_vec(), key, b"2".to_vec(), id, b"1".to_vec(), b"BLOCK".to_vec(), b"0".to_vec()],

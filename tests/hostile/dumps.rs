@@ -211,6 +211,7 @@ pub(super) fn lives(server: &Server, dice: &mut Dice) {
     for id in ids.iter().take(12) {
         assert!(!server.cmd(&[b"TASK.GET", b"m", id, b"JSON"]).is_error());
         assert!(!server.cmd(&[b"TASK.RESULT", b"m", id]).is_error());
+        assert!(!server.cmd(&[b"TASK.EXPLAIN", b"m", id]).is_error());
         match dice.roll(8) {
             0 => server.cmd(&[b"TASK.RETRY", b"m", id]),
             1 => server.cmd(&[b"TASK.CANCEL", b"m", id]),
@@ -222,14 +223,20 @@ pub(super) fn lives(server: &Server, dice: &mut Dice) {
             _ => server.cmd(&[b"TASK.PUSH", b"m", b"again", b"ID", id, b"RENEW", b"TTL", b"9"]),
         };
     }
-    for line in
-        ["TASK.CLAIM m COUNT 3 LEASE 2", "TASK.RETRY m ALL", "TASK.CANCEL m ALL COUNT 2", "MEMORY USAGE m", "TASK.INFO m JSON"]
-    {
+    for line in [
+        "TASK.CLAIM m COUNT 3 LEASE 2",
+        "TASK.RETRY m ALL",
+        "TASK.CANCEL m ALL COUNT 2",
+        "MEMORY USAGE m",
+        "TASK.INFO m JSON",
+        "TASK.EVENTS m 0 COUNT 10000",
+        "TASK.SCHEDULES m",
+    ] {
         let reply = server.run(line);
         assert!(!reply.is_error(), "{line}: {reply:?}");
     }
     if let Value::Error(message) = server.run("TASK.PUSH m more DELAY 3") {
-        assert!(message.starts_with("QUEUEFULL"), "{message}");
+        assert!(message.starts_with("QUEUEFULL") || message.starts_with("PAUSED"), "{message}");
     }
     if dice.once_in(8) {
         // While writes are paused time stands still.

@@ -5,6 +5,8 @@
 //! one order, and who waits for it comes after it. What was said and not answered may have happened or not.
 
 mod batches;
+pub(crate) mod flow;
+pub(crate) mod log;
 
 use super::{
     Value,
