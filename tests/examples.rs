@@ -168,6 +168,61 @@ fn python_money_is_moved_once() {
     assert!(!output.status.success() && printed.ends_with("each transfer once: no\n"), "{printed}");
 }
 
+/// The worker to run for real: it works longer than its lease, fails what fails, and on SIGTERM ends with its task.
+#[test]
+fn python_worker_finishes_its_task_on_sigterm() {
+    let server = Server::start();
+    server.run("TASK.PUSH jobs 0 ID works");
+    server.run("TASK.PUSH jobs 1 ID fails ATTEMPTS 1");
+    server.run("TASK.PUSH jobs 3 ID long");
+    let port = server.port().to_string();
+    let script = root().join("examples/python/worker.py");
+    let work = r#"read n; echo "saw $TASK_ID" >&2; [ $n = 1 ] && exit 1; sleep $n; echo "slept $n, attempt $TASK_ATTEMPT""#;
+    let mut command = Command::new(python());
+    let command = command.arg(script).args(["--port", &port, "--lease", "900", "jobs", "sh", "-c", work]);
+    let mut worker = Worker(command.stderr(Stdio::null()).spawn().expect("`make python` makes .venv"));
+    eventually_within(Duration::from_secs(20), || server.state("jobs", "long") == "claimed");
+    server.run("TASK.PUSH jobs 0 ID late");
+    assert!(Command::new("kill").arg(worker.0.id().to_string()).status().unwrap().success());
+    let mut status = None;
+    eventually_within(Duration::from_secs(20), || {
+        status = worker.0.try_wait().unwrap();
+        status.is_some()
+    });
+    assert_eq!(status.and_then(|status| status.code()), Some(0));
+    assert_eq!(server.run("TASK.RESULT jobs works").at(1), "slept 0, attempt 1\n");
+    assert_eq!(server.run("TASK.RESULT jobs fails").at(1), "exit code 1: saw fails");
+    assert_eq!(server.run("TASK.RESULT jobs long").at(1), "slept 3, attempt 1\n");
+    assert_eq!(server.state("jobs", "late"), "ready");
+}
+
+/// What monitoring is given: each queue in numbers, as text for Prometheus and as values for redis_exporter's script.
+#[test]
+fn python_metrics() {
+    let server = Server::start();
+    server.run("TASK.PUSH mail x ID a");
+    server.run("TASK.CLAIM mail");
+    server.run("TASK.SCHEDULE mail nightly x CRON @daily");
+    server.run("SET other x");
+    server.cmd(&[b"TASK.PUSH", b"a \"queue\"\n", b"x"]);
+    let (output, printed) = run_python("metrics.py", &server, &["--schedules"]);
+    assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
+    for line in [
+        r#"redis_task_tasks{queue="mail",state="claimed"} 1"#,
+        r#"redis_task_tasks{queue="a \"queue\"\n",state="ready"} 1"#,
+        r#"redis_task_events_total{queue="mail",event="pushed"} 1"#,
+        r#"redis_task_slots_total{queue="mail",schedule="nightly",outcome="fired"} 0"#,
+        r#"redis_task_paused{queue="mail"} 0"#,
+    ] {
+        assert!(printed.lines().any(|printed| printed == line), "no {line} in\n{printed}");
+    }
+    let script = std::fs::read(root().join("examples/deploy/queues.lua")).unwrap();
+    let values = server.cmd(&[b"EVAL", &script, b"0"]);
+    let values: Vec<_> = values.items().chunks(2).map(|pair| format!("{} {}", pair[0].text(), pair[1].text())).collect();
+    assert!(values.contains(&"mail claimed 1".to_owned()), "{values:?}");
+    assert!(values.contains(&"mail total pushed 1".to_owned()), "{values:?}");
+}
+
 /// `make demo`: four workers, one of them killed with -9, count the same words by map-reduce as one process does.
 #[test]
 fn word_count_with_a_killed_worker() {
