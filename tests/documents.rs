@@ -37,6 +37,12 @@ fn operations() {
     transcript::run("docs/operations.md");
 }
 
+/// What the page on migrating shows happens, before and after.
+#[test]
+fn migrating() {
+    transcript::run("docs/migrating.md");
+}
+
 /// What the page on scaling shows happens.
 #[test]
 fn scaling() {
