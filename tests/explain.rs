@@ -55,9 +55,16 @@ fn tells_of_groups() {
     assert_eq!(explained(&server, "b1", &["first in line in its group b", "1 other group has its turn before"]), "line");
     assert_eq!(explained(&server, "x", &["first in line,", "3 other groups"]), "line");
     server.run_all(&["TASK.SET jobs GROUPCONCURRENCY 1", "TASK.CLAIM jobs"]);
-    assert_eq!(explained(&server, "a1", &["1 tasks of its group a are claimed", "GROUPCONCURRENCY", "first in line"]), "group");
+    assert_eq!(
+        explained(
+            &server,
+            "a1",
+            &["1 task of its group a may be claimed at once", "GROUPCONCURRENCY", "as a3, which is claimed", "first in line"]
+        ),
+        "group"
+    );
     server.run_all(&["TASK.FAIL jobs a3 no DELAY 100000"]);
-    assert_eq!(explained(&server, "a2", &["hold its group a", "1 task is before it"]), "group");
+    assert_eq!(explained(&server, "a2", &["holds its group a", "as a3, which is scheduled", "1 task is before it"]), "group");
     server.run_all(&["TASK.RETRY jobs a3"]);
     assert_eq!(explained(&server, "a1", &["1 task is before it", "3 other groups"]), "line");
     server.run_all(&["TASK.SET jobs PAUSED out"]);
@@ -87,7 +94,7 @@ fn tells_what_a_task_waits_for() {
         "TASK.PUSH jobs x ID later AFTERBATCH b",
     ]);
     assert_eq!(explained(&server, "after", &["2 of the 2 tasks", "first a"]), "after");
-    assert_eq!(explained(&server, "later", &["batch b", "not sealed", "1 tasks have not ended"]), "batch");
+    assert_eq!(explained(&server, "later", &["batch b", "not sealed", "1 task has not ended"]), "batch");
     server.run_all(&["TASK.SEAL jobs b", "TASK.CLAIM jobs", "TASK.COMPLETE jobs a r"]);
     assert_eq!(explained(&server, "after", &["1 of the 2 tasks", "first c"]), "after");
     assert_eq!(explained(&server, "later", &["1 task is before it"]), "line");

@@ -258,6 +258,16 @@ fn no_window_has_more_claims_than_the_rate() {
     assert!(claimed[11] - claimed[0] < 450 + 200, "a window opened late: {claimed:?}");
 }
 
+/// A rate that is lowered and raised again has forgotten nothing.
+#[test]
+fn a_lowered_rate_forgets_nothing() {
+    let server = Server::start();
+    server.run_all(&["TASK.SET jobs RATE 3 600000", "TASK.MPUSH jobs 6 x x x x x x", "TASK.CLAIM jobs COUNT 6"]);
+    server.run_all(&["TASK.SET jobs RATE 1 600000", "TASK.SET jobs RATE 4 600000"]);
+    assert_eq!(server.run("TASK.CLAIM jobs COUNT 6").items().len(), 1);
+    assert_eq!(server.run("TASK.CLAIM jobs"), nil_array());
+}
+
 /// The claims that count are remembered over a restart and a failover.
 #[test]
 fn a_rate_survives_restart_and_failover() {

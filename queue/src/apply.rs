@@ -7,7 +7,6 @@ use crate::batch::{KEPT, droppable};
 use crate::blocks::Blocks;
 use crate::effect::{Change, Effect, Event, ExtraImage, Heard, Image, Order, Pushed};
 use crate::error::Mismatch;
-use crate::flow::Starts;
 use crate::id::TaskId;
 use crate::index::counted::Number;
 use crate::index::deadlines::Deadlines;
@@ -91,8 +90,7 @@ impl Queue {
             }
             Effect::Started { starts } => {
                 let flow = self.flow.as_mut().ok_or(Mismatch::Invalid)?;
-                let rate = flow.settings.rate.filter(|_| flow.starts.is_empty()).ok_or(Mismatch::Invalid)?;
-                flow.starts = Starts::decode(starts, rate)?;
+                flow.restore_starts(starts)?;
                 self.soonest = self.soonest.min(flow.soonest());
                 Ok([None; 2])
             }

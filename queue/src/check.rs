@@ -4,7 +4,7 @@ use crate::batch::{Batch, Counts, KEPT, NUMBERS_MAX, Stage, kept};
 use crate::blocks::Blocks;
 use crate::depend::{Of, Outcome};
 use crate::effect::Effect;
-use crate::flow::{Settings, Starts};
+use crate::flow::Settings;
 use crate::id::TaskId;
 use crate::index::segments::Slot;
 use crate::queue::Queue;
@@ -73,11 +73,7 @@ impl Queue {
         ensure(self.batches.counts == counts, "the count of members is wrong")?;
         let Some(flow) = self.flow.as_deref() else { return Ok(()) };
         ensure(flow.settings.is_valid() && flow.settings != Settings::default(), "the settings are none")?;
-        let again = flow.settings.rate.map(|rate| Starts::decode(&flow.starts.encode(), rate));
-        ensure(
-            again.unwrap_or_else(|| Ok(Starts::default())) == Ok(flow.starts.clone()),
-            "the claims that count for RATE are not in order",
-        )?;
+        flow.check()?;
         ensure(flow.settings.paused_until.is_none_or(|until| self.soonest <= until), "a pause ends before the soonest instant")
     }
 

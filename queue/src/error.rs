@@ -59,8 +59,8 @@ pub enum Refusal {
     BadZone,
     /// The expression names no instant that comes.
     NoSlot,
-    /// The name of a schedule is too long for the ids of its tasks.
-    LongName,
+    /// The name of a schedule breaks the rules of [`crate::id::parse_name`], or is too long for the ids of its tasks.
+    BadScheduleName,
     /// The queue has as many schedules as it may.
     SchedulesFull,
 }
@@ -83,7 +83,7 @@ impl Refusal {
             | Self::BadCron { .. }
             | Self::BadZone
             | Self::NoSlot
-            | Self::LongName
+            | Self::BadScheduleName
             | Self::SchedulesFull => "ERR",
             Self::QueueFull | Self::MaxLen { .. } => "QUEUEFULL",
             Self::Paused => "PAUSED",
@@ -132,7 +132,11 @@ impl fmt::Display for Refusal {
             ),
             Self::BadZone => out.write_str("TZ must be the name of a time zone, as Europe/Berlin"),
             Self::NoSlot => out.write_str("CRON names no instant of the next ten years"),
-            Self::LongName => write!(out, "name of a schedule must be at most {} bytes", crate::schedule::NAME_BYTES_MAX),
+            Self::BadScheduleName => write!(
+                out,
+                "name of a schedule must be 1 to {} bytes of UTF-8 without white space or control characters, and not ALL or BATCH",
+                crate::schedule::NAME_BYTES_MAX
+            ),
             Self::SchedulesFull => {
                 write!(out, "the queue has {} schedules, as many as it may", crate::schedule::SCHEDULES_MAX)
             }

@@ -28,7 +28,7 @@ enum Reason<'a> {
     Follows { holder: TaskId<'a>, key: &'a str },
     Batch { name: &'a str, is_sealed: bool, open: u32 },
     Expiring { at: UnixMs },
-    Group { name: &'a str, claimed: u32, held: u32, place: Place<'a> },
+    Group { name: &'a str, claimed: u32, held: u32, holder: Option<(TaskId<'a>, State)>, place: Place<'a> },
     Blocked { obstacle: Obstacle, place: Place<'a> },
     InLine { place: Place<'a> },
 }
@@ -91,29 +91,37 @@ impl fmt::Display for Explanation<'_> {
             }
             Reason::Follows { holder, key } => write!(out, "it waits for {holder}, which holds its key {key}"),
             Reason::Batch { name, is_sealed: true, open } => {
-                write!(out, "it waits for batch {name}, of which {open} tasks have not ended")
+                write!(out, "it waits for batch {name}, of which {} not ended", Tasks(open, "has", "have"))
             }
             Reason::Batch { name, is_sealed: false, open } => {
-                write!(out, "it waits for batch {name}, which is not sealed, and of which {open} tasks have not ended")
+                let open = Tasks(open, "has", "have");
+                write!(out, "it waits for batch {name}, which is not sealed, and of which {open} not ended")
             }
             Reason::Expiring { at } => write!(out, "its TTL ended at {}: it is about to expire", at.0),
-            Reason::Group { name, claimed: 0, held, place } => {
-                write!(
-                    out,
-                    "GROUPCONCURRENCY is 1, and {held} tasks that were claimed and have not ended hold its group {name}; {place}"
-                )
-            }
-            Reason::Group { name, claimed, place, .. } => {
-                write!(out, "{claimed} tasks of its group {name} are claimed, as many as GROUPCONCURRENCY allows; {place}")
+            Reason::Group { name, claimed, held, holder, place } => {
+                if claimed == 0 {
+                    let held = Tasks(held, "that has begun holds", "that have begun hold");
+                    write!(out, "GROUPCONCURRENCY is 1, and {held} its group {name}")?;
+                } else {
+                    let claimed = Tasks(claimed, "of its group", "of its group");
+                    write!(out, "{claimed} {name} may be claimed at once by GROUPCONCURRENCY, and so many are")?;
+                }
+                if let Some((holder, state)) = holder {
+                    write!(out, ", as {holder}, which is {}", state.name())?;
+                }
+                write!(out, "; {place}")
             }
             Reason::Blocked { obstacle, place } => {
                 match obstacle {
                     Obstacle::Paused(None) => write!(out, "the queue is paused")?,
                     Obstacle::Paused(Some(until)) => write!(out, "the queue is paused for {} ms more", self.wait(until).0)?,
-                    Obstacle::Concurrency(max) => write!(out, "{max} tasks are claimed, as many as CONCURRENCY allows")?,
+                    Obstacle::Concurrency(claimed) => {
+                        write!(out, "{} claimed, as many as CONCURRENCY allows", Tasks(claimed, "is", "are"))?;
+                    }
                     Obstacle::Rate(Rate { claims, window }, opens_at) => {
                         let wait = self.wait(opens_at).0;
-                        write!(out, "RATE allows {claims} claims in {} ms: the next one may begin in {wait} ms", window.0)?;
+                        let claims = if claims == 1 { "1 claim".to_owned() } else { format!("{claims} claims") };
+                        write!(out, "RATE allows {claims} in {} ms: the next one may begin in {wait} ms", window.0)?;
                     }
                 }
                 write!(out, "; {place}")
@@ -122,6 +130,18 @@ impl fmt::Display for Explanation<'_> {
                 out.write_str("it is the next to be claimed, when a worker asks")
             }
             Reason::InLine { place } => place.fmt(out),
+        }
+    }
+}
+
+/// How many tasks, and what one of them does, or several.
+struct Tasks(u32, &'static str, &'static str);
+
+impl fmt::Display for Tasks {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self(1, does, _) => write!(out, "1 task {does}"),
+            Self(count, _, do_) => write!(out, "{count} tasks {do_}"),
         }
     }
 }
@@ -174,10 +194,18 @@ impl Queue {
         match (self.obstacle(now), self.group_of(slot)) {
             (Some(obstacle), _) => Reason::Blocked { obstacle, place },
             (None, Some(Group { name, claimed, held, turn: None, .. })) => {
-                Reason::Group { name, claimed: *claimed, held: *held, place }
+                Reason::Group { name, claimed: *claimed, held: *held, holder: self.holder(slot), place }
             }
             (None, _) => Reason::InLine { place },
         }
+    }
+
+    /// A task that holds the group of this one, if it is among the first whose lease, or delay, ends.
+    fn holder(&self, slot: Slot) -> Option<(TaskId<'_>, State)> {
+        let group = self.group_slot(slot);
+        let held = [&self.leases, &self.due].into_iter().flat_map(|index| index.iter(&self.tasks).take(PLACE_MAX));
+        let mut of_group = held.filter(|&other| self.group_slot(other) == group && self.extra(self.tasks.at(other)).holds_group);
+        of_group.next().map(|holder| (self.id_of(holder), self.tasks.at(holder).state()))
     }
 
     fn place_of(&self, slot: Slot) -> Place<'_> {

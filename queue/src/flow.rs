@@ -4,6 +4,8 @@
 
 use crate::batch::KEPT;
 use crate::blocks::Rounding;
+#[cfg(debug_assertions)]
+use crate::check::ensure;
 use crate::effect::{Change, Effect, Event, Heard};
 use crate::error::Mismatch;
 use crate::index::segments::Slot;
@@ -118,10 +120,12 @@ impl Settings {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Flow {
     pub(crate) settings: Settings,
-    pub(crate) starts: Starts,
+    starts: Starts,
+    /// When one more claim is within the rate; nothing if it is at any time.
+    opens_at: Option<UnixMs>,
 }
 
-/// When the last claims were, as many as RATE allows in a window; oldest first, those of one millisecond together.
+/// When the claims of the last window were; oldest first, those of one millisecond together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Starts {
     log: VecDeque<(UnixMs, u32)>,
@@ -130,10 +134,13 @@ pub(crate) struct Starts {
 
 impl Starts {
     /// One more. What seems to be later than it, as the clock has stepped back, counts as of now.
-    fn record(&mut self, at: UnixMs, rate: Rate) {
+    fn record(&mut self, at: UnixMs, window: Ms) {
         self.rewind(at);
+        while let Some(&(_, count)) = self.log.front().filter(|(oldest, _)| oldest.after(window) <= at) {
+            self.log.pop_front();
+            self.total -= count;
+        }
         self.add(at, 1);
-        self.cut(rate.claims);
     }
 
     fn add(&mut self, at: UnixMs, count: u32) {
@@ -145,7 +152,7 @@ impl Starts {
     }
 
     /// What is later than this counts as of this instant.
-    pub(crate) fn rewind(&mut self, at: UnixMs) {
+    fn rewind(&mut self, at: UnixMs) {
         let mut later = 0;
         while self.is_ahead_of(at) {
             later += self.log.pop_back().map_or(0, |(_, count)| count);
@@ -156,64 +163,86 @@ impl Starts {
         }
     }
 
-    /// Forgets all but the last `claims`.
-    fn cut(&mut self, claims: u32) {
-        while self.total > claims
-            && let Some((_, count)) = self.log.front_mut()
-        {
-            let gone = (*count).min(self.total - claims);
-            *count -= gone;
-            self.total -= gone;
-            if *count == 0 {
-                self.log.pop_front();
-            }
-        }
-    }
-
-    /// When one more claim is within the rate; nothing if it is at any time.
+    /// When one more claim is within the rate; nothing if it is at any time. There are more than the rate allows after one that allowed more.
     fn opens_at(&self, rate: Rate) -> Option<UnixMs> {
-        let oldest = self.log.front().filter(|_| self.total >= rate.claims);
-        oldest.map(|(oldest, _)| oldest.after(rate.window))
+        let mut too_many = self.total.checked_sub(rate.claims)?;
+        let last = self.log.iter().find(|&&(_, count)| {
+            let is_last = count > too_many;
+            too_many = too_many.saturating_sub(count);
+            is_last
+        });
+        last.map(|(at, _)| at.after(rate.window))
     }
 
-    pub(crate) fn is_ahead_of(&self, now: UnixMs) -> bool {
+    fn is_ahead_of(&self, now: UnixMs) -> bool {
         self.log.back().is_some_and(|&(last, _)| last > now)
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.log.is_empty()
-    }
-
     /// As bytes for a snapshot: pairs of instant and count, in postcard's wire format.
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    fn encode(&self) -> Vec<u8> {
         postcard::to_allocvec(&self.log).unwrap_or_default()
     }
 
-    /// From [`Starts::encode`], of a queue with this rate.
-    pub(crate) fn decode(bytes: &[u8], rate: Rate) -> Result<Self, Mismatch> {
+    /// From [`Starts::encode`].
+    fn decode(bytes: &[u8]) -> Result<Self, Mismatch> {
         let log: VecDeque<(UnixMs, u32)> = postcard::from_bytes(bytes).map_err(|_| Mismatch::Invalid)?;
         let total: u64 = log.iter().map(|&(_, count)| u64::from(count)).sum();
         let is_valid = log.iter().is_sorted_by(|(a, _), (b, _)| a < b) && log.iter().all(|&(_, count)| count > 0);
         match u32::try_from(total) {
-            Ok(total) if is_valid && total <= rate.claims => Ok(Self { log, total }),
+            Ok(total) if is_valid && total <= RATE_MAX => Ok(Self { log, total }),
             _ => Err(Mismatch::Invalid),
         }
     }
 }
 
 impl Flow {
+    /// Whether what is known of claims is right.
+    #[cfg(debug_assertions)]
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let is_read = Starts::decode(&self.starts.encode()).as_ref() == Ok(&self.starts);
+        ensure(
+            is_read && (self.settings.rate.is_some() || self.starts.total == 0),
+            "the claims that count for RATE are not in order",
+        )?;
+        let mut again = self.clone();
+        again.reckon();
+        ensure(again.opens_at == self.opens_at, "it is not right when the next claim may begin")
+    }
+
     pub(crate) fn bytes(&self, rounding: Rounding) -> usize {
         rounding.block(size_of::<Self>()) + rounding.vec::<(UnixMs, u32)>(self.starts.log.capacity())
     }
 
-    /// When one more claim is within the rate; nothing if it is at any time.
-    fn opens_at(&self) -> Option<UnixMs> {
-        self.starts.opens_at(self.settings.rate?)
+    fn reckon(&mut self) {
+        self.opens_at = self.settings.rate.and_then(|rate| self.starts.opens_at(rate));
+    }
+
+    /// Whether a claim seems to be later than now.
+    pub(crate) fn is_ahead_of(&self, now: UnixMs) -> bool {
+        self.starts.is_ahead_of(now)
+    }
+
+    /// The claims that count for RATE, for a snapshot, if any do.
+    pub(crate) fn encoded_starts(&self) -> Option<Vec<u8>> {
+        (self.starts.total > 0).then(|| self.starts.encode())
+    }
+
+    /// Takes them from a snapshot.
+    ///
+    /// # Errors
+    /// If they are none, or none can count.
+    pub(crate) fn restore_starts(&mut self, starts: &[u8]) -> Result<(), Mismatch> {
+        if self.settings.rate.is_none() || self.starts.total > 0 {
+            return Err(Mismatch::Invalid);
+        }
+        self.starts = Starts::decode(starts)?;
+        self.reckon();
+        Ok(())
     }
 
     /// When time first changes what is in the way of claims.
     pub(crate) fn soonest(&self) -> UnixMs {
-        self.opens_at().into_iter().chain(self.settings.paused_until).min().unwrap_or(UnixMs::NEVER)
+        self.opens_at.into_iter().chain(self.settings.paused_until).min().unwrap_or(UnixMs::NEVER)
     }
 }
 
@@ -258,7 +287,7 @@ impl Queue {
         } else if settings.concurrency > 0 && self.leases.len() >= settings.concurrency as usize {
             Some(Obstacle::Concurrency(settings.concurrency))
         } else {
-            let opens_at = flow.opens_at().filter(|&at| at > now);
+            let opens_at = flow.opens_at.filter(|&at| at > now);
             opens_at.and_then(|opens_at| Some(Obstacle::Rate(settings.rate?, opens_at)))
         }
     }
@@ -268,10 +297,10 @@ impl Queue {
         let group_limit = self.group_limit();
         let mut flow = self.flow.take().unwrap_or_default();
         flow.settings = *settings;
-        match settings.rate {
-            Some(rate) => flow.starts.cut(rate.claims),
-            None => flow.starts = Starts::default(),
+        if settings.rate.is_none() {
+            flow.starts = Starts::default();
         }
+        flow.reckon();
         if *settings != Settings::default() {
             self.soonest = self.soonest.min(flow.soonest());
             self.flow = Some(flow);
@@ -287,6 +316,7 @@ impl Queue {
             (Effect::Set(settings), _) => self.apply_set(settings),
             (Effect::StartsRewound { at }, Some(flow)) => {
                 flow.starts.rewind(*at);
+                flow.reckon();
                 self.soonest = self.soonest.min(flow.soonest());
             }
             _ => {}
@@ -301,7 +331,8 @@ impl Queue {
             && let Some(flow) = &mut self.flow
             && let Some(rate) = flow.settings.rate
         {
-            flow.starts.record(at, rate);
+            flow.starts.record(at, rate.window);
+            flow.reckon();
             self.soonest = self.soonest.min(flow.soonest());
         }
     }
@@ -309,7 +340,7 @@ impl Queue {
     /// When time next changes what is in the way of claims, after `now`.
     pub(crate) fn next_opening(&self, now: UnixMs) -> UnixMs {
         let Some(flow) = self.flow.as_deref() else { return UnixMs::NEVER };
-        let opens_at = flow.opens_at().filter(|&at| at > now);
+        let opens_at = flow.opens_at.filter(|&at| at > now);
         opens_at.into_iter().chain(flow.settings.paused_until).min().unwrap_or(UnixMs::NEVER)
     }
 
@@ -342,35 +373,49 @@ mod tests {
         let mut starts = Starts::default();
         for at in [5, 5, 9] {
             assert_eq!(starts.opens_at(RATE), None);
-            starts.record(UnixMs(at), RATE);
+            starts.record(UnixMs(at), RATE.window);
         }
         assert_eq!(starts.opens_at(RATE), Some(UnixMs(15)));
-        starts.record(UnixMs(15), RATE);
-        assert_eq!(starts.opens_at(RATE), Some(UnixMs(15)));
-        starts.record(UnixMs(15), RATE);
+        starts.record(UnixMs(15), RATE.window);
+        assert_eq!(starts.opens_at(RATE), None);
+        starts.record(UnixMs(15), RATE.window);
         assert_eq!(starts.opens_at(RATE), Some(UnixMs(19)));
-        assert_eq!(Starts::decode(&starts.encode(), RATE), Ok(starts));
+        assert_eq!(Starts::decode(&starts.encode()), Ok(starts));
     }
 
     #[test]
     fn what_is_in_the_future_counts_as_now() {
         let mut starts = Starts::default();
         for at in [1_000, 1_001, 1_002] {
-            starts.record(UnixMs(at), RATE);
+            starts.record(UnixMs(at), RATE.window);
         }
         starts.rewind(UnixMs(50));
         assert_eq!(starts.opens_at(RATE), Some(UnixMs(60)));
-        starts.record(UnixMs(60), RATE);
-        assert_eq!((starts.total, starts.log.len()), (3, 2));
+        starts.record(UnixMs(60), RATE.window);
+        assert_eq!((starts.total, starts.log.len()), (1, 1));
+    }
+
+    #[test]
+    fn a_rate_that_was_higher_is_not_forgotten() {
+        let mut starts = Starts::default();
+        for at in [5, 5, 9] {
+            starts.record(UnixMs(at), RATE.window);
+        }
+        assert_eq!(starts.opens_at(Rate { claims: 1, ..RATE }), Some(UnixMs(19)));
+        assert_eq!(starts.opens_at(Rate { claims: 2, ..RATE }), Some(UnixMs(15)));
+        assert_eq!(starts.opens_at(Rate { claims: 4, ..RATE }), None);
     }
 
     #[test]
     fn damaged_bytes_are_refused() {
-        for log in
-            [vec![(UnixMs(2), 1_u32), (UnixMs(1), 1)], vec![(UnixMs(1), 0)], vec![(UnixMs(1), 4)], vec![(UnixMs(1), u32::MAX); 2]]
-        {
-            assert!(Starts::decode(&postcard::to_allocvec(&log).unwrap_or_default(), RATE).is_err());
+        for log in [
+            vec![(UnixMs(2), 1_u32), (UnixMs(1), 1)],
+            vec![(UnixMs(1), 0)],
+            vec![(UnixMs(1), RATE_MAX + 1)],
+            vec![(UnixMs(1), u32::MAX); 2],
+        ] {
+            assert!(Starts::decode(&postcard::to_allocvec(&log).unwrap_or_default()).is_err());
         }
-        assert!(Starts::decode(&[255; 9], RATE).is_err());
+        assert!(Starts::decode(&[255; 9]).is_err());
     }
 }

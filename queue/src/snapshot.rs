@@ -24,8 +24,8 @@ impl Queue {
         packed.push(&Effect::Measured { waits: &self.waits.encode(), runs: &self.runs.encode() });
         if let Some(flow) = &self.flow {
             packed.push(&Effect::Set(flow.settings));
-            if !flow.starts.is_empty() {
-                packed.push(&Effect::Started { starts: &flow.starts.encode() });
+            if let Some(starts) = flow.encoded_starts() {
+                packed.push(&Effect::Started { starts: &starts });
             }
         }
         if self.batches.last > 0 {

@@ -330,7 +330,9 @@ impl Model {
             }
             Command::Set(settings) => {
                 self.settings = *settings;
-                self.forget_starts();
+                if settings.rate.is_none() {
+                    self.starts.clear();
+                }
                 let groups: BTreeSet<String> = self.tasks.values().filter_map(|task| task.group.clone()).collect();
                 for group in groups {
                     self.settle_turns(Some(group));
@@ -367,12 +369,6 @@ impl Model {
     /// Claims of the future, as the clock was set back, count as of now.
     fn rewind_starts(&mut self, now: UnixMs) {
         self.starts.iter_mut().for_each(|start| *start = now.min(*start));
-    }
-
-    /// No more are remembered than RATE allows in a window.
-    fn forget_starts(&mut self) {
-        let counted = self.settings.rate.map_or(0, |rate| rate.claims as usize);
-        self.starts.drain(..self.starts.len().saturating_sub(counted));
     }
 
     /// Whether the settings stand in the way of any claim.
@@ -1224,8 +1220,10 @@ impl Model {
             task.session = session.map(Session::Of);
             let claimed = (id.clone(), task.payload.clone(), task.attempt, deadline);
             self.totals.claimed += 1;
-            self.starts.push(now);
-            self.forget_starts();
+            if let Some(rate) = self.settings.rate {
+                self.starts.retain(|start| start.0 + rate.window.0 > now.0);
+                self.starts.push(now);
+            }
             return Answer::Claimed(Some(claimed));
         }
         Answer::Claimed(None)

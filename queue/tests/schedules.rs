@@ -304,7 +304,7 @@ fn what_is_refused() {
         assert!(driver.journal.events.is_empty());
     }
     assert!(matches!(driver.schedule("a", cron("x")), Err(Refusal::BadCron { .. })));
-    assert_eq!(op::schedule_name(&[b'a'; 201]), Err(Refusal::LongName));
+    assert_eq!(op::schedule_name(&[b'a'; 201]), Err(Refusal::BadScheduleName));
     assert!(op::schedule_name(&[b'a'; 200]).is_ok());
     assert!(op::schedule_name(b"a b").is_err());
     // The longest id is one.

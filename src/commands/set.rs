@@ -12,7 +12,7 @@ use taskqueue::{Ms, Pause, Rate, Settings, UnixMs, op};
 pub(crate) const SPEC: CommandSpec = CommandSpec {
     name: "task.set",
     handler: handler(set),
-    flags: "write deny-oom",
+    flags: "write",
     arity: -2,
     summary: "Sets what holds for a queue's tasks, its limits, and whether it is paused.",
     complexity: "O(1); with another GROUPCONCURRENCY O(G log G) for G groups with a task that was claimed and has not ended",

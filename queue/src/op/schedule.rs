@@ -17,9 +17,10 @@ const MADE_UP_MAX: u64 = 1_000;
 /// The name of a schedule.
 ///
 /// # Errors
-/// [`Refusal::BadName`], [`Refusal::LongName`].
+/// [`Refusal::BadScheduleName`].
 pub fn schedule_name(bytes: &[u8]) -> Result<&str, Refusal> {
-    if bytes.len() > NAME_BYTES_MAX { Err(Refusal::LongName) } else { parse_name("name", bytes) }
+    let name = parse_name("name", bytes).ok().filter(|name| name.len() <= NAME_BYTES_MAX);
+    name.ok_or(Refusal::BadScheduleName)
 }
 
 /// Sets a schedule, in place of the one of that name if there is one, whose last slot it knows. Answers the next slot: if the slots are those
