@@ -12,6 +12,7 @@ TASK.INFO for each queue: O(keys of the server). docs/operations.md says which o
 import argparse
 import http.server
 import json
+import sys
 
 import redis
 
@@ -107,4 +108,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except redis.RedisError as error:
+        sys.exit(str(error))
