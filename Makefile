@@ -7,6 +7,7 @@
 #   MINUTES=n                  how long `make soak` keeps up its mixed load, and how long it fuzzes
 #   FULL=1 ROUNDS=n            `make bench` at full size, into docs/performance.md; how many rounds
 #   SEEDS=n SEED=n             how many histories `make simulate` runs, and from which on
+#   PREFIX=path DESTDIR=path   where `make install` puts the module (/usr/local), below which root
 
 PORT ?= 6379
 TEXT ?=
@@ -15,6 +16,8 @@ SECONDS ?= 600
 MINUTES ?= 10
 SEEDS ?= 100000
 SEED ?= 1
+PREFIX ?= /usr/local
+DESTDIR ?=
 
 # redis.conf loads the module from ./target, so everything is built there, wherever CARGO_TARGET_DIR points.
 export CARGO_TARGET_DIR := $(CURDIR)/target
@@ -30,7 +33,7 @@ TEST = $(shell cargo nextest --version >/dev/null 2>&1 && echo cargo nextest run
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run build test test-servers soak memcheck simulate fuzz fuzz-check lint fmt demo demo-cluster python servers bench bench-check bench-budget clean free-port need-build need-server
+.PHONY: help run build test test-servers soak memcheck simulate fuzz fuzz-check lint fmt demo demo-cluster python servers bench bench-check bench-budget install uninstall deb clean free-port need-build need-server
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -106,6 +109,19 @@ demo: need-server build ## Count words by map-reduce with four workers, one of t
 
 demo-cluster: need-server build ## Kill a master of a cluster under load, and look for what was lost
 	cargo run --release --example cluster
+
+install: $(REDIS_TASK_MODULE) ## Put the module and its documents below PREFIX=/usr/local (DESTDIR=/: below another root)
+	@scripts/package install "$(PREFIX)" "$(DESTDIR)"
+
+uninstall: ## Remove what `make install` put there
+	@scripts/package uninstall "$(PREFIX)" "$(DESTDIR)"
+
+deb: build ## Make a Debian package of the module, in target/
+	@scripts/package deb target
+
+# So that root, who installs what a user has built, needs no Rust.
+$(REDIS_TASK_MODULE):
+	@$(MAKE) build
 
 python: .venv/ready ## Make .venv, with the Python client that the examples use
 

@@ -50,6 +50,7 @@ const COMMANDS: &[CommandSpec] = &[
     commands::list::SPEC,
     commands::explain::SPEC,
     commands::events::SPEC,
+    commands::help::SPEC,
     apply::SPEC,
     agenda::PROBE,
     #[cfg(feature = "fault-injection")]

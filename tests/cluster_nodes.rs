@@ -173,6 +173,11 @@ fn every_command_is_redirected() {
     let listed = source.run("COMMAND LIST FILTERBY MODULE task");
     for command in listed.items() {
         let name = command.text().to_uppercase();
+        if name == "TASK.HELP" {
+            // It names no key, so each node answers.
+            assert!(!target.run(&name).is_error());
+            continue;
+        }
         assert!(LINES.iter().any(|line| line.split(' ').next() == Some(&name)), "no line for {name}");
     }
     assert!(listed.items().len() >= 20, "{listed:?}");

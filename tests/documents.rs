@@ -31,6 +31,18 @@ fn flow() {
     transcript::run("docs/flow.md");
 }
 
+/// What the page on operations shows happens.
+#[test]
+fn operations() {
+    transcript::run("docs/operations.md");
+}
+
+/// What the page on migrating shows happens, before and after.
+#[test]
+fn migrating() {
+    transcript::run("docs/migrating.md");
+}
+
 /// What the page on scaling shows happens.
 #[test]
 fn scaling() {

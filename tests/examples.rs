@@ -124,6 +124,20 @@ fn python_of_the_page_on_distributed_computing() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
 }
 
+/// What stands in the place of a framework on the page on migrating prints what stands below it.
+#[test]
+fn python_of_the_page_on_migrating() {
+    let page = std::fs::read_to_string(root().join("docs/migrating.md")).unwrap();
+    let (block, after) = page.rsplit("```python\n").next().and_then(|rest| rest.split_once("```\n")).expect("a block");
+    let expected = after.strip_prefix("\n```text\n").and_then(|text| text.split("```").next()).expect("what it prints");
+    let server = Server::start();
+    let script = server.directory().join("page.py");
+    let program = beginning_of_the_worker_in_the_readme() + block;
+    std::fs::write(&script, with_port(&program, &server)).unwrap();
+    let output = Command::new(python()).arg(script).output().expect("`make python` makes .venv, which this test needs");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 /// A process that ends with the test, also if that fails.
 struct Worker(Child);
 
@@ -166,6 +180,102 @@ fn python_money_is_moved_once() {
     assert!(printed.ends_with("each transfer once: yes\n"), "{printed}");
     let (output, printed) = run_python("money.py", &server, &["--careless", "--transfers", "300"]);
     assert!(!output.status.success() && printed.ends_with("each transfer once: no\n"), "{printed}");
+}
+
+/// A list and a stream are moved whole and in order, also by a mover that is killed with -9 in the middle and started again.
+#[test]
+fn python_moves_lists_and_streams() {
+    let server = Server::start();
+    let count = 20_000;
+    // Payloads that are there twice, and bytes that are no text.
+    server.run(&format!(r#"EVAL "for n = 1, {count} do redis.call('LPUSH', 'old', n % 7 == 0 and '\\255same' or n) end" 0"#));
+    server.run("XGROUP CREATE log workers 0 MKSTREAM");
+    server.run("EVAL \"for n = 1, 300 do redis.call('XADD', 'log', '*', 'n', n) end\" 0");
+    server.run("XREADGROUP GROUP workers w1 COUNT 20 STREAMS log >");
+    let port = server.port().to_string();
+    let script = root().join("examples/python/migrate.py");
+    let mut mover = Command::new(python());
+    let mover = mover.arg(script).args(["--port", &port, "list", "old", "new"]).stdout(Stdio::null()).spawn();
+    let mover = Worker(mover.expect("`make python` makes .venv, which this test needs"));
+    eventually_within(Duration::from_secs(20), || server.count("new", "ready") > 500);
+    drop(mover); // kill -9
+    let pushed = server.count("new", "ready");
+    assert!(pushed < count, "it was too fast to be killed");
+    // What came meanwhile is moved by another run.
+    server.run("LPUSH old last");
+    let (output, printed) = run_python("migrate.py", &server, &["list", "old", "new"]);
+    assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(server.count("new", "ready"), count);
+    let (_, printed) = run_python("migrate.py", &server, &["list", "old", "new", "--", "PRIORITY", "0"]);
+    assert_eq!((printed.as_str(), server.count("new", "ready")), ("1 moved\n", count + 1));
+    for n in 1..=count {
+        let expected = if n % 7 == 0 { b"\xffsame".to_vec() } else { n.to_string().into_bytes() };
+        let task = server.run("TASK.CLAIM new");
+        assert_eq!(task.at(1), &crate::support::Value::Bulk(expected), "{n}");
+    }
+    assert_eq!(server.run("TASK.CLAIM new").at(1), "last");
+
+    let (_, printed) = run_python("migrate.py", &server, &["stream", "log", "workers", "read", "--field", "n"]);
+    assert_eq!(printed, "300 moved\n");
+    assert_eq!(server.run("XPENDING log workers").at(0).int(), 0);
+    assert_eq!(server.run("TASK.CLAIM read").at(1), "1");
+    let (_, printed) = run_python("migrate.py", &server, &["stream", "log", "workers", "read"]);
+    assert_eq!((printed.as_str(), server.count("read", "ready")), ("0 moved\n", 299));
+}
+
+/// The worker to run for real: it works longer than its lease, fails what fails, and on SIGTERM ends with its task.
+#[test]
+fn python_worker_finishes_its_task_on_sigterm() {
+    let server = Server::start();
+    server.run("TASK.PUSH jobs 0 ID works");
+    server.run("TASK.PUSH jobs 1 ID fails ATTEMPTS 1");
+    server.run("TASK.PUSH jobs 3 ID long");
+    let port = server.port().to_string();
+    let script = root().join("examples/python/worker.py");
+    let work = r#"read n; echo "saw $TASK_ID" >&2; [ $n = 1 ] && exit 1; sleep $n; echo "slept $n, attempt $TASK_ATTEMPT""#;
+    let mut command = Command::new(python());
+    let command = command.arg(script).args(["--port", &port, "--lease", "900", "jobs", "sh", "-c", work]);
+    let mut worker = Worker(command.stderr(Stdio::null()).spawn().expect("`make python` makes .venv"));
+    eventually_within(Duration::from_secs(20), || server.state("jobs", "long") == "claimed");
+    server.run("TASK.PUSH jobs 0 ID late");
+    assert!(Command::new("kill").arg(worker.0.id().to_string()).status().unwrap().success());
+    let mut status = None;
+    eventually_within(Duration::from_secs(20), || {
+        status = worker.0.try_wait().unwrap();
+        status.is_some()
+    });
+    assert_eq!(status.and_then(|status| status.code()), Some(0));
+    assert_eq!(server.run("TASK.RESULT jobs works").at(1), "slept 0, attempt 1\n");
+    assert_eq!(server.run("TASK.RESULT jobs fails").at(1), "exit code 1: saw fails");
+    assert_eq!(server.run("TASK.RESULT jobs long").at(1), "slept 3, attempt 1\n");
+    assert_eq!(server.state("jobs", "late"), "ready");
+}
+
+/// What monitoring is given: each queue in numbers, as text for Prometheus and as values for redis_exporter's script.
+#[test]
+fn python_metrics() {
+    let server = Server::start();
+    server.run("TASK.PUSH mail x ID a");
+    server.run("TASK.CLAIM mail");
+    server.run("TASK.SCHEDULE mail nightly x CRON @daily");
+    server.run("SET other x");
+    server.cmd(&[b"TASK.PUSH", b"a \"queue\"\n", b"x"]);
+    let (output, printed) = run_python("metrics.py", &server, &["--schedules"]);
+    assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
+    for line in [
+        r#"redis_task_tasks{queue="mail",state="claimed"} 1"#,
+        r#"redis_task_tasks{queue="a \"queue\"\n",state="ready"} 1"#,
+        r#"redis_task_events_total{queue="mail",event="pushed"} 1"#,
+        r#"redis_task_slots_total{queue="mail",schedule="nightly",outcome="fired"} 0"#,
+        r#"redis_task_paused{queue="mail"} 0"#,
+    ] {
+        assert!(printed.lines().any(|printed| printed == line), "no {line} in\n{printed}");
+    }
+    let script = std::fs::read(root().join("examples/deploy/queues.lua")).unwrap();
+    let values = server.cmd(&[b"EVAL", &script, b"0"]);
+    let values: Vec<_> = values.items().chunks(2).map(|pair| format!("{} {}", pair[0].text(), pair[1].text())).collect();
+    assert!(values.contains(&"mail claimed 1".to_owned()), "{values:?}");
+    assert!(values.contains(&"mail total pushed 1".to_owned()), "{values:?}");
 }
 
 /// `make demo`: four workers, one of them killed with -9, count the same words by map-reduce as one process does.

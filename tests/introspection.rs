@@ -120,6 +120,36 @@ fn info() {
     }
 }
 
+/// TASK.HELP has a line with the syntax of each command that is not internal, and below it what it does; it needs no key.
+#[test]
+fn help() {
+    let server = Server::start();
+    let reply = server.run("TASK.HELP");
+    let lines: Vec<_> = reply.items().iter().map(Value::text).collect();
+    let (syntax, summaries): (Vec<_>, Vec<_>) = lines.chunks(2).map(|pair| (pair[0].as_str(), pair[1].as_str())).unzip();
+    let listed = server.run("COMMAND LIST FILTERBY MODULE task");
+    let mut names: Vec<_> = listed.items().iter().map(|name| name.text().to_uppercase()).collect();
+    names.retain(|name| !["TASK.APPLY", "TASK.PROBE"].contains(&name.as_str()));
+    let mut told: Vec<_> = syntax.iter().map(|line| line.split(' ').next().expect("a name").to_owned()).collect();
+    names.sort();
+    told.sort();
+    assert_eq!(told, names);
+    assert!(summaries.iter().all(|line| line.starts_with("    ") && line.ends_with('.')), "{summaries:?}");
+    for line in [
+        "TASK.MCLAIM numqueues queue [queue ...] [COUNT count] [WORKER worker] [LEASE lease-ms] [SESSION] [BLOCK block-ms]",
+        "TASK.CANCEL queue (id [id ...] | BATCH batch [COUNT count] | ALL [COUNT count])",
+        "TASK.HELP",
+    ] {
+        assert!(syntax.contains(&line), "no {line} in {syntax:#?}");
+    }
+    server.run("TASK.HELP me").assert_refused("ERR", &[]);
+    let info = server.run("COMMAND INFO task.help");
+    let info = info.at(0).items();
+    assert_eq!((info[1].int(), info[3].int(), info[4].int(), info[5].int()), (1, 0, 0, 0));
+    assert!(info[8].items().is_empty(), "a key spec: {:?}", info[8]);
+    assert!(!server.run("COMMAND DOCS task.help").field("task.help").field("summary").text().is_empty());
+}
+
 /// COMMAND GETKEYS finds the queue.
 #[test]
 fn getkeys() {

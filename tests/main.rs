@@ -47,6 +47,7 @@ mod memory_usage;
 mod mpush;
 mod next;
 mod order;
+mod packaging;
 mod panics;
 mod persistence;
 mod push;

@@ -39,8 +39,16 @@ const ATTEMPTS: [&str; 31] = [
 ];
 
 /// The same of commands that name no key.
-const WITHOUT_KEY: [&str; 7] =
-    ["PING", "WAIT 0 1", "EVAL \"return 1\" 0", "SCRIPT LOAD \"return 1\"", "SLOWLOG GET", "CLUSTER SLOTS", "ASKING"];
+const WITHOUT_KEY: [&str; 8] = [
+    "PING",
+    "WAIT 0 1",
+    "EVAL \"return 1\" 0",
+    "SCRIPT LOAD \"return 1\"",
+    "SLOWLOG GET",
+    "CLUSTER SLOTS",
+    "ASKING",
+    "TASK.HELP",
+];
 
 /// The lines of the document that are fenced as `fence`.
 fn lines(fence: &str) -> impl Iterator<Item = &'static str> {
@@ -82,10 +90,10 @@ fn the_recipe_gives_these_rights() {
         ("producer", "PUSH MPUSH SEAL MARK PING WAIT"),
         ("client", "PUSH MPUSH SEAL CALL RESULT GATHER BATCH COLLECT CANCEL PING WAIT"),
         ("worker", "CLAIM MCLAIM EXTEND MEXTEND COMPLETE MCOMPLETE FAIL RELEASE PING WAIT"),
-        ("observer", "GET EXPLAIN INFO LIST EVENTS RESULT GATHER BATCH COLLECT SCHEDULES PING"),
+        ("observer", "GET EXPLAIN INFO LIST EVENTS RESULT GATHER BATCH COLLECT SCHEDULES HELP PING"),
         (
             "operator",
-            "GET EXPLAIN INFO LIST EVENTS RESULT GATHER BATCH COLLECT CANCEL RETRY FORGET SET SCHEDULE UNSCHEDULE SCHEDULES UNLINK PING",
+            "GET EXPLAIN INFO LIST EVENTS RESULT GATHER BATCH COLLECT CANCEL RETRY FORGET SET SCHEDULE UNSCHEDULE SCHEDULES HELP UNLINK PING",
         ),
         ("seller", "CLAIM EXTEND COMPLETE FAIL RELEASE INCRBY PING WAIT EVAL SCRIPT"),
     ] {

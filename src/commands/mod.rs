@@ -13,6 +13,7 @@ pub(crate) mod fail;
 pub(crate) mod forget;
 pub(crate) mod gather;
 pub(crate) mod get;
+pub(crate) mod help;
 pub(crate) mod info;
 pub(crate) mod list;
 pub(crate) mod mclaim;

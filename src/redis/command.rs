@@ -109,7 +109,7 @@ pub(super) fn register(context: &Context, spec: &CommandSpec) -> Result<(), Erro
 fn create(context: &Context, spec: &CommandSpec, name: &CString) -> Option<()> {
     let flags = c_string(spec.flags);
     // As old clients know it; where that does not tell, they ask the server by COMMAND GETKEYS.
-    let (place, step) = if matches!(spec.access, Access::UpdateCounted) { (0, 0) } else { (KEY_POSITION, 1) };
+    let (place, step) = if matches!(spec.access, Access::None | Access::UpdateCounted) { (0, 0) } else { (KEY_POSITION, 1) };
     let function = Some(spec.handler.0 as _);
     // SAFETY: the context is live and loading; name and flags are C strings, which are copied; the handler is one of `run`.
     let created =

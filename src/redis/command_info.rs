@@ -37,7 +37,7 @@ struct Memory {
 
 impl Info {
     pub(super) fn new(spec: &CommandSpec) -> Self {
-        let mut memory = Memory { keys: vec![key_spec(spec.access), end_of_keys()], ..Memory::default() };
+        let mut memory = Memory { keys: key_specs(spec.access), ..Memory::default() };
         let raw = RedisModuleCommandInfo {
             version: &raw const VERSION,
             summary: memory.text(spec.summary),
@@ -93,6 +93,11 @@ impl Memory {
             ..end_of_arguments()
         }
     }
+}
+
+/// The table of key specifications, with its end.
+fn key_specs(access: Access) -> Vec<RedisModuleCommandKeySpec> {
+    if matches!(access, Access::None) { vec![end_of_keys()] } else { vec![key_spec(access), end_of_keys()] }
 }
 
 /// One key at its place, or as many as the number at that place says.

@@ -68,6 +68,34 @@ impl Arg {
         self
     }
 
+    /// As one writes it: `[LEASE lease-ms]`, `id [id ...]`.
+    pub(crate) fn syntax(&self) -> String {
+        let parts = |between: &str| self.parts.iter().map(Self::syntax).collect::<Vec<_>>().join(between);
+        let bare = match self.kind {
+            raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_PURE_TOKEN => String::new(),
+            raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_ONEOF => {
+                let alternatives = parts(" | ");
+                // Brackets around it say the same.
+                if self.is(raw::REDISMODULE_CMD_ARG_OPTIONAL) && self.token.is_none() {
+                    alternatives
+                } else {
+                    format!("({alternatives})")
+                }
+            }
+            raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_BLOCK => parts(" "),
+            _ => self.name.to_owned(),
+        };
+        let mut text = if self.is(raw::REDISMODULE_CMD_ARG_MULTIPLE) { format!("{bare} [{bare} ...]") } else { bare };
+        if let Some(token) = self.token {
+            text = if text.is_empty() { token.to_owned() } else { format!("{token} {text}") };
+        }
+        if self.is(raw::REDISMODULE_CMD_ARG_OPTIONAL) { format!("[{text}]") } else { text }
+    }
+
+    const fn is(&self, flag: u32) -> bool {
+        self.flags & flag != 0
+    }
+
     /// It may be left out.
     pub(crate) const fn optional(mut self) -> Self {
         self.flags |= raw::REDISMODULE_CMD_ARG_OPTIONAL;
@@ -107,6 +135,8 @@ pub(crate) const fn join<const N: usize>(tables: &[&[Arg]]) -> [Arg; N] {
 /// What a command does to its key or keys. Routing and key permissions follow from it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Access {
+    /// Names no key.
+    None,
     /// Reads its data.
     Read,
     /// Adds to it.
@@ -121,6 +151,7 @@ impl Access {
     /// Flags of a key specification.
     pub(super) const fn bits(self) -> u32 {
         match self {
+            Self::None => 0,
             Self::Read => raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS,
             Self::Insert => raw::REDISMODULE_CMD_KEY_RW | raw::REDISMODULE_CMD_KEY_INSERT,
             Self::Update | Self::UpdateCounted => {

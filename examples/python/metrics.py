@@ -1,0 +1,114 @@
+"""Prints all queues of a server as metrics, in Prometheus' text format.
+
+    pip install -r requirements.txt
+    python metrics.py [--port 6379 | --url redis://...] [--match PATTERN] [--schedules]
+    python metrics.py --listen 9122     # answers each GET on 127.0.0.1:9122
+
+Write what it prints to a file of node_exporter's textfile collector, or let it listen and scrape it. It says SCAN, and one
+TASK.INFO for each queue: O(keys of the server). docs/operations.md says which of these to watch. The user needs
+%R~ on the queues, and +scan +task.info (with --schedules also +task.schedules).
+"""
+
+import argparse
+import http.server
+import json
+import sys
+
+import redis
+
+STATES = "waiting", "scheduled", "ready", "claimed", "completed", "failed", "canceled", "expired"
+PERCENTILES = "p50", "p90", "p99", "max"
+
+
+class Page:
+    """Metrics by name: all of a name stand together, below what it means."""
+
+    def __init__(self):
+        self.metrics = {}
+
+    def add(self, name, kind, help, value, **labels):
+        lines = self.metrics.setdefault(name, [f"# HELP {name} {help}", f"# TYPE {name} {kind}"])
+        quoted = (f'{label}="{quote(text)}"' for label, text in labels.items())
+        lines.append(f"{name}{{{','.join(quoted)}}} {value}")
+
+    def text(self):
+        return "".join(line + "\n" for lines in self.metrics.values() for line in lines)
+
+
+def quote(text):
+    if isinstance(text, bytes):
+        text = text.decode(errors="backslashreplace")
+    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+
+def collect(r, options):
+    page = Page()
+    # SCAN may name a key twice; a metric must stand once.
+    for queue in sorted(set(r.scan_iter(match=options.match, count=1000, _type="taskqueue"))):
+        try:
+            info = json.loads(r.execute_command("TASK.INFO", queue, "JSON"))
+            schedules = r.execute_command("TASK.SCHEDULES", queue) if options.schedules else []
+        except redis.ResponseError:
+            continue  # its key is something else by now, or not ours to read
+        add_queue(page, queue, info)
+        for schedule in schedules:
+            schedule = schedule if isinstance(schedule, dict) else dict(zip(schedule[::2], schedule[1::2]))
+            for outcome in "fired", "skipped", "missed":
+                help = "Slots of schedules by what became of them."
+                labels = {"queue": queue, "schedule": schedule[b"name"], "outcome": outcome}
+                page.add("redis_task_slots_total", "counter", help, schedule[outcome.encode()], **labels)
+    return page.text()
+
+
+def add_queue(page, queue, info):
+    for state in STATES:
+        page.add("redis_task_tasks", "gauge", "Tasks by state.", info[state], queue=queue, state=state)
+    for event, count in info["totals"].items():
+        page.add("redis_task_events_total", "counter", "What has happened to tasks.", count, queue=queue, event=event)
+    age = (info["oldest-ready-ms"] or 0) / 1000
+    page.add("redis_task_oldest_ready_seconds", "gauge", "How long the oldest ready task has been ready.", age, queue=queue)
+    for field, name in (("wait-ms", "redis_task_wait_seconds"), ("run-ms", "redis_task_run_seconds")):
+        help = "How long recent claims " + ("had waited." if field == "wait-ms" else "lasted.")
+        for percentile in PERCENTILES:
+            if info[field] is not None:
+                page.add(name, "gauge", help, info[field][percentile] / 1000, queue=queue, percentile=percentile)
+    page.add("redis_task_memory_bytes", "gauge", "Memory of the queue.", info["memory"], queue=queue)
+    paused = int(info["settings"]["paused"] != "no")
+    page.add("redis_task_paused", "gauge", "1: the queue is paused, in some way.", paused, queue=queue)
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Prints all queues of a server as metrics.")
+    parser.add_argument("--port", type=int, default=6379)
+    parser.add_argument("--url", help="instead of --port, as in redis://user:password@host:6379")
+    parser.add_argument("--match", default="*", help="which keys, as in SCAN")
+    parser.add_argument("--schedules", action="store_true", help="count the slots of schedules too")
+    parser.add_argument("--listen", type=int, help="a port to answer at")
+    options = parser.parse_args()
+    r = redis.Redis.from_url(options.url or f"redis://localhost:{options.port}")
+    if options.listen is None:
+        print(collect(r, options), end="")
+        return
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            try:
+                status, body = 200, collect(r, options).encode()
+            except redis.RedisError as error:
+                status, body = 503, f"{error}\n".encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    http.server.HTTPServer(("127.0.0.1", options.listen), Handler).serve_forever()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except redis.RedisError as error:
+        sys.exit(str(error))

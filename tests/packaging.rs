@@ -1,0 +1,79 @@
+//! What is installed works.
+
+use crate::support::{Server, eventually_within, module};
+use std::{path::Path, process::Command, time::Duration};
+
+/// Runs scripts/package with the module under test.
+#[track_caller]
+fn package(arguments: &[&str]) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new(root.join("scripts/package"));
+    let output = command.args(arguments).env("REDIS_TASK_MODULE", module()).output().expect("bash");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// A server that includes the installed configuration has the commands, and keeps them while another version is installed.
+#[test]
+fn a_server_loads_what_was_installed() {
+    let folder = tempfile::tempdir().unwrap();
+    let prefix = folder.path().join("usr").display().to_string();
+    let printed = package(&["install", &prefix]);
+    let conf = printed.trim_end().rsplit(' ').next().expect("the configuration");
+    let server = Server::builder().without_module().config("include", conf).start();
+    server.run("TASK.PUSH jobs x ID a");
+    package(&["install", &prefix]);
+    assert_eq!(server.run("TASK.CLAIM jobs").at(0), "a");
+    assert_eq!(server.run("TASK.PUSH jobs x ID b"), "b");
+    package(&["uninstall", &prefix]);
+    let left = Command::new("find").arg(&prefix).args(["-type", "f"]).output().unwrap();
+    assert!(left.stdout.is_empty(), "{}", String::from_utf8_lossy(&left.stdout));
+}
+
+/// The Debian package holds the module, where its configuration looks for it. (Where there is no dpkg, there is no such package.)
+#[test]
+fn the_package_has_what_its_configuration_loads() {
+    if Command::new("dpkg-deb").arg("--version").output().is_err() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().display().to_string();
+    let deb = package(&["deb", &path]);
+    let root = folder.path().join("root");
+    assert!(Command::new("dpkg-deb").args(["-x", deb.trim_end()]).arg(&root).status().unwrap().success());
+    let conf = std::fs::read_to_string(root.join("etc/redis/redis-task.conf")).unwrap();
+    let load = conf.lines().find_map(|line| line.strip_prefix("loadmodule /")).expect("a line that loads it");
+    let server = Server::builder().module(&root.join(load)).start();
+    assert_eq!(server.run("TASK.PUSH jobs x ID a"), "a");
+    let field = |name: &str| Command::new("dpkg-deb").args(["-f", deb.trim_end(), name]).output().unwrap().stdout;
+    assert_eq!(String::from_utf8_lossy(&field("Version")).trim_end(), env!("CARGO_PKG_VERSION"));
+}
+
+/// The version that MODULE LIST shows is that of the package: 1.2.3 is 10203.
+#[test]
+fn module_list_has_the_version() {
+    let server = Server::start();
+    let numbers = env!("CARGO_PKG_VERSION").split('.').map(|part| part.parse::<i64>().unwrap());
+    let version = numbers.fold(0, |version, part| version * 100 + part);
+    let modules = server.run("MODULE LIST");
+    let task = modules.items().iter().find(|module| module.field("name") == "task").expect("the module");
+    assert_eq!(task.field("ver").int(), version);
+}
+
+/// A replica is upgraded first, then the master fails over to it: a client that says its command again loses nothing.
+#[test]
+fn a_rolling_upgrade() {
+    let mut first = Server::builder().aof().start();
+    let mut second = Server::builder().aof().replica_of(&first).start();
+    first.run("TASK.PUSH jobs x ID a");
+    first.run("TASK.CLAIM jobs LEASE 600000");
+    first.wait_for_replica(&second);
+    second.crash_and_restart();
+    let in_step = |replica: &Server| replica.info("master_link_status") == "up" && replica.info("master_sync_in_progress") == "0";
+    eventually_within(Duration::from_secs(20), || in_step(&second));
+    first.wait_for_replica(&second);
+    assert_eq!(first.run("FAILOVER"), "OK");
+    eventually_within(Duration::from_secs(20), || first.info("role") == "slave" && second.info("role") == "master");
+    first.crash_and_restart();
+    assert_eq!(second.run("TASK.COMPLETE jobs a done ATTEMPT 1"), "OK");
+}
