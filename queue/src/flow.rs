@@ -302,6 +302,10 @@ impl Queue {
         self.keep_events(settings.events);
         let group_limit = self.group_limit();
         let mut flow = self.flow.take().unwrap_or_default();
+        if settings.options.retain_failed != flow.settings.options.retain_failed && !self.batches.is_empty() {
+            // Batches that are left alone may have to go sooner. How soon hangs on the server's settings too, so the tick finds it out.
+            self.soonest = UnixMs(0);
+        }
         flow.settings = *settings;
         if settings.rate.is_none() {
             flow.starts = Starts::default();

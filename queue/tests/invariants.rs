@@ -6,8 +6,8 @@
 mod support;
 
 use proptest::prelude::*;
-use support::{Command, Driver, PushSpec, START, cases, history, restored};
-use taskqueue::{Defaults, Ms, Queue, Rounding, State, UnixMs};
+use support::{Answer, Command, Driver, PushSpec, START, cases, history, restored};
+use taskqueue::{Defaults, MadeId, Ms, Options, Queue, Rate, Retention, Rounding, Settings, State, UnixMs};
 
 proptest! {
     #![proptest_config(cases(180))]
@@ -65,6 +65,39 @@ fn plain_push(id: Option<String>) -> Command {
 }
 
 /// Many tasks, so that segments fill and empty and the table of ids splits and merges.
+/// A batch that is left alone goes when failed tasks would: also when that comes to be sooner than the queue was to be looked at.
+#[test]
+fn a_shorter_retention_is_looked_at_at_once() {
+    let mut driver = Driver::new(Defaults { retain_failed: Retention::Forever, ..Defaults::default() });
+    driver.run(&Command::Seal("batch-0".to_owned()));
+    driver.run(&Command::Tick { budget: 1 });
+    assert_eq!(driver.queue.soonest(), UnixMs::NEVER);
+    let options = Options { retain_failed: Some(Retention::For(Ms(10))), ..Options::default() };
+    driver.run(&Command::Set(Settings { options, ..Settings::default() }));
+    assert!(driver.queue.soonest() <= driver.now.after(Ms(10)), "{:?}", driver.queue.soonest());
+    driver.run(&Command::Tick { budget: 1 });
+    assert_eq!(driver.queue.soonest(), driver.now.after(Ms(10)));
+    driver.run(&Command::Set(Settings::default()));
+    driver.run(&Command::Tick { budget: 1 });
+    assert_eq!(driver.queue.soonest(), UnixMs::NEVER);
+}
+
+/// A window that was open can be closed again by a clock that steps back: who is refused then is to be woken when it opens.
+#[test]
+fn a_window_that_a_clock_closes_again_is_waited_for() {
+    let mut driver = Driver::new(Defaults::default());
+    let rate = Some(Rate { claims: 1, window: Ms(20) });
+    driver.run(&Command::Set(Settings { rate, ..Settings::default() }));
+    driver.run(&Command::PushAll { task: PushSpec::plain(Vec::new()), payloads: vec![Vec::new(); 2], floor: MadeId(0) });
+    let claim = Command::Claim { worker: "worker-0".to_owned(), lease: None, session: None };
+    assert!(matches!(driver.run(&claim), Answer::Claimed(Some(_))));
+    driver.now = START.after(Ms(30));
+    driver.run(&Command::Tick { budget: 1 });
+    driver.now = START.after(Ms(10));
+    assert_eq!(driver.run(&claim), Answer::Claimed(None));
+    assert!(driver.queue.soonest() <= START.after(Ms(20)), "{:?}", driver.queue.soonest());
+}
+
 #[test]
 fn a_queue_that_grows_and_shrinks_gives_its_memory_back() {
     let mut driver = Driver::new(Defaults::default());

@@ -1,6 +1,7 @@
 //! `TASK.CLAIM`: a worker takes the next task.
 
 use crate::effect::Change;
+use crate::flow::Obstacle;
 use crate::index::segments::Slot;
 use crate::op::flow::rewind;
 use crate::op::tick::expire;
@@ -28,7 +29,11 @@ pub fn claim(txn: &mut Txn<'_>, claim: &Claim<'_>, defaults: &Defaults) -> Optio
     let now = txn.now();
     if txn.queue().flow.is_some() {
         rewind(txn);
-        if txn.queue().obstacle(now).is_some() {
+        if let Some(obstacle) = txn.queue().obstacle(now) {
+            if let Obstacle::Rate(_, opens_at) = obstacle {
+                // The last tick may have seen the window open, before the clock stepped back.
+                txn.set_soonest(txn.queue().soonest().min(opens_at));
+            }
             return None;
         }
     }

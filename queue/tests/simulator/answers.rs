@@ -58,8 +58,9 @@ impl Book {
                 let is_done = self.batch(name).is_some_and(|(born, _)| self.is_done(born));
                 Answer::Count(if is_done { self.total(name) } else { 0 })
             }
-            // To close a connection leaves no effects. The plans have no limits and no groups.
-            Command::Tick { .. } | Command::Close(_) | Command::Set(_) => given.clone(),
+            Command::Set(_) => Answer::Done,
+            // To close a connection leaves no effects.
+            Command::Tick { .. } | Command::Close(_) => given.clone(),
         }
     }
 
@@ -90,7 +91,7 @@ impl Book {
         if task.ttl.is_some_and(|ttl| due(task.delay, now) >= now.after(Ms(ttl))) {
             return Answer::Refused(Refusal::DelayPastTtl);
         }
-        if let Some(refusal) = self.refuses(id, renew, task) {
+        if let Some(refusal) = self.refuses(id, renew, task, now) {
             return Answer::Refused(refusal);
         }
         if let Some(id) = id {
@@ -107,7 +108,7 @@ impl Book {
         if task.ttl.is_some_and(|ttl| due(task.delay, now) >= now.after(Ms(ttl))) {
             return Answer::Refused(Refusal::DelayPastTtl);
         }
-        if let Some(refusal) = self.refuses(None, false, task) {
+        if let Some(refusal) = self.refuses_more(count, now).or_else(|| self.refuses(None, false, task, now)) {
             return Answer::Refused(refusal);
         }
         match given {

@@ -143,7 +143,7 @@ impl Book {
         let batch = &self.batches[&born];
         let stays = batch.stage == Stage::Gone || batch.is_needed || self.is_running(born);
         let is_full = batch.stage == Stage::Sealed && self.members(born).next().is_some();
-        let at = if is_full { batch.kept_until } else { defaults.retain_failed.drop_at(batch.touched) };
+        let at = if is_full { batch.kept_until } else { self.defaults(defaults).retain_failed.drop_at(batch.touched) };
         Some(at).filter(|&at| !stays && at != UnixMs::NEVER)
     }
 

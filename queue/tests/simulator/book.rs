@@ -8,7 +8,7 @@ use crate::support::{Answer, Command, listed, task_id};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::slice;
-use taskqueue::{Defaults, Event, MadeId, Ms, Queue, Slot, State, TaskId, UnixMs};
+use taskqueue::{Defaults, Event, MadeId, Ms, Options, Queue, Settings, Slot, State, TaskId, UnixMs};
 
 /// A task as anybody can see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,8 +57,14 @@ pub(crate) struct Known {
     pub(crate) place: u64,
     /// The lease of its last claim.
     pub(crate) lease: Ms,
+    /// When its claim ends however often it is extended.
+    pub(crate) timeout_at: Option<UnixMs>,
+    /// What it sets for itself.
+    pub(crate) options: Options,
     /// What holds for it.
     pub(crate) settings: Defaults,
+    /// It had tries left until the queue set fewer: it may be claimed once more.
+    pub(crate) has_lost_tries: bool,
     /// Tells it from others that had or will have its id.
     pub(crate) born: u64,
     pub(crate) after: Option<After>,
@@ -85,7 +91,10 @@ pub(crate) struct Said<'a> {
     pub(crate) command: &'a Command,
     pub(crate) answer: &'a Answer,
     pub(crate) now: UnixMs,
+    /// The server's.
     pub(crate) defaults: &'a Defaults,
+    /// What the queue sets for its tasks, once the command is done.
+    pub(crate) own: Options,
     /// What the node knows of connections.
     pub(crate) sessions: &'a Sessions,
     /// Who was told of one of several that he waits for, and of which.
@@ -100,6 +109,10 @@ pub(crate) struct Book {
     pub(crate) batches: BTreeMap<u64, Rc<Batch>>,
     /// The names of batches that were there, as they were allocated.
     pub(crate) gone: Vec<Rc<str>>,
+    /// What the queue sets for itself.
+    pub(crate) settings: Settings,
+    /// The instants of the claims that count for RATE.
+    pub(crate) starts: Vec<UnixMs>,
     places: u64,
     pub(crate) births: u64,
 }
@@ -108,10 +121,10 @@ impl Book {
     /// Takes note of what a command did, if it is what it may do.
     pub(crate) fn observe(&mut self, queue: &Queue, events: &[(Event, Slot)], said: &Said<'_>) -> Result<(), String> {
         let was_due = self.is_due(said.now, said.defaults, said.sessions);
+        let mut changed = usize::from(self.note_settings(said));
         let gone = self.note_batches_gone(queue, said)?;
         let mut now_there = see(queue);
         let (mut entered, mut waiting) = (Vec::new(), Vec::new());
-        let mut changed = 0;
         for (id, before) in self.in_order(queue, events) {
             let after = now_there.remove(&*id);
             let deed = Deed::of(&id, Some(&before), said);
@@ -213,6 +226,7 @@ impl Book {
                 self.goes(known.born);
             }
         }
+        self.note_excess(queue)?;
         self.describes(queue)
     }
 
@@ -225,13 +239,17 @@ impl Book {
         )?;
         match seen.iter().zip(self.tasks.values()).find(|((_, seen), known)| **seen != known.seen) {
             Some(((id, seen), known)) => Err(format!("{id} is not what it was\n  known {:?}\n  seen  {seen:?}", known.seen)),
-            None => self.describes_batches(queue),
+            None => {
+                ensure(queue.settings() == self.settings, "the settings are not what they were")?;
+                self.describes_batches(queue)
+            }
         }
     }
 
     /// Whether time has something to do.
     pub(crate) fn is_due(&self, now: UnixMs, defaults: &Defaults, sessions: &Sessions) -> bool {
         self.has_news()
+            || self.has_settings_due(now)
             || self.has_batches_due(now, defaults)
             || self.tasks.iter().any(|(id, known)| {
                 let seen = &known.seen;
@@ -246,6 +264,9 @@ impl Book {
 
     /// The ready task to be claimed now: the highest priority, then what became ready first; none whose TTL is over.
     pub(crate) fn next(&self, now: UnixMs) -> Option<(&str, &Known)> {
+        if self.gives_nothing(now) {
+            return None;
+        }
         let claimable = |known: &Known| known.seen.state == State::Ready && known.seen.expire_at.is_none_or(|at| at > now);
         let ready = self.tasks.iter().filter(|(_, known)| claimable(known)).map(|(id, known)| (&**id, &**known));
         ready.min_by_key(|(_, known)| (u8::MAX - known.seen.priority, known.place))

@@ -3,14 +3,14 @@
 use crate::batches::named;
 use crate::support::{AfterSpec, Answer, Command, DelaySpec, OnSpec, PushSpec};
 use taskqueue::op::Next;
-use taskqueue::{Ms, Options, Retention, UnixMs};
+use taskqueue::{Ms, Options, Pause, Retention, Settings, UnixMs};
 
 /// `command → answer`
 pub(crate) fn describe(command: &Command, answer: &Answer, now: UnixMs) -> String {
-    format!("{} → {}", said(command), answered(answer, now))
+    format!("{} → {}", said(command, now), answered(answer, now))
 }
 
-fn said(command: &Command) -> String {
+fn said(command: &Command, now: UnixMs) -> String {
     match command {
         Command::Push { task, id, renew, .. } => {
             let id = id.as_ref().map_or(String::new(), |id| format!(" ID {id}"));
@@ -50,7 +50,7 @@ fn said(command: &Command) -> String {
         Command::ForgetBatch(batch) => format!("FORGET BATCH {batch}"),
         Command::RetryBatch(batch, count) => format!("RETRY BATCH {batch} COUNT {count}"),
         Command::Tick { budget } => format!("tick, {budget} of each kind"),
-        Command::Set(settings) => format!("SET {settings:?}"),
+        Command::Set(settings) => set(settings, now),
     }
 }
 
@@ -70,19 +70,40 @@ fn answered(answer: &Answer, now: UnixMs) -> String {
     }
 }
 
+fn set(settings: &Settings, now: UnixMs) -> String {
+    let Settings { retain_max, failed_max, max_len, rate, concurrency, group_concurrency, .. } = *settings;
+    let limits = [
+        ("RETAINMAX", retain_max),
+        ("FAILEDMAX", failed_max),
+        ("MAXLEN", max_len),
+        ("CONCURRENCY", concurrency),
+        ("GROUPCONCURRENCY", group_concurrency),
+    ];
+    let limits = limits.into_iter().filter(|&(_, most)| most > 0).map(|(name, most)| format!(" {name} {most}"));
+    let rate = rate.map_or(String::new(), |rate| format!(" RATE {} {}", rate.claims, rate.window.0));
+    let pause = if settings.pause == Pause::No { String::new() } else { format!(" PAUSED {}", settings.pause.name()) };
+    let until = ms("FOR", settings.paused_until.map(|until| until.since(now)));
+    format!("SET{}{rate}{pause}{until}{}", limits.collect::<String>(), options(&settings.options))
+}
+
+fn options(options: &Options) -> String {
+    let Options { attempts, backoff, lease, timeout, retain, retain_failed } = *options;
+    let attempts = attempts.map_or(String::new(), |attempts| format!(" ATTEMPTS {attempts}"));
+    let times = [ms("BACKOFF", backoff), ms("LEASE", lease), ms("TIMEOUT", timeout)].concat();
+    [attempts, times, kept("RETAIN", retain), kept("RETAINFAILED", retain_failed)].concat()
+}
+
 fn order(task: &PushSpec) -> String {
-    let Options { attempts, backoff, lease, timeout, retain, retain_failed } = task.options;
     let delay = match task.delay {
         DelaySpec::For(0) => String::new(),
         DelaySpec::For(delay) => format!(" DELAY {delay}"),
         DelaySpec::At(at) => format!(" AT start+{at}"),
     };
     let priority = if task.priority == 0 { String::new() } else { format!(" PRIORITY {}", task.priority) };
-    let attempts = attempts.map_or(String::new(), |attempts| format!(" ATTEMPTS {attempts}"));
-    let times = [ms("TTL", task.ttl.map(Ms)), ms("BACKOFF", backoff), ms("LEASE", lease), ms("TIMEOUT", timeout)].concat();
+    let ttl = ms("TTL", task.ttl.map(Ms));
     let after = task.after.as_ref().map_or(String::new(), after);
     let batch = named(task).map_or(String::new(), |(name, seal)| format!(" BATCH {name}{}", if seal { " SEAL" } else { "" }));
-    [priority, delay, attempts, times, batch, kept("RETAIN", retain), kept("RETAINFAILED", retain_failed), after].concat()
+    [priority, delay, ttl, batch, options(&task.options), after].concat()
 }
 
 fn after(after: &AfterSpec) -> String {

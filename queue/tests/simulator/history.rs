@@ -1,6 +1,7 @@
 //! A look back over a history, by what clients were told alone.
 
 use crate::book::{Book, Fact};
+use crate::limits;
 use crate::node::Entry;
 use crate::rules::ensure;
 use crate::support::{Answer, Command};
@@ -27,6 +28,7 @@ struct Life {
 /// Whether each task's claims are numbered one by one, none comes after its result, there is one result, and whatever was
 /// acknowledged on this history is there or was dropped later.
 pub(crate) fn review(log: &[Rc<Entry>], acknowledged: &[Acknowledged]) -> Result<(), String> {
+    limits::review(log)?;
     let mut lives: BTreeMap<&str, Life> = BTreeMap::new();
     let mut drops: BTreeSet<(&str, usize)> = BTreeSet::new();
     for (index, entry) in log.iter().enumerate() {

@@ -23,6 +23,7 @@ mod book;
 mod bug;
 mod describe;
 mod history;
+mod limits;
 mod needs;
 mod node;
 mod plan;

@@ -78,10 +78,13 @@ impl Known {
 
 impl Book {
     /// Why a push that would add a task cannot be of its batch, or wait for these.
-    pub(crate) fn refuses(&self, id: Option<&str>, renew: bool, task: &PushSpec) -> Option<Refusal> {
+    pub(crate) fn refuses(&self, id: Option<&str>, renew: bool, task: &PushSpec, now: UnixMs) -> Option<Refusal> {
         let known = id.and_then(|id| self.known(id));
         if known.is_some_and(|known| !(renew && known.ended_badly())) {
             return None;
+        }
+        if let Some(refusal) = self.refuses_more(1, now) {
+            return Some(refusal);
         }
         let (said, own) = (named(task).map(|(name, _)| name), known.map(|known| known.seen.batch.as_deref()));
         if let Some(name) = said {

@@ -12,6 +12,8 @@ use taskqueue::{Connection, Effect, MadeId, Queue, UnixMs, effect};
 /// One command's effects, as they go to replicas and the AOF, and what is true once they are applied.
 #[derive(Debug)]
 pub(crate) struct Entry {
+    /// By the master's clock.
+    pub(crate) at: UnixMs,
     pub(crate) packed: Vec<u8>,
     /// The queue after it: every node that has come to here on this history has the same.
     pub(crate) snapshot: Vec<Vec<u8>>,

@@ -1,9 +1,10 @@
 //! What is going to happen: drawn from one number, and nothing but data, so that steps can be left out and run again.
 
 use crate::batches::BATCHES;
+use crate::limits::Setting;
 use crate::support::{AfterSpec, DelaySpec, OnSpec, PushSpec};
 use taskqueue::op::Next;
-use taskqueue::{Defaults, Ms, Options, Retention};
+use taskqueue::{Defaults, Ms, Options, Pause, Rate, Retention};
 
 /// A whole run.
 #[derive(Clone, Debug)]
@@ -74,6 +75,8 @@ pub(crate) enum Step {
     CancelAll(usize),
     RetryAll(usize),
     ForgetAll(usize),
+    /// Somebody sets what holds for the queue.
+    Set(Vec<Setting>),
     Seal(&'static str),
     CancelBatch(&'static str, usize),
     RetryBatch(&'static str, usize),
@@ -239,6 +242,30 @@ impl Dice {
         }
     }
 
+    /// Mostly none, or a wide one, so that not all is refused.
+    fn limit(&mut self, few: u64) -> u32 {
+        let few = u32::try_from(few + self.below(3)).unwrap();
+        self.of(&[0, few, few])
+    }
+
+    fn setting(&mut self) -> Setting {
+        match self.below(9) {
+            0 => Setting::Options(self.options()),
+            1 | 2 => {
+                Setting::Rate((!self.one_in(3)).then(|| Rate { claims: 1 + u32::from(self.one_in(2)), window: self.millis() }))
+            }
+            3 => Setting::Concurrency(self.limit(1)),
+            4 => Setting::MaxLen(self.limit(3)),
+            5 => Setting::RetainMax(self.limit(1)),
+            6 => Setting::FailedMax(self.limit(1)),
+            _ => {
+                let pause = self.of(&[Pause::No, Pause::In, Pause::Out, Pause::Out, Pause::All]);
+                let ms = if self.one_in(4) { None } else { Some(self.millis().0) };
+                Setting::Pause(pause, ms)
+            }
+        }
+    }
+
     fn batch(&mut self) -> &'static str {
         self.of(&BATCHES)
     }
@@ -269,7 +296,7 @@ type Kind = (u64, fn(&mut Dice) -> Step);
 const WORKERS: usize = 3;
 pub(crate) const NODES_MAX: usize = 3;
 
-const KINDS: [Kind; 28] = [
+const KINDS: [Kind; 29] = [
     (14, |dice| Step::Push {
         task: dice.task(),
         id: dice.maybe(2, |dice| dice.number(8)),
@@ -321,6 +348,7 @@ const KINDS: [Kind; 28] = [
     (1, |dice| Step::CancelBatch(dice.batch(), dice.number(4))),
     (2, |dice| Step::RetryBatch(dice.batch(), dice.number(4))),
     (2, |dice| Step::ForgetBatch(dice.batch())),
+    (4, |dice| Step::Set((0..=dice.number(2)).map(|_| dice.setting()).collect())),
     (10, |dice| Step::Collect { reader: dice.number(3), count: 1 + dice.number(3), anew: dice.one_in(10), lost: dice.one_in(5) }),
 ];
 

@@ -5,7 +5,7 @@ use crate::book::{Claim, Known, Said, Seen};
 use crate::needs::{After, names};
 use crate::support::{Answer, Command, DelaySpec, PushSpec, START};
 use taskqueue::op::{Completion, LEASE_EXPIRED, Next, TIMEOUT};
-use taskqueue::{Defaults, Ms, Retention, State, UnixMs};
+use taskqueue::{Ms, Retention, State, UnixMs};
 
 /// An error that says `what`, unless it holds.
 pub(crate) fn ensure(holds: bool, what: &str) -> Result<(), String> {
@@ -90,15 +90,17 @@ impl<'a> Deed<'a> {
     /// A task that was not there.
     pub(crate) fn born(&self, after: &Seen, said: &Said<'_>) -> Result<Known, String> {
         let Self::Pushed(task, payload) = self else { return Err("it was not pushed".to_owned()) };
-        let seen = pushed(task, payload, 0, said.now);
+        let seen = pushed(task, payload, 0, said);
         ensure(seen == *after, "it is not what was pushed")?;
-        let settings = said.defaults.with(&task.options);
         Ok(Known {
             seen,
             claim: Claim::Never,
             place: 0,
             lease: Ms(0),
-            settings,
+            timeout_at: None,
+            options: task.options,
+            settings: said.settings(&task.options),
+            has_lost_tries: false,
             born: 0,
             after: None,
             keep: None,
@@ -108,7 +110,8 @@ impl<'a> Deed<'a> {
     }
 }
 
-fn pushed(task: &PushSpec, payload: &[u8], attempt: u32, now: UnixMs) -> Seen {
+fn pushed(task: &PushSpec, payload: &[u8], attempt: u32, said: &Said<'_>) -> Seen {
+    let now = said.now;
     let due = if task.after.is_some() { now } else { due(task.delay, now) };
     Seen {
         state: match task.after {
@@ -129,7 +132,7 @@ fn pushed(task: &PushSpec, payload: &[u8], attempt: u32, now: UnixMs) -> Seen {
         data: payload.to_vec(),
         error: None,
         checkpoint: None,
-        settings: Defaults::default().with(&task.options),
+        settings: said.shown(&task.options),
         missing: task.after.as_ref().map_or(0, |after| names(after).len()),
         batch: named(task).map(|(name, _)| name.to_owned()),
     }
@@ -172,18 +175,19 @@ impl Known {
     /// What becomes of it, if that is as it looks; and whether it got a new place in line.
     pub(crate) fn become_of(&self, deed: &Deed<'_>, after: &Seen, said: &Said<'_>) -> Result<(Self, bool), String> {
         let mut next = self.clone();
-        let enters = next.undergo(deed, after, said.now, said.defaults)?;
+        let enters = next.undergo(deed, after, said)?;
         ensure(next.looks_like(after), &format!("it should have become {:?}", next.seen))?;
         Ok((next, enters))
     }
 
-    fn undergo(&mut self, deed: &Deed<'_>, after: &Seen, now: UnixMs, defaults: &Defaults) -> Result<bool, String> {
+    fn undergo(&mut self, deed: &Deed<'_>, after: &Seen, said: &Said<'_>) -> Result<bool, String> {
+        let now = said.now;
         match *deed {
             Deed::Pushed(task, payload) => {
                 ensure(self.ended_badly(), "it was pushed anew and had not ended badly")?;
                 let batch = self.seen.batch.take();
-                self.seen = Seen { batch, ..pushed(task, payload, self.seen.attempt, now) };
-                self.settings = defaults.with(&task.options);
+                self.seen = Seen { batch, ..pushed(task, payload, self.seen.attempt, said) };
+                (self.options, self.settings, self.has_lost_tries) = (task.options, said.settings(&task.options), false);
                 self.void();
                 Ok(true)
             }
@@ -226,7 +230,7 @@ impl Known {
             }
             Deed::Retried | Deed::Some(Choice::Retry) => {
                 ensure(self.ended_badly() || self.seen.state == State::Scheduled, "what was retried had not ended badly")?;
-                (self.seen.error, self.seen.tries) = (None, 0);
+                (self.seen.error, self.seen.tries, self.has_lost_tries) = (None, 0, false);
                 self.stand(State::Ready, now);
                 self.outlive_batch();
                 self.void();
@@ -247,11 +251,12 @@ impl Known {
         ensure(self.seen.state == State::Ready, "it was claimed and was not ready")?;
         let is_free = self.after.as_ref().is_none_or(After::is_free);
         ensure(is_free, "it was claimed before all that it depends on had ended as it needs")?;
-        ensure(self.has_tries_left(), "it was claimed more often than its tries")?;
+        ensure(self.has_tries_left() || self.has_lost_tries, "it was claimed more often than its tries")?;
         self.lease = lease.unwrap_or(self.settings.lease);
         let timeout_at = self.settings.timeout.map(|timeout| now.after(timeout));
         let lease_end = if session { UnixMs::NEVER } else { now.after(self.lease) };
         self.stand(State::Claimed, timeout_at.into_iter().fold(lease_end, Ord::min));
+        self.timeout_at = timeout_at;
         (self.seen.claimed_at, self.seen.expire_at, self.seen.session) = (Some(now), None, session);
         self.seen.worker = Some(worker.to_owned());
         self.seen.attempt += 1;
@@ -314,24 +319,20 @@ impl Known {
             self.stand(State::Ready, now);
             return Ok(false);
         }
-        let timed_out = self.timeout_at() == Some(self.seen.at) && self.seen.at <= now;
+        let timed_out = self.timeout_at == Some(self.seen.at) && self.seen.at <= now;
         self.seen.error = Some(if timed_out { TIMEOUT.to_vec() } else { LEASE_EXPIRED.to_vec() });
         self.end(State::Failed, self.settings.retain_failed, now);
         Ok(false)
     }
 
-    fn timeout_at(&self) -> Option<UnixMs> {
-        self.seen.claimed_at.zip(self.settings.timeout).map(|(at, timeout)| at.after(timeout))
-    }
-
     /// When a lease ends that begins now.
     fn lease_end(&self, lease: Option<Ms>, now: UnixMs) -> UnixMs {
-        self.timeout_at().into_iter().fold(now.after(lease.unwrap_or(self.lease)), Ord::min)
+        self.timeout_at.into_iter().fold(now.after(lease.unwrap_or(self.lease)), Ord::min)
     }
 
     pub(crate) fn stand(&mut self, state: State, at: UnixMs) {
         (self.seen.state, self.seen.at, self.seen.session) = (state, at, false);
-        (self.seen.claimed_at, self.seen.worker, self.seen.drop_at) = (None, None, None);
+        (self.seen.claimed_at, self.seen.worker, self.seen.drop_at, self.timeout_at) = (None, None, None, None);
     }
 
     pub(crate) fn end(&mut self, state: State, kept: Retention, now: UnixMs) {

@@ -137,6 +137,13 @@ impl World {
             Step::CancelAll(count) => self.say(&Command::CancelAll(count)).map(drop),
             Step::RetryAll(count) => self.say(&Command::RetryAll(count)).map(drop),
             Step::ForgetAll(count) => self.say(&Command::ForgetAll(count)).map(drop),
+            Step::Set(changes) => {
+                let node = &self.nodes[self.master];
+                let (mut settings, now) = (node.book().settings, node.now(self.time_ms));
+                changes.iter().for_each(|change| change.change(&mut settings, now));
+                self.count("changes of settings");
+                self.say(&Command::Set(settings)).map(drop)
+            }
             Step::Seal(batch) => self.say(&Command::Seal(batch.to_owned())).map(drop),
             Step::CancelBatch(batch, count) => self.say(&Command::CancelBatch(batch.to_owned(), count)).map(drop),
             Step::RetryBatch(batch, count) => self.say(&Command::RetryBatch(batch.to_owned(), count)).map(drop),
@@ -356,7 +363,8 @@ impl World {
         }
         let there: Vec<(Rc<str>, u64)> = book.tasks.iter().map(|(id, known)| (id.clone(), known.born)).collect();
         let (told, events) = (told(&txn), txn.journal().events.len());
-        let said = Said { command, answer: &answer, now, defaults: &self.defaults, sessions: &node.sessions, told: &told };
+        let own = if let Command::Set(settings) = command { settings.options } else { book.settings.options };
+        let said = Said { command, answer: &answer, now, defaults: &self.defaults, own, sessions: &node.sessions, told: &told };
         book.observe(txn.queue(), &txn.journal().events, &said).map_err(|what| format!("{}: {what}", line()))?;
         // Now and then, so that commands meet what has not been told.
         let count = usize::from(node.log.len().is_multiple_of(10));
@@ -369,11 +377,14 @@ impl World {
         }
         txn.drop_unkept();
         book.observe_drops(&node.queue, now).map_err(|what| format!("{}: {what}", line()))?;
+        if answer == Answer::Claimed(None) {
+            book.will_be_woken(&node.queue, now).map_err(|what| format!("{}: {what}", line()))?;
+        }
         let snapshot = node.queue.snapshot();
         if !journal.packed.is_empty() {
             let facts = facts(command, &answer, &there, &book);
             let (packed, snapshot) = (journal.packed.bytes().to_vec(), snapshot.clone());
-            node.log.push(Rc::new(Entry { packed, snapshot, book, facts }));
+            node.log.push(Rc::new(Entry { at: now, packed, snapshot, book, facts }));
         }
         node.continues_with(&snapshot).map_err(|what| format!("{}: {what}", line()))?;
         self.count("commands");

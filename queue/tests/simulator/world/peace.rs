@@ -4,13 +4,14 @@ use crate::batches::BATCHES;
 use crate::readers::Told;
 use crate::support::{Answer, Command};
 use crate::world::World;
-use taskqueue::{State, UnixMs};
+use taskqueue::{Pause, Settings, State, UnixMs};
 
 impl World {
     /// Faults end, workers are well and time passes: every task comes to its end, and every node to the same queue.
     pub(super) fn settle(&mut self) -> Result<(), String> {
         self.tell(|| "peace".to_owned());
         (0..self.workers.len()).for_each(|worker| self.hang_up(worker));
+        self.go_on()?;
         self.seal_all()?;
         for _ in 0..2_000 {
             let node = &self.nodes[self.master];
@@ -25,7 +26,12 @@ impl World {
                 self.tick(1)?;
             } else if node.queue.has_ready() {
                 let answer = self.say(&Command::Claim { worker: "well".to_owned(), lease: None, session: None })?;
-                let Answer::Claimed(Some((id, _, attempt, _))) = answer else { continue };
+                let Answer::Claimed(Some((id, _, attempt, _))) = answer else {
+                    // A limit is in the way, or what was ready has expired.
+                    let soonest = self.nodes[self.master].queue.soonest();
+                    self.time_ms += if soonest == UnixMs::NEVER { 0 } else { soonest.since(now).0 };
+                    continue;
+                };
                 let (attempt, result) = (Some(attempt), b"well".to_vec());
                 self.say(&Command::Complete { id, attempt, result, retain: None })?;
             } else if soonest == UnixMs::NEVER {
@@ -45,6 +51,15 @@ impl World {
             self.restart(node, true, 0)?;
         }
         Ok(())
+    }
+
+    /// Whatever rests goes on.
+    fn go_on(&mut self) -> Result<(), String> {
+        let settings = self.nodes[self.master].book().settings;
+        if settings.pause == Pause::No {
+            return Ok(());
+        }
+        self.say(&Command::Set(Settings { pause: Pause::No, paused_until: None, ..settings })).map(drop)
     }
 
     /// Batches get no more tasks, so that nobody waits for them for ever.
