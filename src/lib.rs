@@ -49,6 +49,7 @@ const COMMANDS: &[CommandSpec] = &[
     commands::info::SPEC,
     commands::list::SPEC,
     commands::explain::SPEC,
+    commands::workers::SPEC,
     commands::events::SPEC,
     apply::SPEC,
     agenda::PROBE,
