@@ -35,6 +35,7 @@ mod groups;
 mod hostile;
 mod ids;
 mod info;
+mod info_sections;
 mod introspection;
 mod json;
 mod key_commands;
