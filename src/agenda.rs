@@ -95,6 +95,10 @@ pub(crate) struct Agenda {
     /// The wall clock less the monotonic one, when the timer was last set.
     clock_offset: u64,
     timer: Option<(u64, Timer)>,
+    /// How often the timer has fired, and how late: the last time, and at most.
+    ticks: u64,
+    late_ms: u64,
+    late_max_ms: u64,
 }
 
 /// Milliseconds that only grow, for how long clients wait.
@@ -211,6 +215,26 @@ impl Agenda {
     pub(crate) fn client_left(&mut self, gives_up: Option<u64>, ticket: u64) {
         if let Some(gives_up) = gives_up {
             self.clients.remove(&(gives_up, ticket));
+        }
+    }
+
+    /// What INFO shows of it.
+    pub(crate) fn figures(&self) -> [(&'static CStr, u64); 5] {
+        [
+            (c"queues_with_deadlines", self.order.len() as u64),
+            (c"sessions", self.sessions.connections() as u64),
+            (c"ticks", self.ticks),
+            (c"tick_late_ms", self.late_ms),
+            (c"tick_late_max_ms", self.late_max_ms),
+        ]
+    }
+
+    /// The timer has fired.
+    fn timer_fired(&mut self) {
+        if let Some((fires_at, _)) = self.timer.take() {
+            self.ticks = self.ticks.wrapping_add(1);
+            self.late_ms = monotonic_ms().saturating_sub(fires_at);
+            self.late_max_ms = self.late_max_ms.max(self.late_ms);
         }
     }
 
@@ -414,7 +438,7 @@ pub(crate) fn watch_clock() {
 /// What the timer runs.
 fn tick(context: &Context) {
     state::with(|state| {
-        state.agenda.timer = None;
+        state.agenda.timer_fired();
         state.agenda.let_give_up();
     });
     waiters::take_turn(context, budget());

@@ -8,7 +8,7 @@ use crate::redis::string::{Argv, KeyName};
 use crate::transact::{notify, now, remember_ids_of};
 use crate::value::{QUEUE, QueueValue};
 use crate::waiters::{Telling, may_end_a_wait, tell_batches, tell_events};
-use crate::{agenda, config, sessions, state};
+use crate::{agenda, config, sessions, state, totals};
 use std::ffi::CStr;
 use taskqueue::{Effect, Event, Mismatch, Queue, effect};
 
@@ -36,11 +36,13 @@ fn apply(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     }
     let mut args = Args::new(args);
     let (name, packed) = (args.key()?, args.bytes()?);
+    // What an AOF tells of has happened before.
+    let is_news = !flags.is_loading();
     let mut telling = Telling::new();
     let outcome = decodable(packed).and_then(|()| {
         // Also if an effect will not fit: those before it are applied, here and by whoever follows us.
         context.replicate_verbatim();
-        apply_all(context, name, packed, &mut telling)
+        apply_all(context, name, packed, is_news, &mut telling)
     });
     match outcome {
         Ok(()) => {
@@ -65,7 +67,7 @@ fn decodable(packed: &[u8]) -> Result<(), Mismatch> {
     effect::unpack(packed).try_for_each(|effect| effect.map(drop))
 }
 
-fn apply_all(context: &Context, name: KeyName<'_>, packed: &[u8], telling: &mut Telling) -> Result<(), Mismatch> {
+fn apply_all(context: &Context, name: KeyName<'_>, packed: &[u8], is_news: bool, telling: &mut Telling) -> Result<(), Mismatch> {
     let mut key = context.open_write(name, &QUEUE).map_err(|_| Mismatch::Invalid)?;
     let (mut new, mut is_new) = (None, false);
     let value = match key.value() {
@@ -107,6 +109,9 @@ fn apply_all(context: &Context, name: KeyName<'_>, packed: &[u8], telling: &mut 
     }
     // Closed first: who listens may use the key.
     drop(key);
+    if is_news {
+        events.iter().for_each(|&(event, _)| totals::count(event));
+    }
     notify(context, name, events.into_iter().map(|(event, _)| event).filter(|&event| event != Event::Restore));
     outcome
 }

@@ -158,6 +158,18 @@ impl Args<'_> {
         Ok(block)
     }
 
+    /// All that is left, where JSON is the only option: whether it is said.
+    pub(crate) fn json(&mut self) -> Result<bool, Error> {
+        let mut json = false;
+        while let Some(word) = self.option() {
+            if !word.is("JSON") {
+                return Err(word.unknown());
+            }
+            switch(&mut json, &word)?;
+        }
+        Ok(json)
+    }
+
     /// An instant in Unix milliseconds.
     pub(crate) fn set_instant(&mut self, to: &mut Option<UnixMs>, word: &Word<'_>) -> Result<(), Error> {
         let value = self.integer(word, &(0..=UnixMs::MAX.0.cast_signed()))?;

@@ -11,13 +11,16 @@ mod config;
 mod events;
 mod redis;
 mod reply;
+mod report;
 mod sessions;
 mod state;
+mod totals;
 mod transact;
 mod value;
 mod waiters;
 
 use redis::command::CommandSpec;
+use redis::info;
 use redis::load::Module;
 
 /// The commands, in the order of a task's life.
@@ -49,6 +52,7 @@ const COMMANDS: &[CommandSpec] = &[
     commands::info::SPEC,
     commands::list::SPEC,
     commands::explain::SPEC,
+    commands::workers::SPEC,
     commands::events::SPEC,
     commands::help::SPEC,
     apply::SPEC,
@@ -67,7 +71,10 @@ static MODULE: Module = Module {
     commands: COMMANDS,
     settings: config::SETTINGS,
     register: |loader| loader.data_type(&value::QUEUE),
-    start: events::subscribe,
+    start: |context| {
+        info::subscribe(context, report::report);
+        events::subscribe(context);
+    },
 };
 
 /// The package's version as MODULE LIST shows it: 1.2.3 is 10203.

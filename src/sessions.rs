@@ -64,6 +64,11 @@ impl Sessions {
         !(self.gone.is_empty() && self.over.is_empty())
     }
 
+    /// How many connections have claims that last as long as they do.
+    pub(crate) fn connections(&self) -> usize {
+        self.places.len()
+    }
+
     /// How much there is of each kind: for tests.
     #[cfg(feature = "fault-injection")]
     pub(crate) fn counts(&self) -> [(&'static str, usize); 2] {

@@ -5,7 +5,7 @@ use crate::redis::error::Error;
 use crate::redis::string::KeyName;
 use crate::value::{QUEUE, QueueValue};
 use crate::waiters::Telling;
-use crate::{agenda, apply, config, sessions, state, waiters};
+use crate::{agenda, apply, config, sessions, state, totals, waiters};
 use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -159,7 +159,9 @@ impl Drop for Publication<'_> {
                 self.context.count_change();
             } else {
                 self.context.replicate(apply::NAME, self.name, self.journal.packed.bytes());
+                totals::count_replicated(self.journal.packed.bytes().len());
             }
+            self.journal.events.iter().for_each(|&(event, _)| totals::count(event));
             notify(self.context, self.name, self.journal.events.iter().map(|&(event, _)| event));
         }
         let has_changed = !self.journal.events.is_empty();

@@ -128,7 +128,7 @@ fn queues_are_spread_and_found() {
 }
 
 /// A line for each command of the module, and one more for those that can wait.
-const LINES: [&str; 34] = [
+const LINES: [&str; 35] = [
     "TASK.PUSH queue x",
     "TASK.MPUSH queue 1 x",
     "TASK.CALL queue x BLOCK 1",
@@ -158,6 +158,7 @@ const LINES: [&str; 34] = [
     "TASK.SCHEDULES queue",
     "TASK.GET queue a",
     "TASK.EXPLAIN queue a",
+    "TASK.WORKERS queue",
     "TASK.EVENTS queue 0 BLOCK 0",
     "TASK.INFO queue",
     "TASK.LIST queue ready 0",

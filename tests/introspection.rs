@@ -2,7 +2,7 @@
 
 use crate::support::{Server, Value, array, bulk, int, simple};
 
-const COMMANDS: [&str; 26] = [
+const COMMANDS: [&str; 28] = [
     "push",
     "mpush",
     "call",
@@ -28,11 +28,14 @@ const COMMANDS: [&str; 26] = [
     "get",
     "info",
     "list",
+    "explain",
+    "workers",
     "events",
 ];
 
 /// Commands that only look.
-const READERS: [&str; 9] = ["result", "gather", "batch", "collect", "schedules", "get", "info", "list", "events"];
+const READERS: [&str; 11] =
+    ["result", "gather", "batch", "collect", "schedules", "get", "info", "list", "explain", "workers", "events"];
 
 /// COMMAND DOCS has a summary, since, complexity and arguments of each command.
 #[test]
@@ -108,7 +111,7 @@ fn info() {
     for command in COMMANDS {
         let reply = server.run(&format!("COMMAND INFO task.{command}"));
         let info = reply.at(0).items();
-        assert_eq!(info[1].int() > 0, ["seal", "batch", "schedules"].contains(&command), "{command}: arity");
+        assert_eq!(info[1].int() > 0, ["seal", "explain"].contains(&command), "{command}: arity");
         let place = if command == "mclaim" { (0, 0, 0) } else { (1, 1, 1) };
         assert_eq!((info[3].int(), info[4].int(), info[5].int()), place, "{command}: key");
         let has = |flag: &str| info[2].items().iter().any(|given| given == flag);
@@ -205,6 +208,8 @@ fn access() {
         ("RESULT jobs a", false, true),
         ("INFO jobs", false, true),
         ("LIST jobs ready 0", false, true),
+        ("EXPLAIN jobs a", false, true),
+        ("WORKERS jobs", false, true),
         ("EVENTS jobs 0", false, true),
         ("CLAIM jobs", false, false),
         ("MCLAIM 1 jobs", false, false),

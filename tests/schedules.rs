@@ -218,7 +218,7 @@ fn refusals() {
         ("UNSCHEDULE jobs", &["wrong number of arguments"]),
         ("UNSCHEDULE jobs \"\"", &["name"]),
         ("SCHEDULES", &["wrong number of arguments"]),
-        ("SCHEDULES jobs a", &["wrong number of arguments"]),
+        ("SCHEDULES jobs a", &["unknown option A"]),
     ] {
         server.run(&format!("TASK.{line}")).assert_refused("ERR", words);
     }

@@ -4,7 +4,7 @@ use crate::support::{Client, Server};
 use std::{path::Path, process::Command};
 
 /// The commands a user is tried with, each on a queue inside and one outside of its pattern.
-const ATTEMPTS: [&str; 31] = [
+const ATTEMPTS: [&str; 32] = [
     "TASK.PUSH QUEUE x",
     "TASK.MPUSH QUEUE 1 x",
     "TASK.CALL QUEUE x BLOCK 1",
@@ -24,6 +24,7 @@ const ATTEMPTS: [&str; 31] = [
     "TASK.SCHEDULES QUEUE",
     "TASK.GET QUEUE a",
     "TASK.EXPLAIN QUEUE a",
+    "TASK.WORKERS QUEUE",
     "TASK.INFO QUEUE",
     "TASK.LIST QUEUE ready 0",
     "TASK.EVENTS QUEUE 0",
@@ -90,10 +91,10 @@ fn the_recipe_gives_these_rights() {
         ("producer", "PUSH MPUSH SEAL MARK PING WAIT"),
         ("client", "PUSH MPUSH SEAL CALL RESULT GATHER BATCH COLLECT CANCEL PING WAIT"),
         ("worker", "CLAIM MCLAIM EXTEND MEXTEND COMPLETE MCOMPLETE FAIL RELEASE PING WAIT"),
-        ("observer", "GET EXPLAIN INFO LIST EVENTS RESULT GATHER BATCH COLLECT SCHEDULES HELP PING"),
+        ("observer", "GET EXPLAIN WORKERS INFO LIST EVENTS RESULT GATHER BATCH COLLECT SCHEDULES HELP PING"),
         (
             "operator",
-            "GET EXPLAIN INFO LIST EVENTS RESULT GATHER BATCH COLLECT CANCEL RETRY FORGET SET SCHEDULE UNSCHEDULE SCHEDULES HELP UNLINK PING",
+            "GET EXPLAIN WORKERS INFO LIST EVENTS RESULT GATHER BATCH COLLECT CANCEL RETRY FORGET SET SCHEDULE UNSCHEDULE SCHEDULES HELP UNLINK PING",
         ),
         ("seller", "CLAIM EXTEND COMPLETE FAIL RELEASE INCRBY PING WAIT EVAL SCRIPT"),
     ] {

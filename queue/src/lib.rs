@@ -54,6 +54,7 @@ mod check;
 mod check_group;
 #[cfg(debug_assertions)]
 mod check_unique;
+mod claims;
 mod collect;
 mod defrag;
 mod depend;
@@ -78,6 +79,7 @@ mod view;
 
 pub use batch::BatchView;
 pub use blocks::Rounding;
+pub use claims::WorkerView;
 pub use collect::{Ends, EndsCursor};
 pub use defrag::Block;
 pub use depend::{AfterView, DEPENDENCIES_MAX, Tie};

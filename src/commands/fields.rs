@@ -1,11 +1,17 @@
-//! What TASK.GET, INFO and LIST show: named values, as a map of the protocol or as JSON.
+//! What the commands that look show: named values, as maps of the protocol or as JSON.
 
 use crate::config::retention_ms;
+use crate::redis::command::Arg;
 use crate::redis::context::Context;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use taskqueue::{AfterView, Ms, TaskView, UnixMs};
+
+/// How those that show one thing are asked for JSON.
+pub(super) const JSON_OBJECT: Arg = Arg::word("json", "JSON").optional().summary("One JSON object, as a bulk string.");
+/// How those that show several are.
+pub(super) const JSON_ARRAY: Arg = Arg::word("json", "JSON").optional().summary("One JSON array of objects, as a bulk string.");
 
 /// A value that has a name.
 pub(super) enum Field<'a> {
@@ -44,9 +50,28 @@ impl Fields<'_> {
 
     /// Replies with one JSON object.
     pub(super) fn reply_json(&self, context: &Context) {
-        // Writing JSON to memory fails for no value that fields have.
-        context.bulk(serde_json::to_string(self).unwrap_or_default().as_bytes());
+        bulk_json(context, self);
     }
+
+    /// Replies with a map, or with one JSON object.
+    pub(super) fn reply_as(&self, context: &Context, json: bool) {
+        if json { self.reply_json(context) } else { self.reply(context) }
+    }
+}
+
+/// Replies with an array of maps, or with one JSON array of objects.
+pub(super) fn reply_all<'a>(context: &Context, rows: impl ExactSizeIterator<Item = Fields<'a>>, json: bool) {
+    if json {
+        bulk_json(context, &rows.collect::<Vec<_>>());
+        return;
+    }
+    context.array(rows.len());
+    rows.for_each(|row| row.reply(context));
+}
+
+fn bulk_json(context: &Context, value: &impl Serialize) {
+    // Writing JSON to memory fails for no value that fields have.
+    context.bulk(serde_json::to_string(value).unwrap_or_default().as_bytes());
 }
 
 impl Serialize for Fields<'_> {

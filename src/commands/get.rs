@@ -1,7 +1,7 @@
 //! `TASK.GET queue id [JSON]`
 
-use crate::args::{Args, switch};
-use crate::commands::fields;
+use crate::args::Args;
+use crate::commands::fields::{self, JSON_OBJECT};
 use crate::config;
 use crate::redis::command::{Access, Arg, CommandSpec, handler};
 use crate::redis::context::Context;
@@ -18,25 +18,14 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     complexity: "O(1)",
     since: "0.1.0",
     tips: "",
-    args: &[
-        Arg::key("queue"),
-        Arg::string("id"),
-        Arg::word("json", "JSON").optional().summary("One JSON object, as a bulk string."),
-    ],
+    args: &[Arg::key("queue"), Arg::string("id"), JSON_OBJECT],
     access: Access::Read,
     acl: "read fast task",
 };
 
 fn get(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     let mut args = Args::new(args);
-    let (queue, id) = (args.key()?, args.id()?);
-    let mut json = false;
-    while let Some(word) = args.option() {
-        if !word.is("JSON") {
-            return Err(word.unknown());
-        }
-        switch(&mut json, &word)?;
-    }
+    let (queue, id, json) = (args.key()?, args.id()?, args.json()?);
     let key = context.open_read(queue, &QUEUE)?;
     let value = key.value()?;
     match value.and_then(|value| Some((value, value.queue.find(id)?))) {
@@ -45,11 +34,7 @@ fn get(context: &Context, args: Argv<'_>) -> Result<(), Error> {
             let mut fields = fields::of_task(&task, true);
             fields.0.extend(fields::of_dependencies(value.queue.after_view(slot)));
             fields.0.extend(fields::of_key(&task));
-            if json {
-                fields.reply_json(context);
-            } else {
-                fields.reply(context);
-            }
+            fields.reply_as(context, json);
         }
         None if json => context.null(),
         None => context.null_array(),

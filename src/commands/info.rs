@@ -1,7 +1,7 @@
 //! `TASK.INFO queue [JSON]`
 
-use crate::args::{Args, switch};
-use crate::commands::fields::{Field, Fields};
+use crate::args::Args;
+use crate::commands::fields::{Field, Fields, JSON_OBJECT};
 use crate::config::retention_ms;
 use crate::redis::command::{Access, Arg, CommandSpec, handler};
 use crate::redis::context::Context;
@@ -20,30 +20,19 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     complexity: "O(1)",
     since: "0.1.0",
     tips: "nondeterministic_output",
-    args: &[Arg::key("queue"), Arg::word("json", "JSON").optional().summary("One JSON object, as a bulk string.")],
+    args: &[Arg::key("queue"), JSON_OBJECT],
     access: Access::Read,
     acl: "read fast task",
 };
 
 fn info(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     let mut args = Args::new(args);
-    let queue = args.key()?;
-    let mut json = false;
-    while let Some(word) = args.option() {
-        if !word.is("JSON") {
-            return Err(word.unknown());
-        }
-        switch(&mut json, &word)?;
-    }
+    let (queue, json) = (args.key()?, args.json()?);
     let key = context.open_read(queue, &QUEUE)?;
     let empty = Queue::default();
     let (queue, memory) = key.value()?.map_or((&empty, 0), |value| (&value.queue, value.bytes()));
     let fields = fields(queue, memory, now());
-    if json {
-        fields.reply_json(context);
-    } else {
-        fields.reply(context);
-    }
+    fields.reply_as(context, json);
     Ok(())
 }
 

@@ -29,6 +29,7 @@ pub(crate) mod schedules;
 pub(crate) mod seal;
 pub(crate) mod set;
 pub(crate) mod unschedule;
+pub(crate) mod workers;
 
 mod claiming;
 mod fields;

@@ -1,7 +1,7 @@
-//! `TASK.SCHEDULES queue`
+//! `TASK.SCHEDULES queue [JSON]`
 
 use crate::args::Args;
-use crate::commands::fields::{Field, Fields};
+use crate::commands::fields::{Field, Fields, JSON_ARRAY, reply_all};
 use crate::config::retention_ms;
 use crate::redis::command::{Access, Arg, CommandSpec, handler};
 use crate::redis::context::Context;
@@ -14,25 +14,23 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     name: "task.schedules",
     handler: handler(schedules),
     flags: "readonly",
-    arity: 2,
+    arity: -2,
     summary: "Shows the schedules of a queue: what was said of each, its next and its last slot, how many were fired.",
     complexity: "O(N) for N schedules",
     since: "0.1.0",
     tips: "",
-    args: &[Arg::key("queue")],
+    args: &[Arg::key("queue"), JSON_ARRAY],
     access: Access::Read,
     acl: "read slow task",
 };
 
 fn schedules(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     let mut args = Args::new(args);
-    let key = context.open_read(args.key()?, &QUEUE)?;
+    let (queue, json) = (args.key()?, args.json()?);
+    let key = context.open_read(queue, &QUEUE)?;
     let empty = Queue::default();
     let schedules = key.value()?.map_or(&empty, |value| &value.queue).schedules();
-    context.array(schedules.len());
-    for schedule in schedules {
-        fields(&schedule).reply(context);
-    }
+    reply_all(context, schedules.map(|schedule| fields(&schedule)), json);
     Ok(())
 }
 

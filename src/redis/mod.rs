@@ -21,6 +21,7 @@ pub(crate) mod event;
 #[cfg(feature = "fault-injection")]
 pub(crate) mod fault;
 mod guard;
+pub(crate) mod info;
 pub(crate) mod key;
 pub(crate) mod keyspace;
 mod listeners;

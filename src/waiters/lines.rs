@@ -2,7 +2,8 @@
 
 use super::{Client, Wait, Wish};
 use crate::redis::string::OwnedName;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ffi::CStr;
 use std::ops::Bound;
 use taskqueue::OwnedId;
 
@@ -109,6 +110,18 @@ impl Waiters {
 
     fn line(&self, db: i32, key: &[u8]) -> Option<&Line> {
         self.keys.get(&db)?.get(key)
+    }
+
+    /// How many clients wait, by what for. It takes a look at each place in a line: a client has one for each of its keys, or tasks.
+    pub(crate) fn clients(&self) -> [(&'static CStr, u64); 4] {
+        let lines = || self.keys.values().flat_map(HashMap::values);
+        let count = |tickets: HashSet<u64>| tickets.len() as u64;
+        [
+            (c"waiting_for_tasks", count(lines().flat_map(|line| line.tasks.keys()).copied().collect())),
+            (c"waiting_for_results", count(lines().flat_map(|line| line.ends.keys()).map(|&(_, ticket)| ticket).collect())),
+            (c"waiting_for_batches", count(lines().flat_map(|line| line.batches.keys()).map(|&(_, ticket)| ticket).collect())),
+            (c"waiting_for_events", count(lines().flat_map(|line| line.events.keys()).copied().collect())),
+        ]
     }
 
     /// How many wait, once for each key: for tests.

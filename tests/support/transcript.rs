@@ -56,7 +56,9 @@ fn run_steps(server: &Server, file: &str, steps: &[Step]) -> String {
 }
 
 fn show(client: &mut Client, command: &str) -> String {
-    render(&client.run(command))
+    let reply = client.run(command);
+    // This redis-cli shows as it came.
+    if command.starts_with("INFO") { reply.text() } else { render(&reply) }
 }
 
 fn steps(text: &str) -> Vec<Step> {
