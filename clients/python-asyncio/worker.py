@@ -7,11 +7,14 @@ import sys
 import redis.asyncio as redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ClusterDownError, TryAgainError
 
 QUEUE = "sums"
 AT_ONCE = 2
 REFUSED = "NOTASK", "STALE", "CANCELED", "NOTCLAIMED"  # the task is not ours any more: nothing is wrong
-AGAIN = "UNBLOCKED", "TRYAGAIN", "NOREPLICAS", "MISCONF", "CLUSTERDOWN"  # a failover, or a server that takes no writes now
+# A failover, or a server that takes no writes now. redis-py makes classes of some codes, and takes those out of the text.
+LATER = redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError, TryAgainError, ClusterDownError
+AGAIN = "UNBLOCKED", "NOREPLICAS", "MISCONF"
 
 # A CLAIM whose reply was lost is better not said again in silence, so retries are ours. The read timeout is longer than BLOCK.
 # The pool has a connection for each task and for its heartbeat.
@@ -29,7 +32,7 @@ async def ask(*command):
     while True:
         try:
             return await r.execute_command(*command)
-        except (redis.ConnectionError, redis.TimeoutError) as error:
+        except LATER as error:
             print(command[0], error, file=sys.stderr)
             if stopping.is_set() and command[0] == "TASK.CLAIM":
                 return None

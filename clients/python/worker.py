@@ -5,10 +5,15 @@ import sys
 import time
 
 import redis
+from redis.backoff import NoBackoff
+from redis.exceptions import ClusterDownError, TryAgainError
+from redis.retry import Retry
 
 QUEUE = "sums"
 REFUSED = "NOTASK", "STALE", "CANCELED", "NOTCLAIMED"  # the task is not ours any more: nothing is wrong
-AGAIN = "UNBLOCKED", "TRYAGAIN", "NOREPLICAS", "MISCONF", "CLUSTERDOWN"  # a failover, or a server that takes no writes now
+# A failover, or a server that takes no writes now. redis-py makes classes of some codes, and takes those out of the text.
+LATER = redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError, TryAgainError, ClusterDownError
+AGAIN = "UNBLOCKED", "NOREPLICAS", "MISCONF"
 
 # The client says a command again by itself: COMPLETE, FAIL and RELEASE with ATTEMPT allow it, and so does EXTEND. A CLAIM whose
 # reply was lost is better not said again in silence, so retries are ours. The read timeout is longer than BLOCK.
@@ -16,7 +21,7 @@ r = redis.Redis(
     port=int(sys.argv[1]) if len(sys.argv) > 1 else 6379,
     socket_timeout=10,
     socket_keepalive=True,
-    retry=redis.retry.Retry(redis.backoff.NoBackoff(), 0),
+    retry=Retry(NoBackoff(), 0),
 )
 stopping = False
 
@@ -39,7 +44,7 @@ def ask(*command):
     while True:
         try:
             return r.execute_command(*command)
-        except (redis.ConnectionError, redis.TimeoutError) as error:
+        except LATER as error:
             print(command[0], error, file=sys.stderr)
             if stopping and command[0] == "TASK.CLAIM":
                 return None
