@@ -33,7 +33,7 @@ TEST = $(shell cargo nextest --version >/dev/null 2>&1 && echo cargo nextest run
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run build test test-servers soak memcheck simulate fuzz fuzz-check lint fmt demo demo-cluster python servers bench bench-check bench-budget install uninstall deb clean free-port need-build need-server
+.PHONY: help run build test test-servers test-clients soak memcheck simulate fuzz fuzz-check lint fmt demo demo-cluster python servers bench bench-check bench-budget install uninstall deb clean free-port need-build need-server
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,10 @@ test: need-server .venv/ready lint build fuzz-check ## Run all checks and all te
 
 test-servers: need-server .venv/ready servers build ## Run the server tests on the installed server, Valkey 9 and Redis 8
 	@scripts/test-servers "$(TEST)" "$(REDIS_TASK_SERVER)" $(PYPI_SERVERS)
+
+test-clients: need-server .venv/ready build ## Try clients in many languages: those whose tools are installed
+	@scripts/need clients
+	clients/run
 
 soak: need-server build ## Run the long tests, the simulator and the fuzzer (MINUTES=10)
 	REDIS_TASK_SOAK_MINUTES=$(MINUTES) cargo test --workspace -- --ignored --nocapture --test-threads 1
@@ -128,7 +132,7 @@ python: .venv/ready ## Make .venv, with the Python client that the examples use
 servers: .servers/ready ## Fetch Valkey 9 and Redis 8 into .servers/
 
 clean: ## Remove what was built and fetched (not ./data, the queues of `make run`)
-	rm -rf target .venv .servers fuzz/target benches/bullmq/node_modules
+	rm -rf target .venv .servers fuzz/target benches/bullmq/node_modules clients/*/node_modules
 
 .venv/ready: examples/python/requirements.txt
 	@scripts/need python
