@@ -104,7 +104,7 @@ impl Settings {
     /// Whether pushes are refused.
     #[must_use]
     pub fn is_paused_in(&self, now: UnixMs) -> bool {
-        matches!(self.rests(now), Pause::In | Pause::All)
+        matches!(self.rests(now), Pause::In | Pause::All) && !sabotaged!(PauseTakesPushes)
     }
 
     /// Whether no task is given out.
@@ -173,7 +173,7 @@ impl Starts {
     /// When one more claim is within the rate; nothing if it is at any time.
     fn opens_at(&self, rate: Rate) -> Option<UnixMs> {
         let oldest = self.log.front().filter(|_| self.total >= rate.claims);
-        oldest.map(|(oldest, _)| oldest.after(rate.window))
+        oldest.map(|(oldest, _)| oldest.after(Ms(rate.window.0 - u64::from(sabotaged!(WindowShort)))))
     }
 
     pub(crate) fn is_ahead_of(&self, now: UnixMs) -> bool {
@@ -255,7 +255,9 @@ impl Queue {
         let settings = &flow.settings;
         if settings.is_paused_out(now) {
             Some(Obstacle::Paused(settings.paused_until))
-        } else if settings.concurrency > 0 && self.leases.len() >= settings.concurrency as usize {
+        } else if settings.concurrency > 0
+            && self.leases.len() >= settings.concurrency as usize + usize::from(sabotaged!(OneTooManyClaimed))
+        {
             Some(Obstacle::Concurrency(settings.concurrency))
         } else {
             let opens_at = flow.opens_at().filter(|&at| at > now);
@@ -324,7 +326,7 @@ impl Queue {
         let limits = [(State::Completed, completed, settings.retain_max), (State::Failed, failed, settings.failed_max)];
         limits.into_iter().find_map(|(state, index, max)| {
             let kept = index.len() - self.batches.counts.of(state) as usize;
-            if max == 0 || kept <= max as usize {
+            if max == 0 || kept <= max as usize + usize::from(sabotaged!(OneTooManyKept)) {
                 return None;
             }
             let first = index.first_outside(&self.tasks, KEPT..UnixMs::NEVER)?;
