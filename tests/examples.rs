@@ -251,7 +251,7 @@ fn python_worker_finishes_its_task_on_sigterm() {
     assert_eq!(server.state("jobs", "late"), "ready");
 }
 
-/// What monitoring is given: each queue in numbers, as text for Prometheus and as values for redis_exporter's script.
+/// What monitoring is given: each queue in numbers, as text for Prometheus and as values for an exporter's script.
 #[test]
 fn python_metrics() {
     let server = Server::start();

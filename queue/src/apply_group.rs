@@ -36,7 +36,7 @@ impl Queue {
     /// The group of that name, or those without one, go to the end of the rotation.
     pub(crate) fn apply_turned(&mut self, name: Option<&str>) {
         let group = name.map_or(Some(UNGROUPED), |name| self.find_group(name));
-        if let (Some(group), Some(groups)) = (group, self.groups.as_deref_mut()) {
+        if let (Some(group), Some(groups), false) = (group, self.groups.as_deref_mut(), sabotaged!(TurnsForgotten)) {
             groups.set_turn(group, true);
         }
     }
@@ -65,6 +65,9 @@ impl Queue {
         if group == UNGROUPED {
             self.ready.insert(&mut self.tasks, slot);
         } else {
+            if from == State::Claimed && sabotaged!(LapseLetsGroupGo) {
+                self.set_holds(slot, group, false);
+            }
             self.stand_in_group(slot, group);
             if from == State::Claimed {
                 self.change_group(group, |group| group.claimed -= 1);
@@ -79,7 +82,8 @@ impl Queue {
     pub(crate) fn move_in_group(&mut self, slot: Slot, from: State, to: State) {
         let group = self.group_slot(slot);
         if group != UNGROUPED && from != to {
-            let (left, entered) = (u32::from(from == State::Claimed), u32::from(to == State::Claimed));
+            let is_kept = to == State::Canceled && sabotaged!(GroupSlotKept);
+            let (left, entered) = (u32::from(from == State::Claimed && !is_kept), u32::from(to == State::Claimed));
             self.change_group(group, |group| group.claimed = group.claimed + entered - left);
             if to == State::Claimed {
                 self.set_holds(slot, group, true);
@@ -87,7 +91,7 @@ impl Queue {
                 self.set_holds(slot, group, false);
             }
         }
-        if from == State::Ready && to == State::Claimed {
+        if from == State::Ready && to == State::Claimed && !sabotaged!(TurnNotPassedOn) {
             let (limit, ungrouped) = (self.group_limit(), self.ready.len());
             if let Some(groups) = self.groups.as_deref_mut() {
                 groups.rotate(group, limit, ungrouped);

@@ -106,7 +106,7 @@ impl Settings {
     /// Whether pushes are refused.
     #[must_use]
     pub fn is_paused_in(&self, now: UnixMs) -> bool {
-        matches!(self.rests(now), Pause::In | Pause::All)
+        matches!(self.rests(now), Pause::In | Pause::All) && !sabotaged!(PauseTakesPushes)
     }
 
     /// Whether no task is given out.
@@ -125,7 +125,7 @@ pub(crate) struct Flow {
     opens_at: Option<UnixMs>,
 }
 
-/// When the claims of the last window were; oldest first, those of one millisecond together.
+/// When the claims of the last window were, and at least as many as RATE allows in one; oldest first, those of one millisecond together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Starts {
     log: VecDeque<(UnixMs, u32)>,
@@ -134,18 +134,26 @@ pub(crate) struct Starts {
 
 impl Starts {
     /// One more. What seems to be later than it, as the clock has stepped back, counts as of now.
-    fn record(&mut self, at: UnixMs, window: Ms) {
+    fn record(&mut self, at: UnixMs, rate: Rate) {
         self.rewind(at);
-        while let Some(&(_, count)) = self.log.front().filter(|(oldest, _)| oldest.after(window) <= at) {
-            self.log.pop_front();
-            self.total -= count;
-        }
         self.add(at, 1);
+        // What is over stays as far as a clock that steps back could make it count again.
+        self.cut(rate.claims, |oldest| oldest.after(rate.window) <= at);
         // No more than a snapshot may hold, whoever sent so many.
-        if self.total > RATE_MAX
-            && let Some((_, count)) = self.log.pop_front()
+        self.cut(RATE_MAX, |_| true);
+    }
+
+    /// Forgets the oldest that `is_over`, but for the last `claims`.
+    fn cut(&mut self, claims: u32, is_over: impl Fn(UnixMs) -> bool) {
+        while self.total > claims
+            && let Some((_, count)) = self.log.front_mut().filter(|(oldest, _)| is_over(*oldest))
         {
-            self.total -= count;
+            let gone = (*count).min(self.total - claims);
+            *count -= gone;
+            self.total -= gone;
+            if *count == 0 {
+                self.log.pop_front();
+            }
         }
     }
 
@@ -177,7 +185,7 @@ impl Starts {
             too_many = too_many.saturating_sub(count);
             is_last
         });
-        last.map(|(at, _)| at.after(rate.window))
+        last.map(|(at, _)| at.after(Ms(rate.window.0 - u64::from(sabotaged!(WindowShort)))))
     }
 
     fn is_ahead_of(&self, now: UnixMs) -> bool {
@@ -290,7 +298,9 @@ impl Queue {
         let settings = &flow.settings;
         if settings.is_paused_out(now) {
             Some(Obstacle::Paused(settings.paused_until))
-        } else if settings.concurrency > 0 && self.leases.len() >= settings.concurrency as usize {
+        } else if settings.concurrency > 0
+            && self.leases.len() >= settings.concurrency as usize + usize::from(sabotaged!(OneTooManyClaimed))
+        {
             Some(Obstacle::Concurrency(settings.concurrency))
         } else {
             let opens_at = flow.opens_at.filter(|&at| at > now);
@@ -341,7 +351,7 @@ impl Queue {
             && let Some(flow) = &mut self.flow
             && let Some(rate) = flow.settings.rate
         {
-            flow.starts.record(at, rate.window);
+            flow.starts.record(at, rate);
             flow.reckon();
             self.soonest = self.soonest.min(flow.soonest());
         }
@@ -361,7 +371,7 @@ impl Queue {
         let limits = [(State::Completed, completed, settings.retain_max), (State::Failed, failed, settings.failed_max)];
         limits.into_iter().find_map(|(state, index, max)| {
             let kept = index.len() - self.batches.counts.of(state) as usize;
-            if max == 0 || kept <= max as usize {
+            if max == 0 || kept <= max as usize + usize::from(sabotaged!(OneTooManyKept)) {
                 return None;
             }
             let first = index.first_outside(&self.tasks, KEPT..UnixMs::NEVER)?;
@@ -383,12 +393,12 @@ mod tests {
         let mut starts = Starts::default();
         for at in [5, 5, 9] {
             assert_eq!(starts.opens_at(RATE), None);
-            starts.record(UnixMs(at), RATE.window);
+            starts.record(UnixMs(at), RATE);
         }
         assert_eq!(starts.opens_at(RATE), Some(UnixMs(15)));
-        starts.record(UnixMs(15), RATE.window);
-        assert_eq!(starts.opens_at(RATE), None);
-        starts.record(UnixMs(15), RATE.window);
+        starts.record(UnixMs(15), RATE);
+        assert_eq!(starts.opens_at(RATE), Some(UnixMs(15)));
+        starts.record(UnixMs(15), RATE);
         assert_eq!(starts.opens_at(RATE), Some(UnixMs(19)));
         assert_eq!(Starts::decode(&starts.encode()), Ok(starts));
     }
@@ -397,19 +407,19 @@ mod tests {
     fn what_is_in_the_future_counts_as_now() {
         let mut starts = Starts::default();
         for at in [1_000, 1_001, 1_002] {
-            starts.record(UnixMs(at), RATE.window);
+            starts.record(UnixMs(at), RATE);
         }
         starts.rewind(UnixMs(50));
         assert_eq!(starts.opens_at(RATE), Some(UnixMs(60)));
-        starts.record(UnixMs(60), RATE.window);
-        assert_eq!((starts.total, starts.log.len()), (1, 1));
+        starts.record(UnixMs(60), RATE);
+        assert_eq!((starts.total, starts.log.len()), (3, 2));
     }
 
     #[test]
     fn a_rate_that_was_higher_is_not_forgotten() {
         let mut starts = Starts::default();
         for at in [5, 5, 9] {
-            starts.record(UnixMs(at), RATE.window);
+            starts.record(UnixMs(at), RATE);
         }
         assert_eq!(starts.opens_at(Rate { claims: 1, ..RATE }), Some(UnixMs(19)));
         assert_eq!(starts.opens_at(Rate { claims: 2, ..RATE }), Some(UnixMs(15)));

@@ -102,11 +102,35 @@ mod switch {
         EndsRenumbered,
         /// A batch has the number of one that is gone.
         IncarnationReused,
+        /// A snapshot forgets the claims that count for RATE.
+        StartsForgotten,
+        /// A window of RATE ends a millisecond early.
+        WindowShort,
+        /// Claims that the clock has stepped back behind stay in the future for RATE.
+        FutureStays,
+        /// A snapshot forgets when a pause ends.
+        PauseEndForgotten,
+        /// A queue that takes no pushes takes them.
+        PauseTakesPushes,
+        /// One more task is claimed than CONCURRENCY allows.
+        OneTooManyClaimed,
+        /// One more task comes than MAXLEN allows.
+        OneTooManyTaken,
+        /// One more task is kept than RETAINMAX or FAILEDMAX allows.
+        OneTooManyKept,
+        /// A snapshot forgets whose turn it is.
+        TurnsForgotten,
+        /// A group that had a task claimed stays first.
+        TurnNotPassedOn,
+        /// A task whose claim lapses, or is given back, does not hold its group any more.
+        LapseLetsGroupGo,
+        /// A canceled task goes on taking its group's slot.
+        GroupSlotKept,
     }
 
     impl Mutation {
         /// All of them.
-        pub const ALL: [Self; 37] = [
+        pub const ALL: [Self; 49] = [
             Self::FencingSkipped,
             Self::RepeatNotRecognised,
             Self::ResultRepublished,
@@ -144,6 +168,18 @@ mod switch {
             Self::OldEndStays,
             Self::EndsRenumbered,
             Self::IncarnationReused,
+            Self::StartsForgotten,
+            Self::WindowShort,
+            Self::FutureStays,
+            Self::PauseEndForgotten,
+            Self::PauseTakesPushes,
+            Self::OneTooManyClaimed,
+            Self::OneTooManyTaken,
+            Self::OneTooManyKept,
+            Self::TurnsForgotten,
+            Self::TurnNotPassedOn,
+            Self::LapseLetsGroupGo,
+            Self::GroupSlotKept,
         ];
     }
 

@@ -4,6 +4,7 @@
 
 use crate::batch::Batch;
 use crate::effect::{BatchImage, Depends, Effect, ExtraImage, Image, Keyed, Packed};
+use crate::flow::Settings;
 use crate::index::deadlines::Deadlines;
 use crate::index::segments::Slot;
 use crate::queue::Queue;
@@ -23,8 +24,9 @@ impl Queue {
         packed.push(&Effect::Restarted(self.head));
         packed.push(&Effect::Measured { waits: &self.waits.encode(), runs: &self.runs.encode() });
         if let Some(flow) = &self.flow {
-            packed.push(&Effect::Set(flow.settings));
-            if let Some(starts) = flow.encoded_starts() {
+            let paused_until = flow.settings.paused_until.filter(|_| !sabotaged!(PauseEndForgotten));
+            packed.push(&Effect::Set(Settings { paused_until, ..flow.settings }));
+            if let Some(starts) = flow.encoded_starts().filter(|_| !sabotaged!(StartsForgotten)) {
                 packed.push(&Effect::Started { starts: &starts });
             }
         }

@@ -1221,8 +1221,11 @@ impl Model {
             let claimed = (id.clone(), task.payload.clone(), task.attempt, deadline);
             self.totals.claimed += 1;
             if let Some(rate) = self.settings.rate {
-                self.starts.retain(|start| start.0 + rate.window.0 > now.0);
                 self.starts.push(now);
+                // What is over stays as far as a clock that steps back could make it count again.
+                while self.starts.len() > rate.claims as usize && self.starts[0].0 + rate.window.0 <= now.0 {
+                    self.starts.remove(0);
+                }
             }
             return Answer::Claimed(Some(claimed));
         }

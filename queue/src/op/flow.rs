@@ -30,7 +30,7 @@ pub(crate) fn drop_excess(txn: &mut Txn<'_>, count: usize) {
 /// Lets claims of the future count as of now: the clock has stepped back.
 pub(crate) fn rewind(txn: &mut Txn<'_>) {
     let at = txn.now();
-    if txn.queue().flow.as_deref().is_some_and(|flow| flow.is_ahead_of(at)) {
+    if txn.queue().flow.as_deref().is_some_and(|flow| flow.is_ahead_of(at) && !sabotaged!(FutureStays)) {
         txn.record_flow(&Effect::StartsRewound { at });
     }
 }

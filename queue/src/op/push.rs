@@ -258,7 +258,7 @@ fn admits(txn: &Txn<'_>, count: usize) -> Result<(), Refusal> {
     let max = flow.settings.max_len;
     if flow.settings.is_paused_in(txn.now()) {
         Err(Refusal::Paused)
-    } else if max > 0 && queue.unfinished() + count > max as usize {
+    } else if max > 0 && queue.unfinished() + count > max as usize + usize::from(sabotaged!(OneTooManyTaken)) {
         Err(Refusal::MaxLen { max })
     } else {
         Ok(())

@@ -1,6 +1,7 @@
 //! What is known of a queue on one history: what its tasks looked like after each command, and what their workers were told.
 
 use crate::batches::{Batch, named};
+use crate::groups::{Group, has_groups};
 use crate::needs::After;
 use crate::node::Sessions;
 use crate::rules::{Deed, ensure};
@@ -34,6 +35,7 @@ pub(crate) struct Seen {
     /// How many it waits for.
     pub(crate) missing: usize,
     pub(crate) batch: Option<String>,
+    pub(crate) group: Option<String>,
 }
 
 /// How the last claim of a task stands.
@@ -65,6 +67,8 @@ pub(crate) struct Known {
     pub(crate) settings: Defaults,
     /// It had tries left until the queue set fewer: it may be claimed once more.
     pub(crate) has_lost_tries: bool,
+    /// It holds its group: it was claimed, and has not ended since.
+    pub(crate) holds: bool,
     /// Tells it from others that had or will have its id.
     pub(crate) born: u64,
     pub(crate) after: Option<After>,
@@ -101,9 +105,11 @@ pub(crate) struct Said<'a> {
     pub(crate) told: &'a [(String, usize)],
 }
 
+pub(crate) type Tasks = BTreeMap<Rc<str>, Rc<Known>>;
+
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Book {
-    pub(crate) tasks: BTreeMap<Rc<str>, Rc<Known>>,
+    pub(crate) tasks: Tasks,
     pub(crate) last_made: MadeId,
     /// By their births.
     pub(crate) batches: BTreeMap<u64, Rc<Batch>>,
@@ -113,6 +119,8 @@ pub(crate) struct Book {
     pub(crate) settings: Settings,
     /// The instants of the claims that count for RATE.
     pub(crate) starts: Vec<UnixMs>,
+    /// The groups that may have a task claimed, in turn. None if no task has a group.
+    pub(crate) turns: Vec<Group>,
     places: u64,
     pub(crate) births: u64,
 }
@@ -123,6 +131,7 @@ impl Book {
         let was_due = self.is_due(said.now, said.defaults, said.sessions);
         let mut changed = usize::from(self.note_settings(said));
         let gone = self.note_batches_gone(queue, said)?;
+        let before = self.tasks.clone();
         let mut now_there = see(queue);
         let (mut entered, mut waiting) = (Vec::new(), Vec::new());
         for (id, before) in self.in_order(queue, events) {
@@ -193,6 +202,7 @@ impl Book {
         self.keep_what_is_needed(said.now);
         self.settle_batches(queue, events, said.now);
         self.give_places(queue, events, entered.into_iter().flatten().collect(), said)?;
+        self.settle_turns(queue, &before, said)?;
         let is_of_tasks = !matches!(said.command, Command::Seal(_) | Command::ForgetBatch(_));
         if let Answer::Count(count) = said.answer {
             ensure(changed == *count || !is_of_tasks, "it did not do to as many tasks as it says")?;
@@ -227,6 +237,9 @@ impl Book {
             }
         }
         self.note_excess(queue)?;
+        if !has_groups(&self.tasks) {
+            self.turns.clear();
+        }
         self.describes(queue)
     }
 
@@ -241,6 +254,7 @@ impl Book {
             Some(((id, seen), known)) => Err(format!("{id} is not what it was\n  known {:?}\n  seen  {seen:?}", known.seen)),
             None => {
                 ensure(queue.settings() == self.settings, "the settings are not what they were")?;
+                self.describes_groups(queue)?;
                 self.describes_batches(queue)
             }
         }
@@ -262,14 +276,12 @@ impl Book {
             })
     }
 
-    /// The ready task to be claimed now: the highest priority, then what became ready first; none whose TTL is over.
+    /// The ready task to be claimed now.
     pub(crate) fn next(&self, now: UnixMs) -> Option<(&str, &Known)> {
         if self.gives_nothing(now) {
             return None;
         }
-        let claimable = |known: &Known| known.seen.state == State::Ready && known.seen.expire_at.is_none_or(|at| at > now);
-        let ready = self.tasks.iter().filter(|(_, known)| claimable(known)).map(|(id, known)| (&**id, &**known));
-        ready.min_by_key(|(_, known)| (u8::MAX - known.seen.priority, known.place))
+        self.next_in_turn(now)
     }
 
     /// The task of that id, unless it is about to follow its batch, and so as good as gone.
@@ -351,6 +363,7 @@ fn see(queue: &Queue) -> BTreeMap<String, Seen> {
             settings: view.settings,
             missing: queue.after_view(queue.find(task_id(&id)).unwrap()).map_or(0, |after| after.missing() as usize),
             batch: view.batch.map(str::to_owned),
+            group: view.group.map(str::to_owned),
         };
         (id, seen)
     })

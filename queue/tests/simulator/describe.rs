@@ -103,7 +103,8 @@ fn order(task: &PushSpec) -> String {
     let ttl = ms("TTL", task.ttl.map(Ms));
     let after = task.after.as_ref().map_or(String::new(), after);
     let batch = named(task).map_or(String::new(), |(name, seal)| format!(" BATCH {name}{}", if seal { " SEAL" } else { "" }));
-    [priority, delay, ttl, batch, options(&task.options), after].concat()
+    let group = task.group.as_ref().map_or(String::new(), |group| format!(" GROUP {group}"));
+    [priority, delay, ttl, batch, group, options(&task.options), after].concat()
 }
 
 fn after(after: &AfterSpec) -> String {

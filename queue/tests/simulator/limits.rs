@@ -1,11 +1,14 @@
 //! What a queue sets for itself: how many tasks it takes, gives out and keeps, how often, and whether it is paused.
 
-use crate::book::{Book, Known, Said};
+use crate::book::{Book, Fact, Known, Said};
 use crate::node::Entry;
 use crate::rules::ensure;
 use crate::support::{Answer, Command, task_id};
 use std::rc::Rc;
 use taskqueue::{Defaults, Options, Pause, Queue, Rate, Refusal, Settings, State, UnixMs};
+
+/// A task and its id.
+type Named = (Rc<str>, Rc<Known>);
 
 /// One thing that SET says.
 #[derive(Clone, Debug)]
@@ -13,6 +16,7 @@ pub(crate) enum Setting {
     Options(Options),
     Rate(Option<Rate>),
     Concurrency(u32),
+    GroupConcurrency(u32),
     MaxLen(u32),
     RetainMax(u32),
     FailedMax(u32),
@@ -26,6 +30,7 @@ impl Setting {
             Self::Options(options) => settings.options = options,
             Self::Rate(rate) => settings.rate = rate,
             Self::Concurrency(most) => settings.concurrency = most,
+            Self::GroupConcurrency(most) => settings.group_concurrency = most,
             Self::MaxLen(most) => settings.max_len = most,
             Self::RetainMax(most) => settings.retain_max = most,
             Self::FailedMax(most) => settings.failed_max = most,
@@ -94,11 +99,14 @@ impl Book {
                     self.tasks.values_mut().for_each(|known| Rc::make_mut(known).live_with(said));
                 }
                 self.settings = *settings;
+                if settings.rate.is_none() {
+                    self.starts.clear();
+                }
             }
             (Command::Claim { .. }, answer) => {
                 self.rewind_starts(now);
                 if matches!(answer, Answer::Claimed(Some(_))) {
-                    self.starts.push(now);
+                    self.note_start(now);
                 }
             }
             (Command::Tick { .. }, Answer::Left(_)) => {
@@ -110,10 +118,16 @@ impl Book {
             }
             _ => {}
         }
-        // No more are remembered than may be in a window.
-        let counted = self.settings.rate.map_or(0, |rate| rate.claims as usize);
-        self.starts.drain(..self.starts.len().saturating_sub(counted));
         has_ended
+    }
+
+    fn note_start(&mut self, now: UnixMs) {
+        let Some(rate) = self.settings.rate else { return };
+        self.starts.push(now);
+        // What is over stays as far as a clock that steps back could make it count again.
+        while self.starts.len() > rate.claims as usize && self.starts[0].after(rate.window) <= now {
+            self.starts.remove(0);
+        }
     }
 
     /// Claims of the future count as of now, as the clock has stepped back.
@@ -122,7 +136,7 @@ impl Book {
     }
 
     /// How many more tasks are kept than may be, and which may go.
-    fn excess(&self, state: State, max: u32) -> (usize, Vec<(Rc<str>, Rc<Known>)>) {
+    fn excess(&self, state: State, max: u32) -> (usize, Vec<Named>) {
         let kept = || self.tasks.iter().filter(|(_, known)| known.seen.state == state && known.batch.is_none());
         let excess = if max == 0 { 0 } else { kept().count().saturating_sub(max as usize) };
         let may_go = kept().filter(|(_, known)| excess > 0 && known.keep.is_none());
@@ -150,7 +164,7 @@ impl Book {
             let (stay, gone): (Vec<_>, Vec<_>) = may_go.iter().partition(|(id, _)| queue.find(task_id(id)).is_some());
             ensure(gone.len() <= excess, "more went than had to")?;
             ensure(gone.len() == excess || stay.is_empty(), "more are kept than may be")?;
-            let when = |(_, known): &&(Rc<str>, Rc<Known>)| known.seen.drop_at.unwrap_or(UnixMs::NEVER);
+            let when = |(_, known): &&Named| known.seen.drop_at.unwrap_or(UnixMs::NEVER);
             let is_first = gone.iter().map(when).max() <= stay.iter().map(when).min().or(Some(UnixMs::NEVER));
             ensure(is_first, "others went than those that would go first")?;
             for (id, known) in gone {
@@ -161,12 +175,20 @@ impl Book {
         Ok(())
     }
 
-    /// Whether the queue wants to be looked at as soon as time lets the tasks be claimed again that a worker was just refused.
+    /// Whether the queue wants to be looked at as soon as time ends what a worker was just refused for.
     pub(crate) fn will_be_woken(&self, queue: &Queue, now: UnixMs) -> Result<(), String> {
-        let full = self.settings.rate.filter(|rate| self.starts.len() >= rate.claims as usize);
-        let opens_at = full.and_then(|rate| Some(self.starts.first()?.after(rate.window)));
-        let next = opens_at.into_iter().chain(self.settings.paused_until).filter(|&at| at > now).min();
-        ensure(next.is_none_or(|at| queue.soonest() <= at), "nobody is woken when tasks can be claimed again")
+        let Settings { paused_until, concurrency, rate, .. } = self.settings;
+        let is_full = concurrency > 0 && self.of_state(State::Claimed).count() >= concurrency as usize;
+        let ends_at = if rests(&self.settings, Pause::Out, now) {
+            paused_until
+        } else {
+            // When a claim ends, the rate is looked at anyway.
+            let rate = rate.filter(|rate| !is_full && self.starts.len() >= rate.claims as usize);
+            let shuts = |rate: Rate| self.starts.get(self.starts.len() - rate.claims as usize);
+            rate.and_then(|rate| Some(shuts(rate)?.after(rate.window)))
+        };
+        let is_in_time = |at: UnixMs| at <= now || queue.soonest() <= at;
+        ensure(ends_at.is_none_or(is_in_time), "nobody is woken when tasks can be claimed again")
     }
 }
 
@@ -181,10 +203,12 @@ impl Known {
 
 /// Whether a history kept to its settings, by its claims alone and the instants that they had.
 pub(crate) fn review(log: &[Rc<Entry>]) -> Result<(), String> {
-    let (mut settings, mut starts) = (Settings::default(), Vec::new());
+    let (mut settings, mut starts) = (Settings::default(), Vec::<UnixMs>::new());
     for entry in log {
-        let is_claim = matches!(entry.facts.first(), Some(crate::book::Fact::Claimed(..)));
-        starts.iter_mut().for_each(|start: &mut UnixMs| *start = entry.at.min(*start));
+        let is_claim = matches!(entry.facts.first(), Some(Fact::Claimed(..)));
+        for start in &mut starts {
+            *start = entry.at.min(*start);
+        }
         if is_claim {
             starts.push(entry.at);
             let claimed = entry.book.of_state(State::Claimed).count();

@@ -22,6 +22,7 @@ mod batches;
 mod book;
 mod bug;
 mod describe;
+mod groups;
 mod history;
 mod limits;
 mod needs;

@@ -1,6 +1,7 @@
 //! What is going to happen: drawn from one number, and nothing but data, so that steps can be left out and run again.
 
 use crate::batches::BATCHES;
+use crate::groups::GROUPS;
 use crate::limits::Setting;
 use crate::support::{AfterSpec, DelaySpec, OnSpec, PushSpec};
 use taskqueue::op::Next;
@@ -238,7 +239,7 @@ impl Dice {
             batch: self.maybe(3, |dice| (dice.batch().to_owned(), dice.one_in(5))),
             after: self.maybe(3, |dice| AfterSpec { on: dice.on(), run_anyway: dice.one_in(3) }),
             unique: None,
-            group: None,
+            group: self.maybe(3, |dice| dice.of(&GROUPS).to_owned()),
         }
     }
 
@@ -249,11 +250,13 @@ impl Dice {
     }
 
     fn setting(&mut self) -> Setting {
-        match self.below(9) {
+        match self.below(12) {
             0 => Setting::Options(self.options()),
-            1 | 2 => {
-                Setting::Rate((!self.one_in(3)).then(|| Rate { claims: 1 + u32::from(self.one_in(2)), window: self.millis() }))
-            }
+            9 | 10 => Setting::GroupConcurrency(self.of(&[0, 1, 1, 2])),
+            1 | 2 | 11 => Setting::Rate((!self.one_in(4)).then(|| Rate {
+                claims: 1 + u32::from(self.one_in(2)),
+                window: if self.one_in(2) { self.millis() } else { Ms(400) },
+            })),
             3 => Setting::Concurrency(self.limit(1)),
             4 => Setting::MaxLen(self.limit(3)),
             5 => Setting::RetainMax(self.limit(1)),

@@ -97,7 +97,11 @@ impl Reader {
         ensure(page.is_last == (view.done && left.is_empty()), "it does not know whether more will come")?;
         let told = Told::Page { is_last: page.is_last, is_full: given.len() == count };
         if !lost {
-            (self.cursor, self.of, self.passed) = (page.next, Some(batch.name.clone()), batch.ends[..next].to_vec());
+            (self.cursor, self.of) = (page.next, Some(batch.name.clone()));
+            // The cursor of an empty page is the one before.
+            if !given.is_empty() {
+                self.passed = batch.ends[..next].to_vec();
+            }
             self.given.extend(given.iter().map(|(_, id)| id.clone()));
             let is_given_once = |end: &Rc<str>| self.given.iter().filter(|given| Rc::ptr_eq(given, end)).count() == 1;
             ensure(self.given.iter().all(is_given_once), "an end was given twice")?;

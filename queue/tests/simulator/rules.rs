@@ -101,6 +101,7 @@ impl<'a> Deed<'a> {
             options: task.options,
             settings: said.settings(&task.options),
             has_lost_tries: false,
+            holds: false,
             born: 0,
             after: None,
             keep: None,
@@ -135,6 +136,7 @@ fn pushed(task: &PushSpec, payload: &[u8], attempt: u32, said: &Said<'_>) -> See
         settings: said.shown(&task.options),
         missing: task.after.as_ref().map_or(0, |after| names(after).len()),
         batch: named(task).map(|(name, _)| name.to_owned()),
+        group: task.group.clone(),
     }
 }
 
@@ -185,8 +187,8 @@ impl Known {
         match *deed {
             Deed::Pushed(task, payload) => {
                 ensure(self.ended_badly(), "it was pushed anew and had not ended badly")?;
-                let batch = self.seen.batch.take();
-                self.seen = Seen { batch, ..pushed(task, payload, self.seen.attempt, said) };
+                let (batch, group) = (self.seen.batch.take(), task.group.clone().or(self.seen.group.take()));
+                self.seen = Seen { batch, group, ..pushed(task, payload, self.seen.attempt, said) };
                 (self.options, self.settings, self.has_lost_tries) = (task.options, said.settings(&task.options), false);
                 self.void();
                 Ok(true)
@@ -332,6 +334,7 @@ impl Known {
 
     pub(crate) fn stand(&mut self, state: State, at: UnixMs) {
         (self.seen.state, self.seen.at, self.seen.session) = (state, at, false);
+        self.holds = (self.holds || state == State::Claimed) && !state.is_terminal();
         (self.seen.claimed_at, self.seen.worker, self.seen.drop_at, self.timeout_at) = (None, None, None, None);
     }
 

@@ -6,6 +6,7 @@ use crate::book::{Known, Said};
 use crate::bug::Bug;
 use crate::describe::describe;
 use crate::history::{Acknowledged, facts, review};
+use crate::limits::Setting;
 use crate::node::{Entry, Node};
 use crate::plan::{Plan, Step, Verdict};
 use crate::readers::{Lost, Reader, Told};
@@ -137,13 +138,7 @@ impl World {
             Step::CancelAll(count) => self.say(&Command::CancelAll(count)).map(drop),
             Step::RetryAll(count) => self.say(&Command::RetryAll(count)).map(drop),
             Step::ForgetAll(count) => self.say(&Command::ForgetAll(count)).map(drop),
-            Step::Set(changes) => {
-                let node = &self.nodes[self.master];
-                let (mut settings, now) = (node.book().settings, node.now(self.time_ms));
-                changes.iter().for_each(|change| change.change(&mut settings, now));
-                self.count("changes of settings");
-                self.say(&Command::Set(settings)).map(drop)
-            }
+            Step::Set(changes) => self.set(&changes),
             Step::Seal(batch) => self.say(&Command::Seal(batch.to_owned())).map(drop),
             Step::CancelBatch(batch, count) => self.say(&Command::CancelBatch(batch.to_owned(), count)).map(drop),
             Step::RetryBatch(batch, count) => self.say(&Command::RetryBatch(batch.to_owned(), count)).map(drop),
@@ -181,6 +176,16 @@ impl World {
             Step::Restart { node, aof, unsynced } => self.restart(node % self.nodes.len(), aof, unsynced),
             Step::Promote { node } => self.promote(node % self.nodes.len()),
         }
+    }
+
+    fn set(&mut self, changes: &[Setting]) -> Result<(), String> {
+        let node = &self.nodes[self.master];
+        let (mut settings, now) = (node.book().settings, node.now(self.time_ms));
+        for change in changes {
+            change.change(&mut settings, now);
+        }
+        self.count("changes of settings");
+        self.say(&Command::Set(settings)).map(drop)
     }
 
     fn push(&mut self, command: Command, lost: bool) -> Result<(), String> {
