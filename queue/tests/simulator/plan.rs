@@ -351,7 +351,7 @@ const KINDS: [Kind; 29] = [
     (1, |dice| Step::CancelBatch(dice.batch(), dice.number(4))),
     (2, |dice| Step::RetryBatch(dice.batch(), dice.number(4))),
     (2, |dice| Step::ForgetBatch(dice.batch())),
-    (4, |dice| Step::Set((0..=dice.number(2)).map(|_| dice.setting()).collect())),
+    (6, |dice| Step::Set((0..=dice.number(2)).map(|_| dice.setting()).collect())),
     (10, |dice| Step::Collect { reader: dice.number(3), count: 1 + dice.number(3), anew: dice.one_in(10), lost: dice.one_in(5) }),
 ];
 
