@@ -55,6 +55,24 @@ fn distributed_computing() {
     transcript::run("docs/distributed-computing.md");
 }
 
+/// The programs on the pages of docs/clients/ are the files of clients/, which `make test-clients` runs. `clients/run --docs` writes them.
+#[test]
+fn clients() {
+    let mut shown = 0;
+    for page in fs::read_dir(root().join("docs/clients")).unwrap() {
+        let page = page.unwrap().path();
+        let text = fs::read_to_string(&page).unwrap();
+        for part in text.split("](../../clients/").skip(1) {
+            let Some((file, code)) = part.split_once(")\n\n```") else { continue };
+            let (_, code) = code.split_once('\n').expect("a language");
+            let program = fs::read_to_string(root().join("clients").join(file)).unwrap();
+            assert!(code.starts_with(&format!("{program}```\n")), "{} shows another {file}", page.display());
+            shown += 1;
+        }
+    }
+    assert!(shown >= 18, "{shown} programs");
+}
+
 /// The page on guarantees: each promise names tests, and they exist.
 #[test]
 fn guarantees() {
