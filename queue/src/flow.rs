@@ -1,6 +1,6 @@
 //! What a queue sets for itself: what holds for its tasks, how many it takes and gives out, and when.
 //!
-//! A queue that sets nothing has no [`Flow`], and pays nothing for it.
+//! A queue that sets nothing has no `Flow`, and pays nothing for it.
 
 use crate::batch::KEPT;
 use crate::blocks::Rounding;
