@@ -65,10 +65,12 @@ fn a_heartbeat_is_seen() {
     let before = now_ms();
     server.run("TASK.EXTEND jobs a");
     let seen = |server: &Server| row(server, "ann").field("last-seen").int();
-    assert!((before..=now_ms()).contains(&seen(&server)));
+    let at = seen(&server);
+    assert!((before..=now_ms()).contains(&at), "{at}");
     assert_eq!(row(&server, "ann").field("oldest-claim"), claimed_at);
     server.run("TASK.EXTEND jobs a LEASE 900000");
-    assert!((before..=now_ms()).contains(&seen(&server)));
+    let at = seen(&server);
+    assert!((before..=now_ms()).contains(&at), "{at}");
     server.run("TASK.EXTEND jobs a LEASE 1000");
     assert_eq!(seen(&server), claimed_at);
 }
