@@ -5,7 +5,7 @@ use crate::redis::error::Error;
 use crate::redis::string::KeyName;
 use crate::value::{QUEUE, QueueValue};
 use crate::waiters::Telling;
-use crate::{agenda, apply, config, sessions, state, totals, waiters};
+use crate::{agenda, apply, config, publish, sessions, state, totals, waiters};
 use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -142,6 +142,7 @@ impl<'c> Publication<'c> {
             mem::take(&mut state.journal)
         });
         journal.is_silent = !context.is_listened_to();
+        journal.notices = config::publishes().then(Vec::new);
         Self { context, name, db: context.selected_db(), journal, telling: Telling::new(), stands: false }
     }
 }
@@ -163,6 +164,9 @@ impl Drop for Publication<'_> {
             }
             self.journal.events.iter().for_each(|&(event, _)| totals::count(event));
             notify(self.context, self.name, self.journal.events.iter().map(|&(event, _)| event));
+            if let Some(notices) = &self.journal.notices {
+                publish::publish(self.context, self.name, notices);
+            }
         }
         let has_changed = !self.journal.events.is_empty();
         self.journal.clear();

@@ -50,6 +50,7 @@ mod next;
 mod order;
 mod panics;
 mod persistence;
+mod publish;
 mod push;
 mod random;
 mod release;

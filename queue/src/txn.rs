@@ -1,8 +1,9 @@
 //! One unit of change to a queue: what was done, and what is to be sent, as one.
 
-use crate::effect::{Change, Depends, Effect, Event, Keyed, Packed, Pushed};
+use crate::effect::{Change, Depends, Effect, Event, Heard, Keyed, Packed, Pushed};
 use crate::id::OwnedId;
 use crate::index::segments::Slot;
+use crate::notice::Notice;
 use crate::op::drop_excess;
 use crate::queue::Queue;
 use crate::session::Connection;
@@ -18,6 +19,8 @@ pub struct Journal {
     pub events: Vec<(Event, Slot)>,
     /// Nobody is to be sent the effects, so they need not be packed.
     pub is_silent: bool,
+    /// What is to be told by name, in order; `None` if nothing is.
+    pub notices: Option<Vec<Notice>>,
 }
 
 impl Journal {
@@ -27,6 +30,7 @@ impl Journal {
         self.packed.clear();
         self.events.clear();
         self.events.shrink_to(KEEP);
+        self.notices = None;
     }
 }
 
@@ -89,10 +93,32 @@ impl<'q> Txn<'q> {
         if !(self.journal.is_silent || is_lost) {
             self.journal.packed.push(&Effect::Changed(self.queue.id_of(slot), *change));
         }
+        if matches!(change, Change::Dropped) {
+            self.note(Event::Drop, slot);
+        }
         let done = self.queue.apply_change(slot, change);
-        self.journal.events.push((change.event(), slot));
+        self.hear(change.event(), slot);
         if let Some(batch) = done {
-            self.journal.events.push((Event::Batch, batch));
+            self.hear(Event::Batch, batch);
+        }
+    }
+
+    /// The outside hears of it. A task that was dropped has been noted before.
+    fn hear(&mut self, event: Event, slot: Slot) {
+        self.journal.events.push((event, slot));
+        if event != Event::Drop {
+            self.note(event, slot);
+        }
+    }
+
+    fn hear_all(&mut self, heard: Heard) {
+        heard.into_iter().flatten().for_each(|(event, slot)| self.hear(event, slot));
+    }
+
+    /// Notes what is to be told by name.
+    fn note(&mut self, event: Event, slot: Slot) {
+        if let Some(notices) = &mut self.journal.notices {
+            notices.extend(self.queue.notice(event, slot, self.now));
         }
     }
 
@@ -115,7 +141,7 @@ impl<'q> Txn<'q> {
             self.journal.packed.push(&Effect::Depends(self.queue.id_of(slot), *depends));
         }
         self.queue.apply_depends(slot, depends);
-        self.journal.events.push((Event::Tell, slot));
+        self.hear(Event::Tell, slot);
     }
 
     /// The task has this key.
@@ -130,7 +156,8 @@ impl<'q> Txn<'q> {
         if !self.journal.is_silent {
             self.journal.packed.push(effect);
         }
-        self.journal.events.extend(self.queue.apply_key(effect).into_iter().flatten());
+        let heard = self.queue.apply_key(effect);
+        self.hear_all(heard);
     }
 
     /// Records what happens to a batch as a whole.
@@ -138,7 +165,8 @@ impl<'q> Txn<'q> {
         if !self.journal.is_silent {
             self.journal.packed.push(effect);
         }
-        self.journal.events.extend(self.queue.apply_batch(effect).into_iter().flatten());
+        let heard = self.queue.apply_batch(effect);
+        self.hear_all(heard);
     }
 
     /// The task, which is new or has ended, is of this group from now on.
@@ -156,7 +184,8 @@ impl<'q> Txn<'q> {
         if !self.journal.is_silent {
             self.journal.packed.push(effect);
         }
-        self.journal.events.extend(self.queue.apply_flow(effect).into_iter().flatten());
+        let heard = self.queue.apply_flow(effect);
+        self.hear_all(heard);
     }
 
     /// Records what happens to a schedule.
@@ -165,7 +194,8 @@ impl<'q> Txn<'q> {
         if !self.journal.is_silent {
             self.journal.packed.push(effect);
         }
-        self.journal.events.extend(self.queue.apply_schedule(effect).into_iter().flatten());
+        let heard = self.queue.apply_schedule(effect);
+        self.hear_all(heard);
     }
 
     #[allow(clippy::inline_always, reason = "nearly all tasks come from one caller, and 1 % of a push's instructions hang on it")]
@@ -176,7 +206,7 @@ impl<'q> Txn<'q> {
         if !self.journal.is_silent {
             self.journal.packed.push(&Effect::Pushed(*pushed));
         }
-        self.journal.events.push((Event::Push, slot));
+        self.hear(Event::Push, slot);
         slot
     }
 
@@ -194,7 +224,7 @@ impl<'q> Txn<'q> {
         if !self.journal.is_silent {
             self.journal.packed.push(&Effect::PushedInto { batch, pushed: *pushed });
         }
-        self.journal.events.push((Event::Push, slot));
+        self.hear(Event::Push, slot);
         slot
     }
 
