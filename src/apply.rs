@@ -117,7 +117,9 @@ fn apply_all(context: &Context, name: KeyName<'_>, packed: &[u8], is_news: bool,
     // Closed first: who listens may use the key.
     drop(key);
     if is_news {
-        events.iter().for_each(|&(event, _)| totals::count(event));
+        for &(event, _) in &events {
+            totals::count(event);
+        }
     }
     notify(context, name, events.into_iter().map(|(event, _)| event).filter(|&event| event != Event::Restore));
     publish::publish(context, name, &notices.unwrap_or_default());

@@ -3,7 +3,7 @@
 use crate::commands::fields::{Field, Fields};
 use crate::redis::context::Context;
 use crate::redis::string::{KeyName, OwnedName};
-use taskqueue::Notice;
+use taskqueue::{Notice, State};
 
 /// Tells those who subscribe here. In a cluster they do so at the nodes of the queue's shard, and the master tells them all.
 pub(crate) fn publish(context: &Context, queue: KeyName<'_>, notices: &[Notice]) {
@@ -27,7 +27,7 @@ fn message(queue: &[u8], notice: &Notice) -> String {
         ("event", notice.event.name().into()),
         ("queue", Field::Bytes(queue)),
         ("id", Field::Text(notice.id.as_id().to_string())),
-        ("state", notice.state.map(|state| state.name()).into()),
+        ("state", notice.state.map(State::name).into()),
         ("attempt", u64::from(notice.attempt).into()),
         ("at", notice.at.into()),
     ]);

@@ -16,5 +16,7 @@ pub(crate) fn report(report: &Report) {
 }
 
 fn show<const N: usize>(report: &Report, figures: [(&CStr, u64); N]) {
-    figures.iter().for_each(|(name, value)| report.number(name, *value));
+    for (name, value) in figures {
+        report.number(name, value);
+    }
 }

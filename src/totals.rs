@@ -25,7 +25,9 @@ const SHOWN: [(&CStr, Event); 12] = [
 struct Total(AtomicU64);
 
 impl Total {
-    const ZERO: Self = Self(AtomicU64::new(0));
+    const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
 
     fn add(&self, count: u64) {
         self.0.store(self.get().wrapping_add(count), Ordering::Relaxed);
@@ -37,8 +39,8 @@ impl Total {
 }
 
 /// By kind of event.
-static EVENTS: [Total; 17] = [Total::ZERO; 17];
-static REPLICATED_BYTES: Total = Total::ZERO;
+static EVENTS: [Total; 17] = [const { Total::new() }; 17];
+static REPLICATED_BYTES: Total = Total::new();
 
 /// Something has happened to a task or a batch.
 pub(crate) fn count(event: Event) {

@@ -162,7 +162,9 @@ impl Drop for Publication<'_> {
                 self.context.replicate(apply::NAME, self.name, self.journal.packed.bytes());
                 totals::count_replicated(self.journal.packed.bytes().len());
             }
-            self.journal.events.iter().for_each(|&(event, _)| totals::count(event));
+            for &(event, _) in &self.journal.events {
+                totals::count(event);
+            }
             notify(self.context, self.name, self.journal.events.iter().map(|&(event, _)| event));
             if let Some(notices) = &self.journal.notices {
                 publish::publish(self.context, self.name, notices);
