@@ -142,7 +142,9 @@ impl<'c> Publication<'c> {
             mem::take(&mut state.journal)
         });
         journal.is_silent = !context.is_listened_to();
-        journal.notices = config::publishes().then(Vec::new);
+        if config::publishes() {
+            journal.notices = Some(Vec::new());
+        }
         Self { context, name, db: context.selected_db(), journal, telling: Telling::new(), stands: false }
     }
 }
@@ -152,6 +154,7 @@ impl Drop for Publication<'_> {
         if thread::panicking() {
             agenda::look_again(self.db, self.name.bytes());
         }
+        let notices = self.journal.notices.take();
         if !self.stands {
             // The queue that they were given tasks of has not come to be.
             self.telling.served.iter().for_each(|client| client.take_back());
@@ -166,8 +169,8 @@ impl Drop for Publication<'_> {
                 totals::count(event);
             }
             notify(self.context, self.name, self.journal.events.iter().map(|&(event, _)| event));
-            if let Some(notices) = &self.journal.notices {
-                publish::publish(self.context, self.name, notices);
+            if let Some(notices) = notices {
+                publish::publish(self.context, self.name, &notices);
             }
         }
         let has_changed = !self.journal.events.is_empty();

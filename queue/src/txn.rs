@@ -19,7 +19,7 @@ pub struct Journal {
     pub events: Vec<(Event, Slot)>,
     /// Nobody is to be sent the effects, so they need not be packed.
     pub is_silent: bool,
-    /// What is to be told by name, in order; `None` if nothing is.
+    /// What is to be told by name, in order; `None` if nothing is. To be taken out before [`Self::clear`].
     pub notices: Option<Vec<Notice>>,
 }
 
@@ -30,7 +30,6 @@ impl Journal {
         self.packed.clear();
         self.events.clear();
         self.events.shrink_to(KEEP);
-        self.notices = None;
     }
 }
 
@@ -76,7 +75,7 @@ impl<'q> Txn<'q> {
             index += 1;
             let is_over = self.queue.tasks.get(slot).is_some_and(|task| task.state().is_terminal() && task.at <= self.now);
             if event.is_end() && is_over {
-                self.record(slot, &Change::Dropped);
+                self.record_drop(slot);
             }
         }
         if self.queue.flow.is_some() {
@@ -93,9 +92,6 @@ impl<'q> Txn<'q> {
         if !(self.journal.is_silent || is_lost) {
             self.journal.packed.push(&Effect::Changed(self.queue.id_of(slot), *change));
         }
-        if matches!(change, Change::Dropped) {
-            self.note(Event::Drop, slot);
-        }
         let done = self.queue.apply_change(slot, change);
         self.hear(change.event(), slot);
         if let Some(batch) = done {
@@ -103,10 +99,20 @@ impl<'q> Txn<'q> {
         }
     }
 
+    /// As [`Self::record`]: the task is dropped. Which it was is noted while that is known.
+    pub(crate) fn record_drop(&mut self, slot: Slot) {
+        if self.journal.notices.is_some() {
+            self.note(Event::Drop, slot);
+        }
+        self.record(slot, &Change::Dropped);
+    }
+
     /// The outside hears of it. A task that was dropped has been noted before.
+    #[allow(clippy::inline_always, reason = "it is a push and a comparison, in the middle of what is fast")]
+    #[inline(always)]
     fn hear(&mut self, event: Event, slot: Slot) {
         self.journal.events.push((event, slot));
-        if event != Event::Drop {
+        if self.journal.notices.is_some() && event != Event::Drop {
             self.note(event, slot);
         }
     }
@@ -116,6 +122,8 @@ impl<'q> Txn<'q> {
     }
 
     /// Notes what is to be told by name.
+    #[cold]
+    #[inline(never)]
     fn note(&mut self, event: Event, slot: Slot) {
         if let Some(notices) = &mut self.journal.notices {
             notices.extend(self.queue.notice(event, slot, self.now));
