@@ -8,7 +8,7 @@ use crate::redis::string::{Argv, KeyName};
 use crate::transact::{notify, now, remember_ids_of};
 use crate::value::{QUEUE, QueueValue};
 use crate::waiters::{Telling, may_end_a_wait, tell_batches, tell_events};
-use crate::{agenda, config, sessions, state, totals};
+use crate::{agenda, config, publish, sessions, state, totals};
 use std::ffi::CStr;
 use taskqueue::{Effect, Event, Mismatch, Queue, effect};
 
@@ -81,9 +81,16 @@ fn apply_all(context: &Context, name: KeyName<'_>, packed: &[u8], is_news: bool,
     let db = context.selected_db();
     let has_waiters = !state::with(|state| state.waiters.is_empty());
     let mut events = Vec::new();
+    // In a cluster the master's message comes to the subscribers of its replicas too.
+    let mut notices = (is_news && config::publishes() && !context.flags().is_cluster()).then(Vec::new);
+    let now = now();
     let outcome = effect::unpack(packed).try_for_each(|effect| {
         let effect = effect?;
-        for (event, slot) in value.queue.apply(&effect)?.into_iter().flatten() {
+        let heard = match &mut notices {
+            Some(notices) => value.queue.apply_and_note(&effect, now, notices)?,
+            None => value.queue.apply(&effect)?,
+        };
+        for (event, slot) in heard.into_iter().flatten() {
             events.push((event, slot));
             if has_waiters
                 && may_end_a_wait(event)
@@ -99,7 +106,7 @@ fn apply_all(context: &Context, name: KeyName<'_>, packed: &[u8], is_news: bool,
     }
     tell_batches(telling, &value.queue, &events, db, name.bytes());
     tell_events(telling, &value.queue, db, name.bytes());
-    remember_ids_of(&value.queue, now());
+    remember_ids_of(&value.queue, now);
     sessions::follow(&mut value.queue, db, name.bytes());
     // Also after a mismatch: what came before it is in the queue, and falls due.
     agenda::schedule(value, db, name.bytes());
@@ -115,6 +122,7 @@ fn apply_all(context: &Context, name: KeyName<'_>, packed: &[u8], is_news: bool,
         }
     }
     notify(context, name, events.into_iter().map(|(event, _)| event).filter(|&event| event != Event::Restore));
+    publish::publish(context, name, &notices.unwrap_or_default());
     outcome
 }
 

@@ -18,6 +18,7 @@ static TIMEOUT: AtomicI64 = AtomicI64::new(0);
 static RETAIN: AtomicI64 = AtomicI64::new(0);
 static RETAIN_FAILED: AtomicI64 = AtomicI64::new(0);
 static MAX_PAYLOAD: AtomicI64 = AtomicI64::new(0);
+static PUBLISH: AtomicBool = AtomicBool::new(false);
 static APPLY_FROM_CLIENTS: AtomicBool = AtomicBool::new(false);
 
 /// All settings, with default and range. The server sets the defaults while the module loads.
@@ -29,6 +30,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting::integer("retain", &RETAIN, 3_600_000, FOREVER, MS_MAX),
     Setting::integer("retain-failed", &RETAIN_FAILED, 604_800_000, FOREVER, MS_MAX),
     Setting::integer("max-payload", &MAX_PAYLOAD, BULK_MAX, 1, BULK_MAX),
+    Setting::boolean("publish", &PUBLISH, false),
     Setting::boolean("apply-from-clients", &APPLY_FROM_CLIENTS, false).immutable(),
 ];
 
@@ -48,6 +50,11 @@ pub(crate) fn defaults() -> Defaults {
 /// Most bytes of a payload, a result or an error.
 pub(crate) fn max_payload() -> usize {
     usize::try_from(MAX_PAYLOAD.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
+}
+
+/// Whether changes of state are told on the channels of the queues.
+pub(crate) fn publishes() -> bool {
+    PUBLISH.load(Ordering::Relaxed)
 }
 
 /// Whether a client may replay effects, as tools do that feed an AOF or a replication stream to a server.

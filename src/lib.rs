@@ -9,6 +9,7 @@ mod args;
 mod commands;
 mod config;
 mod events;
+mod publish;
 mod redis;
 mod reply;
 mod report;

@@ -5,7 +5,7 @@ use crate::redis::error::Error;
 use crate::redis::string::KeyName;
 use crate::value::{QUEUE, QueueValue};
 use crate::waiters::Telling;
-use crate::{agenda, apply, config, sessions, state, totals, waiters};
+use crate::{agenda, apply, config, publish, sessions, state, totals, waiters};
 use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -142,6 +142,9 @@ impl<'c> Publication<'c> {
             mem::take(&mut state.journal)
         });
         journal.is_silent = !context.is_listened_to();
+        if config::publishes() {
+            journal.notices = Some(Vec::new());
+        }
         Self { context, name, db: context.selected_db(), journal, telling: Telling::new(), stands: false }
     }
 }
@@ -151,6 +154,7 @@ impl Drop for Publication<'_> {
         if thread::panicking() {
             agenda::look_again(self.db, self.name.bytes());
         }
+        let notices = self.journal.notices.take();
         if !self.stands {
             // The queue that they were given tasks of has not come to be.
             self.telling.served.iter().for_each(|client| client.take_back());
@@ -161,8 +165,13 @@ impl Drop for Publication<'_> {
                 self.context.replicate(apply::NAME, self.name, self.journal.packed.bytes());
                 totals::count_replicated(self.journal.packed.bytes().len());
             }
-            self.journal.events.iter().for_each(|&(event, _)| totals::count(event));
+            for &(event, _) in &self.journal.events {
+                totals::count(event);
+            }
             notify(self.context, self.name, self.journal.events.iter().map(|&(event, _)| event));
+            if let Some(notices) = notices {
+                publish::publish(self.context, self.name, &notices);
+            }
         }
         let has_changed = !self.journal.events.is_empty();
         self.journal.clear();

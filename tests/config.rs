@@ -20,6 +20,7 @@ fn defaults() {
         ("task.retain", "3600000"),
         ("task.retain-failed", "604800000"),
         ("task.max-payload", "536870912"),
+        ("task.publish", "no"),
         ("task.apply-from-clients", "no"),
     ] {
         assert_eq!(setting(&server, name), value, "{name}");

@@ -52,6 +52,7 @@ mod order;
 mod packaging;
 mod panics;
 mod persistence;
+mod publish;
 mod push;
 mod random;
 mod release;

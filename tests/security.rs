@@ -139,12 +139,13 @@ fn a_producer_learns_by_nx() {
 #[test]
 fn an_observer_hears_of_its_queues_only() {
     let server = server();
-    for line in ["SUBSCRIBE __keyspace@0__:jobs:mail", "PSUBSCRIBE __keyspace@*__:jobs:*"] {
+    for line in ["SUBSCRIBE __keyspace@0__:jobs:mail", "PSUBSCRIBE __keyspace@*__:jobs:*", "SUBSCRIBE task:jobs:mail"] {
         let reply = login(&server, "observer").run(line);
         assert!(!reply.is_error(), "{line}: {reply:?}");
     }
     for line in [
         "SUBSCRIBE __keyspace@0__:other",
+        "SUBSCRIBE task:other",
         "SUBSCRIBE __keyevent@0__:task.complete",
         "PSUBSCRIBE __keyspace@0__:jobs:*",
         "PSUBSCRIBE __key*__:*",

@@ -320,7 +320,7 @@ impl EventLog {
 
 impl Change<'_> {
     /// When it happened, if it says so.
-    const fn instant(&self) -> Option<UnixMs> {
+    pub(crate) const fn instant(&self) -> Option<UnixMs> {
         match *self {
             Self::Ripened { at, .. }
             | Self::Claimed { at, .. }

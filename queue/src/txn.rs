@@ -1,8 +1,9 @@
 //! One unit of change to a queue: what was done, and what is to be sent, as one.
 
-use crate::effect::{Change, Depends, Effect, Event, Keyed, Packed, Pushed};
+use crate::effect::{Change, Depends, Effect, Event, Heard, Keyed, Packed, Pushed};
 use crate::id::OwnedId;
 use crate::index::segments::Slot;
+use crate::notice::Notice;
 use crate::op::drop_excess;
 use crate::queue::Queue;
 use crate::session::Connection;
@@ -18,6 +19,8 @@ pub struct Journal {
     pub events: Vec<(Event, Slot)>,
     /// Nobody is to be sent the effects, so they need not be packed.
     pub is_silent: bool,
+    /// What is to be told by name, in order; `None` if nothing is. To be taken out before [`Self::clear`].
+    pub notices: Option<Vec<Notice>>,
 }
 
 impl Journal {
@@ -72,7 +75,7 @@ impl<'q> Txn<'q> {
             index += 1;
             let is_over = self.queue.tasks.get(slot).is_some_and(|task| task.state().is_terminal() && task.at <= self.now);
             if event.is_end() && is_over {
-                self.record(slot, &Change::Dropped);
+                self.record_drop(slot);
             }
         }
         if self.queue.flow.is_some() {
@@ -90,9 +93,40 @@ impl<'q> Txn<'q> {
             self.journal.packed.push(&Effect::Changed(self.queue.id_of(slot), *change));
         }
         let done = self.queue.apply_change(slot, change);
-        self.journal.events.push((change.event(), slot));
+        self.hear(change.event(), slot);
         if let Some(batch) = done {
-            self.journal.events.push((Event::Batch, batch));
+            self.hear(Event::Batch, batch);
+        }
+    }
+
+    /// As [`Self::record`]: the task is dropped. Which it was is noted while that is known.
+    pub(crate) fn record_drop(&mut self, slot: Slot) {
+        if self.journal.notices.is_some() {
+            self.note(Event::Drop, slot);
+        }
+        self.record(slot, &Change::Dropped);
+    }
+
+    /// The outside hears of it. A task that was dropped has been noted before.
+    #[allow(clippy::inline_always, reason = "it is a push and a comparison, in the middle of what is fast")]
+    #[inline(always)]
+    fn hear(&mut self, event: Event, slot: Slot) {
+        self.journal.events.push((event, slot));
+        if self.journal.notices.is_some() && event != Event::Drop {
+            self.note(event, slot);
+        }
+    }
+
+    fn hear_all(&mut self, heard: Heard) {
+        heard.into_iter().flatten().for_each(|(event, slot)| self.hear(event, slot));
+    }
+
+    /// Notes what is to be told by name.
+    #[cold]
+    #[inline(never)]
+    fn note(&mut self, event: Event, slot: Slot) {
+        if let Some(notices) = &mut self.journal.notices {
+            notices.extend(self.queue.notice(event, slot, self.now));
         }
     }
 
@@ -115,7 +149,7 @@ impl<'q> Txn<'q> {
             self.journal.packed.push(&Effect::Depends(self.queue.id_of(slot), *depends));
         }
         self.queue.apply_depends(slot, depends);
-        self.journal.events.push((Event::Tell, slot));
+        self.hear(Event::Tell, slot);
     }
 
     /// The task has this key.
@@ -130,7 +164,8 @@ impl<'q> Txn<'q> {
         if !self.journal.is_silent {
             self.journal.packed.push(effect);
         }
-        self.journal.events.extend(self.queue.apply_key(effect).into_iter().flatten());
+        let heard = self.queue.apply_key(effect);
+        self.hear_all(heard);
     }
 
     /// Records what happens to a batch as a whole.
@@ -138,7 +173,8 @@ impl<'q> Txn<'q> {
         if !self.journal.is_silent {
             self.journal.packed.push(effect);
         }
-        self.journal.events.extend(self.queue.apply_batch(effect).into_iter().flatten());
+        let heard = self.queue.apply_batch(effect);
+        self.hear_all(heard);
     }
 
     /// The task, which is new or has ended, is of this group from now on.
@@ -156,7 +192,8 @@ impl<'q> Txn<'q> {
         if !self.journal.is_silent {
             self.journal.packed.push(effect);
         }
-        self.journal.events.extend(self.queue.apply_flow(effect).into_iter().flatten());
+        let heard = self.queue.apply_flow(effect);
+        self.hear_all(heard);
     }
 
     /// Records what happens to a schedule.
@@ -165,7 +202,8 @@ impl<'q> Txn<'q> {
         if !self.journal.is_silent {
             self.journal.packed.push(effect);
         }
-        self.journal.events.extend(self.queue.apply_schedule(effect).into_iter().flatten());
+        let heard = self.queue.apply_schedule(effect);
+        self.hear_all(heard);
     }
 
     #[allow(clippy::inline_always, reason = "nearly all tasks come from one caller, and 1 % of a push's instructions hang on it")]
@@ -176,7 +214,7 @@ impl<'q> Txn<'q> {
         if !self.journal.is_silent {
             self.journal.packed.push(&Effect::Pushed(*pushed));
         }
-        self.journal.events.push((Event::Push, slot));
+        self.hear(Event::Push, slot);
         slot
     }
 
@@ -194,7 +232,7 @@ impl<'q> Txn<'q> {
         if !self.journal.is_silent {
             self.journal.packed.push(&Effect::PushedInto { batch, pushed: *pushed });
         }
-        self.journal.events.push((Event::Push, slot));
+        self.hear(Event::Push, slot);
         slot
     }
 

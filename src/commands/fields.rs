@@ -14,7 +14,7 @@ pub(super) const JSON_OBJECT: Arg = Arg::word("json", "JSON").optional().summary
 pub(super) const JSON_ARRAY: Arg = Arg::word("json", "JSON").optional().summary("One JSON array of objects, as a bulk string.");
 
 /// A value that has a name.
-pub(super) enum Field<'a> {
+pub(crate) enum Field<'a> {
     Nil,
     Integer(i64),
     Bytes(&'a [u8]),
@@ -24,7 +24,7 @@ pub(super) enum Field<'a> {
 }
 
 /// Names and values, in order.
-pub(super) struct Fields<'a>(pub(super) Vec<(&'static str, Field<'a>)>);
+pub(crate) struct Fields<'a>(pub(crate) Vec<(&'static str, Field<'a>)>);
 
 impl Fields<'_> {
     /// Replies with a map.
@@ -50,7 +50,12 @@ impl Fields<'_> {
 
     /// Replies with one JSON object.
     pub(super) fn reply_json(&self, context: &Context) {
-        bulk_json(context, self);
+        context.bulk(self.to_json().as_bytes());
+    }
+
+    /// One JSON object.
+    pub(crate) fn to_json(&self) -> String {
+        to_json(self)
     }
 
     /// Replies with a map, or with one JSON object.
@@ -62,16 +67,16 @@ impl Fields<'_> {
 /// Replies with an array of maps, or with one JSON array of objects.
 pub(super) fn reply_all<'a>(context: &Context, rows: impl ExactSizeIterator<Item = Fields<'a>>, json: bool) {
     if json {
-        bulk_json(context, &rows.collect::<Vec<_>>());
+        context.bulk(to_json(&rows.collect::<Vec<_>>()).as_bytes());
         return;
     }
     context.array(rows.len());
     rows.for_each(|row| row.reply(context));
 }
 
-fn bulk_json(context: &Context, value: &impl Serialize) {
+fn to_json(value: &impl Serialize) -> String {
     // Writing JSON to memory fails for no value that fields have.
-    context.bulk(serde_json::to_string(value).unwrap_or_default().as_bytes());
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 impl Serialize for Fields<'_> {

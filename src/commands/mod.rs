@@ -31,7 +31,8 @@ pub(crate) mod set;
 pub(crate) mod unschedule;
 pub(crate) mod workers;
 
+pub(crate) mod fields;
+
 mod claiming;
-mod fields;
 mod pushing;
 mod selection;

@@ -26,6 +26,7 @@ pub(crate) mod key;
 pub(crate) mod keyspace;
 mod listeners;
 pub(crate) mod load;
+mod publish;
 pub(crate) mod rdb;
 pub(crate) mod reply;
 pub(crate) mod string;

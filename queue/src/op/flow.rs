@@ -1,6 +1,6 @@
 //! `TASK.SET`: what a queue sets for itself; and what its settings do by themselves.
 
-use crate::effect::{Change, Effect};
+use crate::effect::Effect;
 use crate::flow::{Pause, Settings};
 use crate::txn::Txn;
 
@@ -23,7 +23,7 @@ pub(crate) fn keep_settings(txn: &mut Txn<'_>, count: usize) {
 pub(crate) fn drop_excess(txn: &mut Txn<'_>, count: usize) {
     for _ in 0..count {
         let Some(slot) = txn.queue().next_excess() else { break };
-        txn.record(slot, &Change::Dropped);
+        txn.record_drop(slot);
     }
 }
 

@@ -1,7 +1,6 @@
 //! `TASK.FORGET`: finished tasks that are not to be kept any longer.
 
 use crate::batch::KEPT;
-use crate::effect::Change;
 use crate::id::TaskId;
 use crate::index::segments::Slot;
 use crate::op::unique::free_key_of;
@@ -22,7 +21,7 @@ pub fn forget(txn: &mut Txn<'_>, id: TaskId<'_>) -> bool {
 
 fn drop_now(txn: &mut Txn<'_>, slot: Slot) {
     free_key_of(txn, slot);
-    txn.record(slot, &Change::Dropped);
+    txn.record_drop(slot);
 }
 
 fn can_forget(queue: &Queue, slot: Slot) -> bool {

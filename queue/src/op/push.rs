@@ -113,7 +113,7 @@ fn push_among_others(
     }
     let waits = resolve(txn.queue(), None, push.after, push.batch.map(|batch| batch.name))?;
     if let Some(slot) = gone {
-        txn.record(slot, &Change::Dropped);
+        txn.record_drop(slot);
     }
     if waits.is_some() {
         pushed.order.start = Start::Waiting { order: txn.next_order() };

@@ -26,11 +26,11 @@ type Kind = (fn(&Queue, &Defaults) -> Option<(UnixMs, Slot)>, fn(&mut Txn<'_>, S
 /// What ended earlier is dropped first: what ends in this very tick still has its waiters to tell. What schedules ask for is
 /// [`fire`](super::fire)'s.
 pub fn tick(txn: &mut Txn<'_>, count: usize, defaults: &Defaults) -> bool {
-    let drops: [Kind; 1] = [(Queue::next_drop, |txn, slot, _| txn.record(slot, &Change::Dropped))];
+    let drops: [Kind; 1] = [(Queue::next_drop, |txn, slot, _| txn.record_drop(slot))];
     let batches: [Kind; 3] = [
         (|queue, _| queue.batches.first(&queue.batches.done), |txn, batch, _| drop_batch(txn, batch)),
         (Queue::next_abandoned, |txn, batch, _| drop_batch(txn, batch)),
-        (|queue, _| Some((UnixMs(0), queue.batches.next_leaving()?)), |txn, slot, _| txn.record(slot, &Change::Dropped)),
+        (|queue, _| Some((UnixMs(0), queue.batches.next_leaving()?)), |txn, slot, _| txn.record_drop(slot)),
     ];
     let tasks: [Kind; 5] = [
         (|queue, _| queue.due.first(&queue.tasks), |txn, slot, _| ripen(txn, slot)),
