@@ -5,7 +5,7 @@
 //! a client's write, or writes are paused, time changes nothing.
 
 use crate::redis::command::{Access, Arg, CommandSpec, handler};
-use crate::redis::context::{Context, avoid_replica_traffic};
+use crate::redis::context::{Context, add_latency, avoid_replica_traffic};
 use crate::redis::string::OwnedName;
 use crate::redis::timer::{self, Timer};
 use crate::sessions::{self, Sessions};
@@ -437,6 +437,7 @@ pub(crate) fn watch_clock() {
 
 /// What the timer runs.
 fn tick(context: &Context) {
+    let began = Instant::now();
     state::with(|state| {
         state.agenda.timer_fired();
         state.agenda.let_give_up();
@@ -447,6 +448,11 @@ fn tick(context: &Context) {
         work(context);
     }
     arm();
+    let took = began.elapsed();
+    // While nobody monitors latencies the server takes each that it is told.
+    if took >= TICK_BUDGET {
+        add_latency(c"task-tick", took);
+    }
 }
 
 /// Says whether one part of a tick may go on.
