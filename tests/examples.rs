@@ -138,6 +138,55 @@ fn python_of_the_page_on_migrating() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// The last part of the tutorial, line by line in a new folder: its programs are saved, its commands said, and print what stands
+/// below them. In the place of its own environment it has ours, which was made with the same two lines.
+#[test]
+fn python_of_the_tutorial() {
+    let page = std::fs::read_to_string(root().join("docs/tutorial.md")).unwrap();
+    let (_, part) = page.split_once("\n## 7. In Python\n").expect("the part");
+    let server = Server::start();
+    let folder = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(root().join(".venv"), folder.path().join("venv")).unwrap();
+    let shell = |line: &str| {
+        let mut command = Command::new("sh");
+        command.args(["-c", line]).current_dir(folder.path()).env("LC_ALL", "C").stdout(Stdio::piped());
+        command
+    };
+    let start = |line: &str| Worker(shell(&format!("exec {line}")).spawn().unwrap());
+    let (mut name, mut printed, mut worker, mut compared) = ("", String::new(), None, 0);
+    let mut fences = part.split("```");
+    while let (Some(text), Some(block)) = (fences.next(), fences.next()) {
+        let (language, block) = block.split_once('\n').expect("a language");
+        let named = text.split('`').filter(|word| Path::new(word).extension().is_some_and(|extension| extension == "py"));
+        name = named.last().unwrap_or(name);
+        match language {
+            "python" => std::fs::write(folder.path().join(name), with_port(block, &server)).unwrap(),
+            "text" => {
+                assert_eq!(std::mem::take(&mut printed), block);
+                compared += 1;
+            }
+            _ => {
+                for line in block.lines().filter(|line| !line.contains(" venv ") && !line.contains("venv/bin/pip ")) {
+                    if line.ends_with("worker.py") {
+                        worker = Some(start(line));
+                    } else {
+                        let output = shell(line).output().unwrap();
+                        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+                        printed.push_str(&String::from_utf8_lossy(&output.stdout));
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!((compared, printed.as_str()), (2, ""));
+    // What is pushed while there is no worker is kept.
+    drop(worker.expect("a worker"));
+    let waiting = shell("exec venv/bin/python wait.py texts/b.txt").spawn().unwrap();
+    eventually_within(Duration::from_secs(20), || server.count("files", "ready") == 1);
+    let _worker = start("venv/bin/python worker.py");
+    assert_eq!(waiting.wait_with_output().unwrap().stdout, b"completed 6 words\n");
+}
+
 /// A process that ends with the test, also if that fails.
 struct Worker(Child);
 
