@@ -59,7 +59,7 @@ pub(crate) const PROBE: CommandSpec = CommandSpec {
     tips: "",
     args: &[Arg::key("queue")],
     access: Access::Update,
-    acl: "write fast task",
+    acl: "write fast",
 };
 
 type Key = Rc<[u8]>;

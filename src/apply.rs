@@ -25,7 +25,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     tips: "",
     args: &[Arg::key("queue"), Arg::string("effects")],
     access: Access::Update,
-    acl: "write slow dangerous task",
+    acl: "write slow dangerous",
 };
 
 /// Refuses no effect that is well-formed: what the master did has happened. Bytes that are none change nothing.

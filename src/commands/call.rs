@@ -27,7 +27,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
         &[Arg::integer("block-ms").token("BLOCK").optional().summary("Wait at most so long; 0, the default: for ever.")],
     ]),
     access: Access::Update,
-    acl: "write slow blocking task",
+    acl: "write slow blocking",
 };
 
 fn call(context: &Context, args: Argv<'_>) -> Result<(), Error> {

@@ -28,7 +28,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
         Arg::integer("block-ms").token("BLOCK").optional().summary("Wait so long for the next event; 0: for ever."),
     ],
     access: Access::Read,
-    acl: "read slow blocking task",
+    acl: "read slow blocking",
 };
 
 fn events(context: &Context, args: Argv<'_>) -> Result<(), Error> {

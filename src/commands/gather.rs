@@ -26,7 +26,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
         Arg::integer("block-ms").token("BLOCK").optional().summary("Wait so long for all of them to end; 0: for ever."),
     ],
     access: Access::Read,
-    acl: "read slow blocking task",
+    acl: "read slow blocking",
 };
 
 fn gather(context: &Context, args: Argv<'_>) -> Result<(), Error> {

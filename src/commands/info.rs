@@ -22,7 +22,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     tips: "nondeterministic_output",
     args: &[Arg::key("queue"), JSON_OBJECT],
     access: Access::Read,
-    acl: "read fast task",
+    acl: "read fast",
 };
 
 fn info(context: &Context, args: Argv<'_>) -> Result<(), Error> {

@@ -24,7 +24,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
         claiming::OPTIONS,
     ]),
     access: Access::UpdateCounted,
-    acl: "write slow blocking task",
+    acl: "write slow blocking",
 };
 
 /// Where the first queue stands, the command's name being number 0.

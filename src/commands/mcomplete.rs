@@ -29,7 +29,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
         claiming::NEXT,
     ],
     access: Access::Update,
-    acl: "write slow blocking task",
+    acl: "write slow blocking",
 };
 
 fn mcomplete(context: &Context, args: Argv<'_>) -> Result<(), Error> {

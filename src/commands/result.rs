@@ -24,7 +24,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
         Arg::integer("block-ms").token("BLOCK").optional().summary("Wait so long for the task to end; 0: for ever."),
     ],
     access: Access::Read,
-    acl: "read fast blocking task",
+    acl: "read fast blocking",
 };
 
 fn result(context: &Context, args: Argv<'_>) -> Result<(), Error> {
