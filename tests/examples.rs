@@ -278,6 +278,14 @@ fn python_metrics() {
     assert!(values.contains(&"mail total pushed 1".to_owned()), "{values:?}");
 }
 
+/// The wrapper with types; `clients/run` tries those in Python and TypeScript.
+#[test]
+fn typed_queue() {
+    let server = Server::start();
+    let printed = run_example("typed", &[&server.port().to_string()]);
+    assert_eq!(printed, "1 4 9 16 25\nfailed negative\nlost true, half done, 30000 ms\n");
+}
+
 /// `make demo`: four workers, one of them killed with -9, count the same words by map-reduce as one process does.
 #[test]
 fn word_count_with_a_killed_worker() {
