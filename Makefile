@@ -139,7 +139,7 @@ python: .venv/ready ## Make .venv, with the Python client that the examples use
 servers: .servers/ready ## Fetch Valkey 9 and Redis 8 into .servers/
 
 clean: ## Remove what was built and fetched (not ./data, the queues of `make run`)
-	rm -rf target .venv .servers fuzz/target benches/bullmq/node_modules clients/*/node_modules
+	rm -rf target .venv .servers fuzz/target benches/bullmq/node_modules clients/*/node_modules examples/typed/node_modules
 
 .venv/ready: examples/python/requirements.txt
 	@scripts/need python

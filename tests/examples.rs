@@ -376,6 +376,14 @@ fn exporter_values(server: &Server) -> BTreeMap<String, String> {
     values.items().chunks(2).map(|pair| (pair[0].text(), pair[1].text())).collect()
 }
 
+/// The wrapper with types; `clients/run` tries those in Python and TypeScript.
+#[test]
+fn typed_queue() {
+    let server = Server::start();
+    let printed = run_example("typed", &[&server.port().to_string()]);
+    assert_eq!(printed, "1 4 9 16 25\nfailed negative\nlost true, half done, 30000 ms\n");
+}
+
 /// `make demo`: four workers, one of them killed with -9, count the same words by map-reduce as one process does.
 #[test]
 fn word_count_with_a_killed_worker() {
