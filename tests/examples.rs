@@ -158,8 +158,8 @@ fn python_of_the_tutorial() {
     let mut fences = part.split("```");
     while let (Some(text), Some(block)) = (fences.next(), fences.next()) {
         let (language, block) = block.split_once('\n').expect("a language");
-        let named = text.split('`').filter(|word| Path::new(word).extension().is_some_and(|extension| extension == "py"));
-        name = named.last().unwrap_or(name);
+        let mut named = text.split('`').filter(|word| Path::new(word).extension().is_some_and(|extension| extension == "py"));
+        name = named.next_back().unwrap_or(name);
         match language {
             "python" => std::fs::write(folder.path().join(name), with_port(block, &server)).unwrap(),
             "text" => {
@@ -301,7 +301,7 @@ fn python_worker_finishes_its_task_on_sigterm() {
     assert_eq!(server.state("jobs", "late"), "ready");
 }
 
-/// What monitoring is given: the same metrics by the program for Prometheus and by the script for redis_exporter.
+/// What monitoring is given: the same metrics by the program for Prometheus and by the script for `redis_exporter`.
 #[test]
 fn python_metrics() {
     let server = server_with_queues();
@@ -369,7 +369,7 @@ fn server_with_queues() -> Server {
     server
 }
 
-/// What the script for redis_exporter answers.
+/// What the script for `redis_exporter` answers.
 fn exporter_values(server: &Server) -> BTreeMap<String, String> {
     let script = std::fs::read(root().join("examples/deploy/queues.lua")).unwrap();
     let values = server.cmd(&[b"EVAL", &script, b"0"]);
