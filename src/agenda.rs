@@ -92,6 +92,8 @@ pub(crate) struct Agenda {
     ticked: UnixMs,
     /// Queues rest until then, on the monotonic clock.
     held_until: u64,
+    /// The last tick found something due, and writes refused.
+    is_held: bool,
     /// The wall clock less the monotonic one, when the timer was last set.
     clock_offset: u64,
     timer: Option<(u64, Timer)>,
@@ -219,13 +221,14 @@ impl Agenda {
     }
 
     /// What INFO shows of it.
-    pub(crate) fn figures(&self) -> [(&'static CStr, u64); 5] {
+    pub(crate) fn figures(&self) -> [(&'static CStr, u64); 6] {
         [
             (c"queues_with_deadlines", self.order.len() as u64),
             (c"sessions", self.sessions.connections() as u64),
             (c"ticks", self.ticks),
             (c"tick_late_ms", self.late_ms),
             (c"tick_late_max_ms", self.late_max_ms),
+            (c"writes_refused", u64::from(self.is_held && self.is_master && !self.order.is_empty())),
         ]
     }
 
@@ -465,7 +468,10 @@ fn budget() -> impl Fn() -> bool {
 fn work(context: &Context) {
     let may_go_on = budget();
     let now = now();
-    state::with(|state| state.agenda.ticked = now);
+    state::with(|state| {
+        state.agenda.ticked = now;
+        state.agenda.is_held = false;
+    });
     let is_cluster = context.flags().is_cluster();
     let mut may_write = None;
     while let Some(duty) = next_duty(now) {
@@ -489,6 +495,7 @@ fn work(context: &Context) {
             if !is_release || context.owns_key(name.as_name()) {
                 duty.put_off(now);
             }
+            state::with(|state| state.agenda.is_held = true);
             if !is_cluster || is_release {
                 state::with(|state| state.agenda.held_until = monotonic_ms() + HOLD.0);
                 break;

@@ -124,6 +124,11 @@ impl Waiters {
         ]
     }
 
+    /// How many clients wait for a task of this key.
+    pub(crate) fn workers(&self, db: i32, key: &[u8]) -> usize {
+        self.line(db, key).map_or(0, |line| line.tasks.len())
+    }
+
     /// How many wait, once for each key: for tests.
     #[cfg(feature = "fault-injection")]
     pub(crate) fn counts(&self) -> [(&'static str, usize); 5] {
