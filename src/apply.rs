@@ -121,8 +121,8 @@ fn apply_all(context: &Context, name: KeyName<'_>, packed: &[u8], is_news: bool,
             totals::count(event);
         }
     }
+    publish::publish(context, name, db, &notices.unwrap_or_default());
     notify(context, name, events.into_iter().map(|(event, _)| event).filter(|&event| event != Event::Restore));
-    publish::publish(context, name, &notices.unwrap_or_default());
     outcome
 }
 

@@ -56,5 +56,6 @@ fn call(context: &Context, args: Argv<'_>) -> Result<(), Error> {
         return Ok(());
     }
     drop(key);
-    waiters::wait(context, &[name], Wish::Ends(wish), block.unwrap_or(Ms(0)))
+    waiters::wait(context, &[name], Wish::Ends(wish), block.unwrap_or(Ms(0)));
+    Ok(())
 }

@@ -53,7 +53,8 @@ fn collect(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     let ends = waiters::ends_of(queue, batch, cursor, count)?;
     if let Some(block) = block.filter(|_| !waiters::are_worth_it(&ends) && context.can_wait()) {
         drop(key);
-        return waiters::wait(context, &[name], Wish::Collect(CollectWish::new(batch, ends.next, count)), block);
+        waiters::wait(context, &[name], Wish::Collect(CollectWish::new(batch, ends.next, count)), block);
+        return Ok(());
     }
     if let Some(queue) = queue {
         waiters::reply_ends(context, queue, &ends);

@@ -53,7 +53,8 @@ fn events(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     if let Some(block) = block.filter(|_| queue.is_some() && page.is_empty() && context.can_wait()) {
         drop(key);
         // What `$` means is settled now.
-        return waiters::wait(context, &[name], Wish::Events(EventsWish::new(page.next, count)), block);
+        waiters::wait(context, &[name], Wish::Events(EventsWish::new(page.next, count)), block);
+        return Ok(());
     }
     waiters::reply_events(context, &page);
     Ok(())

@@ -53,7 +53,8 @@ fn mclaim(context: &Context, args: Argv<'_>) -> Result<(), Error> {
             return Ok(());
         }
     }
-    claiming.wait_or_nil(context, &queues, TasksForm::OfQueue)
+    claiming.wait_or_nil(context, &queues, TasksForm::OfQueue);
+    Ok(())
 }
 
 fn has_ready(context: &Context, queue: KeyName<'_>) -> Result<bool, Error> {

@@ -40,7 +40,8 @@ fn result(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     {
         let wish = EndsWish::new(Form::Result, &[id.into()], queue);
         drop(key);
-        return waiters::wait(context, &[name], Wish::Ends(wish), block);
+        waiters::wait(context, &[name], Wish::Ends(wish), block);
+        return Ok(());
     }
     reply::result(context, found);
     Ok(())
