@@ -10,8 +10,8 @@ use crate::redis::string::Argv;
 use crate::value::QUEUE;
 use taskqueue::{Cursor, Page, Queue, State};
 
-/// Tasks on a page, if COUNT does not say.
-const COUNT_DEFAULT: usize = 10;
+/// How many are on a page, if COUNT does not say.
+pub(super) const COUNT_DEFAULT: usize = 10;
 
 pub(crate) const SPEC: CommandSpec = CommandSpec {
     name: "task.list",
@@ -37,8 +37,7 @@ fn list(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     let mut args = Args::new(args);
     let queue = args.key()?;
     let state = state(args.bytes()?)?;
-    let cursor =
-        Cursor::parse(args.bytes()?).ok_or_else(|| Error::new("ERR", "cursor must be 0, or what the page before answered"))?;
+    let cursor = Cursor::parse(args.bytes()?).ok_or_else(no_cursor)?;
     let (mut count, mut json) = (None, false);
     while let Some(word) = args.option() {
         if word.is("COUNT") {
@@ -54,6 +53,10 @@ fn list(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     let queue = key.value()?.map_or(&empty, |value| &value.queue);
     reply(context, queue, &queue.list(state, cursor, count.unwrap_or(COUNT_DEFAULT)), json);
     Ok(())
+}
+
+pub(super) fn no_cursor() -> Error {
+    Error::new("ERR", "cursor must be 0, or what the page before answered")
 }
 
 fn state(name: &[u8]) -> Result<State, Error> {
