@@ -151,6 +151,8 @@ fn forget() {
     assert_eq!(server.run("TASK.CANCEL jobs BATCH b"), int(500));
     assert_eq!(server.run("TASK.FORGET jobs BATCH b"), int(0), "not sealed");
     server.run("TASK.SEAL jobs b");
+    // All or none of it.
+    server.run("TASK.FORGET jobs BATCH b COUNT 9").assert_refused("ERR", &["unknown option COUNT"]);
     // In one unit with the pushes that follow, before time could drop any of the tasks.
     let mut client = server.client();
     let lines = [
