@@ -39,6 +39,7 @@ impl Queue {
     /// Of the log of events itself.
     pub(crate) fn admit_events(&self, effect: &Effect<'_>) -> Result<(), Mismatch> {
         valid(match effect {
+            Effect::EventsBegun { at } => self.admits_begin_of_events(*at),
             Effect::EventsNumbered { next, .. } => self.admits_event_numbers(*next),
             Effect::EventsRestored { rows } => self.admits_event_rows(rows),
             _ => true,

@@ -99,7 +99,7 @@ impl Queue {
                 self.admit_key(effect)?;
                 Ok(self.apply_key(effect))
             }
-            Effect::Dated { .. } | Effect::EventsNumbered { .. } | Effect::EventsRestored { .. } => {
+            Effect::Dated { .. } | Effect::EventsBegun { .. } | Effect::EventsNumbered { .. } | Effect::EventsRestored { .. } => {
                 self.admit_events(effect)?;
                 self.apply_events(effect);
                 Ok([None; 2])

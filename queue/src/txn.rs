@@ -134,12 +134,18 @@ impl<'q> Txn<'q> {
     #[cold]
     fn date(&mut self, change: &Change<'_>) {
         if self.queue.must_date(change, self.now) {
-            let dated = Effect::Dated { at: self.now };
-            if !self.journal.is_silent {
-                self.journal.packed.push(&dated);
-            }
-            self.queue.apply_events(&dated);
+            self.record_events(&Effect::Dated { at: self.now });
         }
+    }
+
+    /// Records what happens to the log of events itself.
+    #[cold]
+    pub(crate) fn record_events(&mut self, effect: &Effect<'_>) {
+        debug_assert_eq!(self.queue.admit_events(effect), Ok(()), "{effect:?}");
+        if !self.journal.is_silent {
+            self.journal.packed.push(effect);
+        }
+        self.queue.apply_events(effect);
     }
 
     /// The task depends on this.

@@ -32,14 +32,17 @@ type End = (OwnedId, State, Option<Box<[u8]>>);
 
 /// The ends of a batch from a cursor on.
 pub(crate) fn ends_of(queue: Option<&Queue>, batch: &str, cursor: EndsCursor, count: usize) -> Result<Ends, Error> {
-    let refused = |refusal| match refusal {
-        // Only a master knows what is lost.
-        Refusal::EndsLost { may_come: true } if !agenda::is_master() => {
-            Error::new("TRYAGAIN", "cursor was given ends that this replica does not have, maybe not yet: ask the master")
+    queue.ok_or(Refusal::NoBatch).and_then(|queue| queue.collect(batch, cursor, count)).map_err(refused)
+}
+
+/// What a reader hears whose cursor is refused. Only a master knows what is lost.
+pub(super) fn refused(refusal: Refusal) -> Error {
+    match refusal {
+        Refusal::EndsLost { may_come: true } | Refusal::EventsLost { may_come: true } if !agenda::is_master() => {
+            Error::new("TRYAGAIN", "cursor was given what this replica does not have, maybe not yet: ask the master")
         }
         refusal => refusal.into(),
-    };
-    queue.ok_or(Refusal::NoBatch).and_then(|queue| queue.collect(batch, cursor, count)).map_err(refused)
+    }
 }
 
 /// Whether they are to be answered at once, also to a client that would wait.

@@ -1,5 +1,6 @@
 //! Who waits for the next change of state that a queue keeps: TASK.EVENTS.
 
+use super::collectors::refused;
 use super::ends::{Telling, is_elsewhere};
 use super::{Client, TASK_BYTES, Wish};
 use crate::redis::context::Context;
@@ -14,8 +15,8 @@ use taskqueue::{EventsCursor, EventsPage, Queue};
 ///
 /// The page is made when the client is woken: events may be gone before the reply is asked for.
 pub(crate) struct EventsWish {
-    /// The first event that the client has not been given.
-    next: u64,
+    /// After what the client was given.
+    next: EventsCursor,
     count: usize,
     given: RefCell<Option<Result<EventsPage, Error>>>,
 }
@@ -23,9 +24,7 @@ pub(crate) struct EventsWish {
 /// The events of a queue from a cursor on; of none, those of an empty one.
 pub(crate) fn events_of(queue: Option<&Queue>, cursor: EventsCursor, count: usize) -> Result<EventsPage, Error> {
     let page = queue.map_or_else(|| Queue::default().events(cursor, count), |queue| queue.events(cursor, count));
-    page.ok_or_else(|| {
-        Error::new("ERR", "the cursor is ahead of the queue's events: it is of an earlier queue of that name, or what it has seen was lost in a failover; begin again at 0 or $")
-    })
+    page.map_err(refused)
 }
 
 /// Replies with a page of events.
@@ -55,7 +54,7 @@ pub(crate) fn reply_events(context: &Context, page: &EventsPage) {
 
 impl EventsWish {
     /// Waits for what comes from this event on.
-    pub(crate) fn new(next: u64, count: usize) -> Self {
+    pub(crate) fn new(next: EventsCursor, count: usize) -> Self {
         Self { next, count, given: RefCell::default() }
     }
 
@@ -69,7 +68,7 @@ impl EventsWish {
     }
 
     fn events_of(&self, queue: Option<&Queue>) -> Result<EventsPage, Error> {
-        events_of(queue, EventsCursor::At(self.next), self.count)
+        events_of(queue, self.next, self.count)
     }
 
     /// Sees whether there is something to answer, and keeps it.

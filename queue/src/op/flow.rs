@@ -6,7 +6,11 @@ use crate::txn::Txn;
 
 /// Sets what the queue sets for itself.
 pub fn set(txn: &mut Txn<'_>, settings: &Settings) {
+    let begins = settings.events > 0 && !txn.queue().has_events();
     txn.record_flow(&Effect::Set(*settings));
+    if begins {
+        txn.record_events(&Effect::EventsBegun { at: txn.now() });
+    }
 }
 
 /// Does what the settings have come to ask for: ends a pause, drops at most `count` tasks of which more are kept than may be.
