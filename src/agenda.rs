@@ -317,14 +317,14 @@ pub(crate) fn forget(db: i32, key: &[u8]) {
         state.agenda.remove(db, key);
         // What comes to this place may have a claim of the same name.
         state.agenda.orphans.retain(|orphan| orphan.db != db || orphan.key.bytes() != key);
-        if state.waiters.await_ends(db, key) {
+        if state.waiters.await_news(db, key) {
             state.agenda.turns.recheck(db, key);
             state.agenda.arm();
         }
     });
 }
 
-/// The queue of this key has changed in a way that may have ended or taken tasks for whose ends clients wait.
+/// The queue of this key has changed in a way that may be news to clients that wait for the ends of its tasks, or read it on.
 pub(crate) fn recheck(db: i32, key: &[u8]) {
     state::with(|state| {
         state.agenda.turns.recheck(db, key);

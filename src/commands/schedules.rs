@@ -1,16 +1,15 @@
 //! `TASK.SCHEDULES queue [cursor [COUNT n]] [JSON]`
 
-use crate::args::{Args, switch};
+use crate::args::{Args, PAGE_COUNT};
 use crate::commands::fields::{Field, Fields, reply_all};
-use crate::commands::list::{COUNT_DEFAULT, no_cursor};
-use crate::config::retention_ms;
+use crate::commands::list::no_cursor;
 use crate::redis::command::{Access, Arg, CommandSpec, handler};
 use crate::redis::context::Context;
 use crate::redis::error::Error;
 use crate::redis::string::Argv;
 use crate::value::QUEUE;
 use std::str;
-use taskqueue::{Queue, Recurrence, Retention, ScheduleView, UnixMs};
+use taskqueue::{Queue, Recurrence, ScheduleView, UnixMs};
 
 /// What asks for a page.
 const PAGE: [Arg; 2] = [
@@ -46,16 +45,7 @@ fn schedules(context: &Context, args: Argv<'_>) -> Result<(), Error> {
         Some(_) => Some(start(args.bytes()?).ok_or_else(no_cursor)?),
         None => None,
     };
-    let (mut count, mut json) = (None, false);
-    while let Some(word) = args.option() {
-        if word.is("COUNT") {
-            args.set_count(&mut count, &word)?;
-        } else if word.is("JSON") {
-            switch(&mut json, &word)?;
-        } else {
-            return Err(word.unknown());
-        }
-    }
+    let (count, json) = args.count_and_json()?;
     if count.is_some() && from.is_none() {
         return Err(Error::new("ERR", "syntax error: COUNT needs a cursor"));
     }
@@ -63,7 +53,7 @@ fn schedules(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     let empty = Queue::default();
     let queue = key.value()?.map_or(&empty, |value| &value.queue);
     match from {
-        Some(from) => reply_page(context, queue, from, count.unwrap_or(COUNT_DEFAULT), json),
+        Some(from) => reply_page(context, queue, from, count.unwrap_or(PAGE_COUNT), json),
         None => reply_all(context, queue.schedules().map(|schedule| fields(&schedule)), json),
     }
     Ok(())
@@ -95,7 +85,6 @@ fn reply_page(context: &Context, queue: &Queue, from: &str, count: usize, json: 
 fn fields<'a>(schedule: &ScheduleView<'a>) -> Fields<'a> {
     let ScheduleView { name, definition, progress } = *schedule;
     let options = definition.options;
-    let retention = |retention: Option<Retention>| retention.map_or(Field::Nil, |time| Field::Integer(retention_ms(time)));
     let (cron, zone, every) = match definition.recurrence {
         Recurrence::Every(every) => (Field::Nil, Field::Nil, every.into()),
         Recurrence::Cron { expression, zone } => (expression.into(), zone.into(), Field::Nil),
@@ -121,8 +110,8 @@ fn fields<'a>(schedule: &ScheduleView<'a>) -> Fields<'a> {
         ("backoff", options.backoff.into()),
         ("lease", options.lease.into()),
         ("timeout", options.timeout.into()),
-        ("retain", retention(options.retain)),
-        ("retain-failed", retention(options.retain_failed)),
+        ("retain", options.retain.into()),
+        ("retain-failed", options.retain_failed.into()),
         ("group", definition.group.into()),
         ("unique", definition.unique.map(|unique| unique.key).into()),
         ("unique-for", definition.unique.and_then(|unique| unique.hold).into()),

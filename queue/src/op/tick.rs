@@ -85,7 +85,7 @@ fn soonest<const N: usize>(txn: &Txn<'_>, kinds: [Kind; N], defaults: &Defaults)
 
 fn drop_batch(txn: &mut Txn<'_>, batch: Slot) {
     let name = txn.queue().batches.slots.at(batch).name.clone();
-    txn.record_batch(&Effect::BatchDropped { batch: &name });
+    txn.record_other(&Effect::BatchDropped { batch: &name });
 }
 
 fn ripen(txn: &mut Txn<'_>, slot: Slot) {

@@ -117,7 +117,7 @@ fn free_if_over(txn: &mut Txn<'_>, key: &str) {
 }
 
 fn free(txn: &mut Txn<'_>, key: &str) {
-    txn.record_key(&Effect::KeyFreed { key, at: txn.now() });
+    txn.record_other(&Effect::KeyFreed { key, at: txn.now() });
 }
 
 /// The task is about to be forgotten: nothing holds its key on.
