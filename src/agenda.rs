@@ -12,14 +12,14 @@ use crate::sessions::{self, Sessions};
 use crate::transact::{Missing, now, transact};
 use crate::value::{QUEUE, QueueValue};
 use crate::waiters::{Client, Orphan, Turns};
-use crate::{state, waiters};
+use crate::{config, state, waiters};
 use lazy_static::lazy_static;
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::CStr;
 use std::mem;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
-use taskqueue::{Ms, UnixMs, op};
+use taskqueue::{Ms, Retention, UnixMs, op};
 
 /// The longest that one tick works on queues. The rest follows after the clients had their turn.
 const TICK_BUDGET: Duration = Duration::from_millis(1);
@@ -95,6 +95,8 @@ pub(crate) struct Agenda {
     /// The wall clock less the monotonic one, when the timer was last set.
     clock_offset: u64,
     timer: Option<(u64, Timer)>,
+    /// For how long failed tasks were kept when the server last looked after its settings.
+    retain_failed: Option<Retention>,
     /// How often the timer has fired, and how late: the last time, and at most.
     ticks: u64,
     late_ms: u64,
@@ -208,6 +210,16 @@ impl Agenda {
         if !is_noted {
             self.insert(db, key, at);
             self.arm();
+        }
+    }
+
+    /// For how long failed tasks are kept has changed: with it when batches go that are left alone. Which queues have such is not known here.
+    fn follow_settings(&mut self) {
+        let retain_failed = Some(config::defaults().retain_failed);
+        let before = mem::replace(&mut self.retain_failed, retain_failed);
+        if before.is_some() && before != retain_failed {
+            let queues: Vec<(i32, Key)> = self.order.values().cloned().collect();
+            queues.iter().for_each(|(db, key)| self.look_now(*db, key));
         }
     }
 
@@ -412,7 +424,7 @@ pub(crate) fn note(context: &Context, name: &OwnedName, db: i32) {
     }
 }
 
-/// Ten times a second: timers go by the wall clock, so when that is set they must be, too.
+/// Ten times a second: timers go by the wall clock, so when that is set they must be, too; and some of what falls due by the settings.
 pub(crate) fn watch_clock() {
     state::with(|state| {
         let agenda = &mut state.agenda;
@@ -429,6 +441,7 @@ pub(crate) fn watch_clock() {
                 agenda.look_now(db, &key);
             }
         }
+        agenda.follow_settings();
         agenda.turns.recheck_elsewhere(&state.waiters);
         // Also if it was not: a bug that ended a tick early must not end time.
         agenda.arm();

@@ -138,9 +138,10 @@ impl Queue {
         self.finished.iter().filter_map(|deadlines| deadlines.first(&self.tasks)).min().filter(|&(at, _)| at < KEPT)
     }
 
-    /// The batch that goes next because it has been left alone for as long as failed tasks are kept.
+    /// The batch that goes next because it has been left alone for as long as failed tasks are kept. Not never, if that is for ever: the
+    /// server's setting may change, and such a queue must be known then.
     fn next_abandoned(&self, defaults: &Defaults) -> Option<(UnixMs, Slot)> {
         let (since, batch) = self.batches.first(&self.batches.idle)?;
-        Some((self.defaults(defaults).retain_failed.drop_at(since), batch))
+        Some((self.defaults(defaults).retain_failed.drop_at(since).min(UnixMs::MAX), batch))
     }
 }
