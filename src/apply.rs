@@ -7,7 +7,7 @@ use crate::redis::error::Error;
 use crate::redis::string::{Argv, KeyName};
 use crate::transact::{notify, now, remember_ids_of};
 use crate::value::{QUEUE, QueueValue};
-use crate::waiters::{Telling, may_end_a_wait, tell_batches, tell_events};
+use crate::waiters::{Telling, may_end_a_wait, tell_of_batches, tell_of_events};
 use crate::{agenda, config, publish, sessions, state, totals};
 use std::ffi::CStr;
 use taskqueue::{Effect, Event, Mismatch, Queue, effect};
@@ -104,8 +104,8 @@ fn apply_all(context: &Context, name: KeyName<'_>, packed: &[u8], is_news: bool,
     if is_new && outcome.is_err() {
         return outcome;
     }
-    tell_batches(telling, &value.queue, &events, db, name.bytes());
-    tell_events(telling, &value.queue, db, name.bytes());
+    tell_of_batches(telling, &value.queue, &events, db, name.bytes());
+    tell_of_events(telling, &value.queue, db, name.bytes());
     remember_ids_of(&value.queue, now);
     sessions::follow(&mut value.queue, db, name.bytes());
     // Also after a mismatch: what came before it is in the queue, and falls due.

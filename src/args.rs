@@ -11,6 +11,8 @@ use taskqueue::{Ms, Options, Retention, TaskId, UnixMs, id};
 pub(crate) const DURATION: RangeInclusive<i64> = 0..=Ms::MAX.0.cast_signed();
 /// Durations that may not.
 pub(crate) const POSITIVE_DURATION: RangeInclusive<i64> = 1..=Ms::MAX.0.cast_signed();
+/// How many are on a page, if COUNT does not say.
+pub(crate) const PAGE_COUNT: usize = 10;
 /// Counts of tasks.
 pub(crate) const COUNT: RangeInclusive<i64> = 1..=10_000;
 
@@ -168,6 +170,36 @@ impl Args<'_> {
             switch(&mut json, &word)?;
         }
         Ok(json)
+    }
+
+    /// All that is left, where COUNT and BLOCK are the options: how many are on a page, and how long to wait for them.
+    pub(crate) fn count_and_block(&mut self) -> Result<(usize, Option<Ms>), Error> {
+        let (mut count, mut block) = (None, None);
+        while let Some(word) = self.option() {
+            if word.is("COUNT") {
+                self.set_count(&mut count, &word)?;
+            } else if word.is("BLOCK") {
+                self.set_duration(&mut block, &word, &DURATION)?;
+            } else {
+                return Err(word.unknown());
+            }
+        }
+        Ok((count.unwrap_or(PAGE_COUNT), block))
+    }
+
+    /// All that is left, where COUNT and JSON are the options: how many are on a page, if that is said, and whether it is JSON.
+    pub(crate) fn count_and_json(&mut self) -> Result<(Option<usize>, bool), Error> {
+        let (mut count, mut json) = (None, false);
+        while let Some(word) = self.option() {
+            if word.is("COUNT") {
+                self.set_count(&mut count, &word)?;
+            } else if word.is("JSON") {
+                switch(&mut json, &word)?;
+            } else {
+                return Err(word.unknown());
+            }
+        }
+        Ok((count, json))
     }
 
     /// An instant in Unix milliseconds.

@@ -104,7 +104,7 @@ pub(crate) fn transact_then<R, N>(
         // Last, as whatever claims may find tasks whose TTL is over.
         waiters::tell_ends(&txn, done.db, name.bytes(), &mut done.telling);
         txn.drop_unkept();
-        waiters::tell_events(&mut done.telling, txn.queue(), done.db, name.bytes());
+        waiters::tell_of_events(&mut done.telling, txn.queue(), done.db, name.bytes());
         remember_ids_of(&value.queue, now);
         sessions::follow(&mut value.queue, done.db, name.bytes());
     }

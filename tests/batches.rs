@@ -1,6 +1,6 @@
 //! Batches: PUSH, MPUSH and CALL … BATCH, `TASK.SEAL`, `TASK.BATCH`, and CANCEL, RETRY and FORGET … BATCH.
 
-use crate::support::{Events, Server, Value, bulk, eventually_eq, int, nil_array, task::ids_of};
+use crate::support::{Events, Server, Value, bulk, eventually, eventually_eq, int, nil_array, task::ids_of};
 
 /// What TASK.BATCH says, as `total ready claimed completed failed canceled sealed done`.
 fn shown(server: &Server, batch: &str) -> String {
@@ -151,6 +151,8 @@ fn forget() {
     assert_eq!(server.run("TASK.CANCEL jobs BATCH b"), int(500));
     assert_eq!(server.run("TASK.FORGET jobs BATCH b"), int(0), "not sealed");
     server.run("TASK.SEAL jobs b");
+    // All or none of it.
+    server.run("TASK.FORGET jobs BATCH b COUNT 9").assert_refused("ERR", &["unknown option COUNT"]);
     // In one unit with the pushes that follow, before time could drop any of the tasks.
     let mut client = server.client();
     let lines = [
@@ -233,6 +235,30 @@ fn an_abandoned_batch_goes() {
     server.run_all(&["CONFIG SET task.retain-failed 50", "TASK.CLAIM jobs", "TASK.COMPLETE jobs 2 done"]);
     eventually_eq(|| shown(&server, "b") + &shown(&server, "c"), "nonenone");
     server.wait_for_state("1", "none");
+}
+
+/// So it does when failed tasks are kept for less long from now on, or not for ever any more, and nobody says anything else to the queue.
+#[test]
+fn an_abandoned_batch_goes_sooner() {
+    for before in ["604800000", "-1"] {
+        let server = Server::start();
+        server.run_all(&[&format!("CONFIG SET task.retain-failed {before}"), "TASK.PUSH jobs x ID 1 BATCH b RETAIN -1"]);
+        complete(&server, "1");
+        // Time has looked at it, and noted when to look again.
+        let ticks = || server.info("task_ticks").parse::<u64>().unwrap();
+        let ticked = ticks();
+        server.run_all(&[
+            "TASK.PUSH other x DELAY 5",
+            "TASK.SET own RETAINFAILED -1",
+            "TASK.PUSH own x ID 1 BATCH b",
+            "TASK.CANCEL own 1",
+        ]);
+        eventually(|| server.count("other", "ready") == 1 && ticks() > ticked + 1);
+        assert_eq!(shown(&server, "b"), "1 0 0 1 0 0 0 0");
+        server.run("CONFIG SET task.retain-failed 50");
+        eventually_eq(|| shown(&server, "b"), "none");
+        assert_eq!(server.run("TASK.BATCH own b").field("canceled"), int(1), "what the queue sets itself stands");
+    }
 }
 
 /// Every argument is checked, and a refused command changes nothing.

@@ -18,6 +18,18 @@ fn read(server: &Server, cursor: &str) -> Value {
     server.run(&format!("TASK.EVENTS jobs {cursor}"))
 }
 
+/// The number of the event at which the next page begins: the cursor has it between when the log began and the mark.
+fn next(page: &Value) -> i64 {
+    let cursor = page.at(0).text();
+    let number = cursor.split('-').nth(1).unwrap_or(&cursor);
+    number.parse().unwrap()
+}
+
+/// An empty page.
+fn assert_empty(page: &Value, at: i64) {
+    assert_eq!((next(page), page.at(1)), (at, &array([])));
+}
+
 /// Each event of a page as `seq event id attempt worker`.
 fn lines(page: &Value) -> Vec<String> {
     let field = |value: &Value| if value.is_nil() { "-".to_owned() } else { value.text() };
@@ -88,11 +100,14 @@ fn pages() {
     push(&server, 15);
     let first = read(&server, "0");
     let seqs = |page: &Value| page.at(1).items().iter().map(|row| row.at(0).int()).collect::<Vec<_>>();
-    assert_eq!((first.at(0).text().as_str(), seqs(&first)), ("11", (1..=10).collect()));
-    let second = read(&server, "11");
-    assert_eq!((second.at(0).text().as_str(), seqs(&second)), ("16", (11..=15).collect()));
-    assert_eq!(read(&server, "16"), array([bulk("16"), array([])]));
-    assert_eq!(read(&server, "$"), array([bulk("16"), array([])]));
+    assert_eq!((next(&first), seqs(&first)), (11, (1..=10).collect()));
+    let second = read(&server, &first.at(0).text());
+    assert_eq!((next(&second), seqs(&second)), (16, (11..=15).collect()));
+    let cursor = second.at(0).text();
+    let empty = array([bulk(&cursor), array([])]);
+    for cursor in [&cursor, "$", "16"] {
+        assert_eq!(read(&server, cursor), empty);
+    }
     assert_eq!(seqs(&server.run("TASK.EVENTS jobs 3 COUNT 2")), [3, 4]);
     assert_eq!(seqs(&server.run("TASK.EVENTS jobs 1 COUNT 10000")), (1..=15).collect::<Vec<_>>());
     let mut client = server.client();
@@ -110,37 +125,44 @@ fn missed() {
     let missed = page.at(1).at(0).items();
     let kept = page.at(1).at(1).items();
     assert_eq!(missed, [int(197), kept[1].clone(), bulk("missed"), nil(), int(194), nil()]);
-    assert_eq!((kept[0].int(), page.at(0).text().as_str()), (198, "199"));
+    assert_eq!((kept[0].int(), next(&page)), (198, 199));
     assert_eq!(lines(&read(&server, "198")).len(), 3);
     assert_eq!(lines(&read(&server, "197")).len(), 4);
     keep(&server, 1);
     assert_eq!(lines(&read(&server, "199"))[0], "199 missed - 1 -");
     keep(&server, 0);
     let page = read(&server, "200");
-    assert_eq!((page.at(0).text().as_str(), lines(&page)), ("201", vec!["200 missed - 1 -".to_owned()]));
-    assert_eq!(read(&server, "0"), array([bulk("201"), array([])]));
+    assert_eq!((next(&page), lines(&page)), (201, vec!["200 missed - 1 -".to_owned()]));
+    assert_empty(&read(&server, "0"), 201);
 }
 
-/// Numbers go on where they were when events are kept again, also by a queue that was saved meanwhile.
+/// What happens while no events are kept is counted, also by a queue that was saved meanwhile: when they are kept again, a reader is told
+/// how many it missed.
 #[test]
 fn numbers_do_not_go_back() {
     let mut server = Server::builder().aof().start();
     keep(&server, 5);
     push(&server, 7);
+    let cursor = read(&server, "$").at(0).text();
     keep(&server, 0);
+    assert_eq!(read(&server, &cursor), array([bulk(&cursor), array([])]));
     push(&server, 2);
+    assert_eq!(lines(&read(&server, &cursor)), ["9 missed - 2 -"]);
     server.run("BGREWRITEAOF");
     eventually(|| server.info("aof_rewrite_in_progress") == "0" && server.info("aof_last_bgrewrite_status") == "ok");
     server.crash_and_restart();
     server.run("DEBUG RELOAD");
     server.run("COPY jobs copy");
-    assert_eq!(server.run("TASK.EVENTS copy $").at(0), "8");
+    assert_eq!(next(&server.run("TASK.EVENTS copy $")), 10);
     keep(&server, 5);
     push(&server, 1);
     let page = read(&server, "0");
-    assert_eq!((page.at(0).text().as_str(), page.at(1).at(0).at(0)), ("9", &int(8)));
+    assert_eq!((next(&page), page.at(1).at(0).at(0)), (11, &int(10)));
+    let page = read(&server, &cursor);
+    assert_eq!(lines(&page)[0], "9 missed - 2 -");
+    assert!(lines(&page)[1].starts_with("10 push "), "{page:?}");
     let info = server.run("TASK.INFO jobs");
-    assert_eq!((info.field("events-kept"), info.field("last-event")), (int(1), int(8)));
+    assert_eq!((info.field("events-kept"), info.field("last-event")), (int(1), int(10)));
 }
 
 /// A missing key answers as an empty queue, at once; a queue that keeps no events has none.
@@ -159,7 +181,8 @@ fn queues_without_events() {
     assert_eq!(reader.read_within(20), None);
     keep(&server, 5);
     push(&server, 1);
-    assert_eq!(reader.read().at(0), "2");
+    let page = reader.read();
+    assert_eq!((next(&page), lines(&page).len()), (2, 1));
 }
 
 /// BLOCK waits for the next event, which may come by a command or by time, and is given all of a command's at once.
@@ -170,8 +193,8 @@ fn block() {
     let mut second = server.block("TASK.EVENTS jobs 1 BLOCK 0 COUNT 2");
     server.run("TASK.MPUSH jobs 4 a b c d RETAIN 0");
     let page = first.read();
-    assert_eq!((page.at(0).text().as_str(), lines(&page).len()), ("5", 4));
-    assert_eq!(second.read().at(0), "3");
+    assert_eq!((next(&page), lines(&page).len()), (5, 4));
+    assert_eq!(next(&second.read()), 3);
     assert_eq!(lines(&server.run("TASK.EVENTS jobs 1 BLOCK 0")).len(), 4, "at once");
     let mut reader = server.block("TASK.EVENTS jobs 5 BLOCK 0");
     server.run("TASK.CANCEL jobs ALL");
@@ -206,7 +229,8 @@ fn block() {
 fn timeouts() {
     let server = keeping(100);
     push(&server, 2);
-    let empty = array([bulk("3"), array([])]);
+    let empty = read(&server, "$");
+    assert_empty(&empty, 3);
     for line in ["TASK.EVENTS jobs $ BLOCK 20", r#"EVAL "return redis.call('TASK.EVENTS', KEYS[1], '$', 'BLOCK', 0)" 1 jobs"#] {
         assert_eq!(server.run(line), empty, "{line}");
     }
@@ -226,7 +250,7 @@ fn timeouts() {
     push(&server, 1);
 }
 
-/// A reader whose queue goes away is told at once: by an error, if its cursor is of no use any more.
+/// A reader whose queue goes away is told at once that its cursor is of no use any more, whatever it has read.
 #[test]
 fn queues_that_go_away() {
     for away in [
@@ -242,23 +266,17 @@ fn queues_that_go_away() {
         "SET jobs x",
         "PEXPIRE jobs 20",
     ] {
-        let server = keeping(10);
-        server.run_all(&["TASK.PUSH other x"]);
-        let mut early = server.block("TASK.EVENTS jobs $ BLOCK 0");
-        if away.contains("other") {
-            // In what has come the next event is its first, too.
-            drop(early);
-            server.wait_for_blocked(0);
-        } else {
+        for count in [0, 3] {
+            let server = keeping(10);
+            // Logs are told apart by when they began.
+            let began = now_ms();
+            eventually(|| now_ms() > began);
+            server.run_all(&["TASK.SET other EVENTS 10", "TASK.MPUSH other 4 x x x x"]);
+            push(&server, count);
+            let mut reader = server.block("TASK.EVENTS jobs $ BLOCK 0");
             server.run(away);
-            assert_eq!(early.read(), array([bulk("1"), array([])]), "{away}");
+            reader.read().assert_refused("STALE", &["earlier queue", "0", "$"]);
         }
-        let server = keeping(10);
-        server.run_all(&["TASK.PUSH other x"]);
-        push(&server, 3);
-        let mut late = server.block("TASK.EVENTS jobs $ BLOCK 0");
-        server.run(away);
-        late.read().assert_refused("ERR", &["ahead", "0", "$"]);
     }
 }
 
@@ -314,7 +332,7 @@ fn logs_outlive_servers() {
     let cursor = read(&replica, "$").at(0).text();
     replica.run_all(&["REPLICAOF NO ONE", "TASK.PUSH jobs x ID new"]);
     let page = read(&replica, &cursor);
-    assert_eq!(lines(&page), [format!("{cursor} push new 0 -")]);
+    assert_eq!(lines(&page), [format!("{} push new 0 -", next(&page) - 1)]);
     assert_eq!(events(&replica).len(), 50);
 }
 
@@ -333,7 +351,61 @@ fn waits_on_a_replica() {
     let mut reader = replica.block("TASK.EVENTS jobs $ BLOCK 0");
     server.run("TASK.SET jobs EVENTS 0");
     server.run("DEL jobs");
-    reader.read().assert_refused("ERR", &["ahead"]);
+    // Only the master knows that nothing is to come.
+    reader.read().assert_refused("TRYAGAIN", &["cursor", "master"]);
+}
+
+/// A queue that was deleted and made anew is another, also when its numbers have caught up with a reader's, and when it keeps none.
+#[test]
+fn a_queue_made_anew_is_another() {
+    let server = keeping(100);
+    push(&server, 3);
+    let cursor = read(&server, "0").at(0).text();
+    server.run("DEL jobs");
+    for events in [0, 100] {
+        keep(&server, events);
+        push(&server, 5);
+        for line in ["", " BLOCK 0"] {
+            read(&server, &format!("{cursor}{line}")).assert_refused("STALE", &["earlier queue", "0", "$"]);
+        }
+        server.run(&format!("TASK.EVENTS none {cursor} BLOCK 0")).assert_refused("STALE", &["earlier queue"]);
+    }
+    // A number is of whatever queue is there.
+    assert_eq!(lines(&read(&server, "4")).len(), 2);
+}
+
+/// A master that has lost the last events to a failover, and has given their numbers to others, says so to a reader that was given them,
+/// with BLOCK or without; a replica that is behind sends it to the master. One that was given none of them reads on.
+#[test]
+fn a_failover_that_loses_events_is_told() {
+    let server = keeping(100);
+    push(&server, 3);
+    let replica = Server::replica_of(&server);
+    eventually_eq(|| replica.digest(), server.digest());
+    let safe = read(&server, "$").at(0).text();
+    // The replica gets no more of it.
+    replica.run("REPLICAOF NO ONE");
+    push(&server, 2);
+    let lost = read(&server, "$").at(0).text();
+    read(&replica, &lost).assert_refused("STALE", &["failover", "0", "$"]);
+    // At another instant, so that they are others.
+    let pushed_at = read(&server, "5").at(1).at(0).at(1).int();
+    eventually(|| now_ms() > pushed_at);
+    push(&replica, 4);
+    for block in ["", " BLOCK 0"] {
+        read(&replica, &format!("{lost}{block}")).assert_refused("STALE", &["failover", "0", "$"]);
+    }
+    assert_eq!(lines(&read(&replica, &safe)).len(), 4);
+    replica.run(&format!("REPLICAOF 127.0.0.1 {}", server.port()));
+    eventually_eq(|| replica.digest(), server.digest());
+    assert_empty(&read(&replica, &lost), 6);
+    // One that is behind cannot know.
+    replica.run("REPLICAOF 127.0.0.1 1");
+    push(&server, 2);
+    let ahead = read(&server, "$").at(0).text();
+    for block in ["", " BLOCK 0"] {
+        read(&replica, &format!("{ahead}{block}")).assert_refused("TRYAGAIN", &["cursor", "master"]);
+    }
 }
 
 /// A cursor that is ahead of all that happened is refused, with BLOCK or without: its events are those of another history.
@@ -347,15 +419,8 @@ fn cursors_that_are_ahead() {
         "TASK.EVENTS jobs 18446744073709551615",
         "TASK.EVENTS none 2 BLOCK 0",
     ] {
-        server.run(line).assert_refused("ERR", &["ahead", "failover"]);
+        server.run(line).assert_refused("STALE", &["earlier queue", "failover"]);
     }
-    // A master that has lost the last events.
-    let replica = Server::replica_of(&server);
-    eventually_eq(|| replica.digest(), server.digest());
-    replica.run("REPLICAOF NO ONE");
-    push(&server, 2);
-    let cursor = read(&server, "$").at(0).text();
-    read(&replica, &cursor).assert_refused("ERR", &["ahead"]);
 }
 
 /// Very many readers are woken by one event, all of them, and a reader of large pages does not hold up the others.

@@ -92,6 +92,21 @@ fn docs_name_the_options_of_schedules() {
     }
 }
 
+/// COUNT stands where it may be said: with the cursor of a page, and not where a batch is taken as a whole.
+#[test]
+fn help_shows_where_count_may_stand() {
+    let server = Server::start();
+    let help: Vec<String> = server.run("TASK.HELP").items().iter().map(Value::text).collect();
+    for line in [
+        "TASK.SCHEDULES queue [cursor [COUNT count]] [JSON]",
+        "TASK.FORGET queue (id [id ...] | BATCH batch | ALL [COUNT count])",
+        "TASK.CANCEL queue (id [id ...] | BATCH batch [COUNT count] | ALL [COUNT count])",
+        "TASK.RETRY queue (id [id ...] | BATCH batch [COUNT count] | ALL [COUNT count])",
+    ] {
+        assert!(help.contains(&line.to_owned()), "{line} is not in {help:?}");
+    }
+}
+
 /// COMMAND DOCS names every option of a claim, also after NEXT.
 #[test]
 fn docs_name_the_options_of_claims() {

@@ -81,6 +81,40 @@ fn cron() {
     assert_eq!(server.task("jobs", &id, "expire-at"), int(created + 900_000));
 }
 
+/// With a cursor TASK.SCHEDULES answers pages, by name: each schedule that stays is on one of them, whatever comes and goes meanwhile.
+#[test]
+fn pages() {
+    let server = Server::start();
+    assert_eq!(server.run("TASK.SCHEDULES jobs 0"), array([bulk("0"), array([])]));
+    for number in 0..25 {
+        server.run(&format!("TASK.SCHEDULE jobs s{number:02} x EVERY 900000000"));
+    }
+    let names = |page: &Value| -> Vec<String> { page.at(1).items().iter().map(|row| row.at(1).text()).collect() };
+    let (mut cursor, mut seen) = ("0".to_owned(), Vec::new());
+    loop {
+        let page = server.run(&format!("TASK.SCHEDULES jobs {cursor}"));
+        let of_page = names(&page);
+        assert_eq!(of_page.len(), if seen.len() == 20 { 3 } else { 10 });
+        seen.extend(of_page);
+        cursor = page.at(0).text();
+        if cursor == "0" {
+            break;
+        }
+        // The one at the cursor, among others that were seen or are to come.
+        server.run("TASK.UNSCHEDULE jobs s03 s10 s22");
+        server.run("TASK.SCHEDULE jobs s01 x EVERY 800000000");
+    }
+    let stays = |name: &&String| !["s03", "s10", "s22"].contains(&name.as_str());
+    let expected: Vec<String> = (0..25).map(|number| format!("s{number:02}")).collect();
+    assert_eq!(seen.iter().filter(stays).collect::<Vec<_>>(), expected.iter().filter(stays).collect::<Vec<_>>());
+    let (first, rest) = (server.run("TASK.SCHEDULES jobs 0 COUNT 21"), server.run("TASK.SCHEDULES jobs n:s24 JSON"));
+    assert_eq!((first.at(0), rest.at(0)), (&bulk("n:s24"), &bulk("0")));
+    assert_eq!(first.at(1), &array(server.run("TASK.SCHEDULES jobs").items()[..21].to_vec()));
+    assert_eq!(server.run("TASK.SCHEDULES jobs 0 COUNT 22").at(0), &bulk("0"));
+    let whole = server.run("TASK.SCHEDULES jobs JSON").text();
+    assert!(whole.ends_with(&format!(",{}]", rest.at(1).at(0).text())), "{rest:?}");
+}
+
 /// TASK.SCHEDULES has its fields in order, its schedules by name, in both protocols.
 #[test]
 fn the_maps() {
@@ -218,7 +252,12 @@ fn refusals() {
         ("UNSCHEDULE jobs", &["wrong number of arguments"]),
         ("UNSCHEDULE jobs \"\"", &["name"]),
         ("SCHEDULES", &["wrong number of arguments"]),
-        ("SCHEDULES jobs a", &["unknown option A"]),
+        ("SCHEDULES jobs a", &["cursor", "must be 0"]),
+        ("SCHEDULES jobs n:", &["cursor", "must be 0"]),
+        ("SCHEDULES jobs 0 a", &["unknown option A"]),
+        ("SCHEDULES jobs 0 JSON JSON", &["JSON is given more than once"]),
+        ("SCHEDULES jobs 0 COUNT 0", &["COUNT", "1 to 10000"]),
+        ("SCHEDULES jobs COUNT 5", &["COUNT needs a cursor"]),
     ] {
         server.run(&format!("TASK.{line}")).assert_refused("ERR", words);
     }

@@ -47,18 +47,25 @@ def collect(r, options):
     for queue in sorted(set(r.scan_iter(match=options.match, count=1000, _type="taskqueue"))):
         try:
             info = json.loads(r.execute_command("TASK.INFO", queue, "JSON"))
-            schedules = r.execute_command("TASK.SCHEDULES", queue) if options.schedules else []
+            schedules = list(schedules_of(r, queue)) if options.schedules else []
         except redis.ResponseError:
             continue  # its key is something else by now, or not ours to read
         add_queue(page, queue, info)
         for schedule in schedules:
-            schedule = schedule if isinstance(schedule, dict) else dict(zip(schedule[::2], schedule[1::2]))
             for outcome in "fired", "skipped", "missed":
                 help = "Slots of schedules by what became of them."
-                labels = {"queue": queue, "schedule": schedule[b"name"], "outcome": outcome}
-                page.add("redis_task_slots_total", "counter", help, schedule[outcome.encode()], **labels)
+                labels = {"queue": queue, "schedule": schedule["name"], "outcome": outcome}
+                page.add("redis_task_slots_total", "counter", help, schedule[outcome], **labels)
     add_server(page, r)
     return page.text()
+
+
+def schedules_of(r, queue):
+    cursor, page = r.execute_command("TASK.SCHEDULES", queue, 0, "COUNT", 100, "JSON")
+    yield from map(json.loads, page)
+    while cursor != b"0":
+        cursor, page = r.execute_command("TASK.SCHEDULES", queue, cursor, "COUNT", 100, "JSON")
+        yield from map(json.loads, page)
 
 
 def add_queue(page, queue, info):

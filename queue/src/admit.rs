@@ -7,7 +7,6 @@ use crate::batch::{KEPT, NUMBERS_MAX, kept};
 use crate::depend::{DEPENDENCIES_MAX, Of, Tie, unpack};
 use crate::effect::{BatchImage, Change, Depends, Effect, Head, Image, Order, Pushed};
 use crate::error::Mismatch;
-use crate::flow::Settings;
 use crate::group::UNGROUPED;
 use crate::id::{MadeId, TaskId, parse_name};
 use crate::index::segments::Slot;
@@ -31,14 +30,28 @@ impl Queue {
         self.admit_pushed(pushed)
     }
 
-    #[allow(clippy::unused_self, reason = "as the others")]
-    pub(crate) fn admit_settings(&self, settings: &Settings) -> Result<(), Mismatch> {
-        valid(settings.is_valid())
+    /// Whether an effect on something else than tasks can be of this queue's history.
+    pub(crate) fn admit_other(&self, effect: &Effect<'_>) -> Result<(), Mismatch> {
+        match effect {
+            Effect::Sealed { batch, .. } => self.admit_sealed(batch),
+            Effect::BatchDropped { batch } => self.admit_batch_dropped(batch),
+            Effect::Set(settings) => valid(settings.is_valid()),
+            Effect::Keyed(..) | Effect::KeyKept { .. } | Effect::KeyFreed { .. } => self.admit_key(effect),
+            Effect::EventsBegun { .. } | Effect::EventsNumbered { .. } | Effect::EventsRestored { .. } => {
+                self.admit_events(effect)
+            }
+            Effect::Scheduled { .. }
+            | Effect::Unscheduled { .. }
+            | Effect::SlotPassed { .. }
+            | Effect::ScheduleRestored { .. } => self.admit_schedule(effect),
+            _ => Ok(()),
+        }
     }
 
     /// Of the log of events itself.
     pub(crate) fn admit_events(&self, effect: &Effect<'_>) -> Result<(), Mismatch> {
         valid(match effect {
+            Effect::EventsBegun { at } => self.admits_begin_of_events(*at),
             Effect::EventsNumbered { next, .. } => self.admits_event_numbers(*next),
             Effect::EventsRestored { rows } => self.admits_event_rows(rows),
             _ => true,

@@ -56,14 +56,6 @@ impl Queue {
                 self.admit_pushed_into(batch, pushed)?;
                 Ok([Some((Event::Push, self.apply_pushed_into(batch, pushed))), None])
             }
-            Effect::Sealed { batch, .. } => {
-                self.admit_sealed(batch)?;
-                Ok(self.apply_batch(effect))
-            }
-            Effect::BatchDropped { batch } => {
-                self.admit_batch_dropped(batch)?;
-                Ok(self.apply_batch(effect))
-            }
             Effect::BatchesNumbered { last } => {
                 self.admit_batches_numbered(*last)?;
                 self.batches.last = *last;
@@ -84,24 +76,10 @@ impl Queue {
                 self.admit_member_image(*batch, *number, image)?;
                 Ok([Some((Event::Restore, self.apply_restored(image, Some((*batch, *number))))), None])
             }
-            Effect::Set(settings) => {
-                self.admit_settings(settings)?;
-                Ok(self.apply_flow(effect))
-            }
             Effect::Started { starts } => {
                 let flow = self.flow.as_mut().ok_or(Mismatch::Invalid)?;
                 flow.restore_starts(starts)?;
                 self.soonest = self.soonest.min(flow.soonest());
-                Ok([None; 2])
-            }
-            Effect::StartsRewound { .. } => Ok(self.apply_flow(effect)),
-            Effect::Keyed(..) | Effect::KeyKept { .. } | Effect::KeyFreed { .. } => {
-                self.admit_key(effect)?;
-                Ok(self.apply_key(effect))
-            }
-            Effect::Dated { .. } | Effect::EventsNumbered { .. } | Effect::EventsRestored { .. } => {
-                self.admit_events(effect)?;
-                self.apply_events(effect);
                 Ok([None; 2])
             }
             Effect::Grouped { id, group, holds } => {
@@ -115,12 +93,40 @@ impl Queue {
                 self.apply_turned(*group);
                 Ok([None; 2])
             }
-            Effect::Scheduled { .. }
+            Effect::Sealed { .. }
+            | Effect::BatchDropped { .. }
+            | Effect::Set(_)
+            | Effect::StartsRewound { .. }
+            | Effect::Keyed(..)
+            | Effect::KeyKept { .. }
+            | Effect::KeyFreed { .. }
+            | Effect::Dated { .. }
+            | Effect::EventsBegun { .. }
+            | Effect::EventsNumbered { .. }
+            | Effect::EventsRestored { .. }
+            | Effect::Scheduled { .. }
             | Effect::Unscheduled { .. }
             | Effect::SlotPassed { .. }
             | Effect::ScheduleRestored { .. } => {
-                self.admit_schedule(effect)?;
-                Ok(self.apply_schedule(effect))
+                self.admit_other(effect)?;
+                Ok(self.apply_other(effect))
+            }
+        }
+    }
+
+    /// What happens to something else than tasks: batches as a whole, settings, keys, the log of events, schedules.
+    pub(crate) fn apply_other(&mut self, effect: &Effect<'_>) -> Heard {
+        match effect {
+            Effect::Sealed { .. } | Effect::BatchDropped { .. } => self.apply_batch(effect),
+            Effect::Set(_) | Effect::StartsRewound { .. } => self.apply_flow(effect),
+            Effect::Keyed(..) | Effect::KeyKept { .. } | Effect::KeyFreed { .. } => self.apply_key(effect),
+            Effect::Scheduled { .. }
+            | Effect::Unscheduled { .. }
+            | Effect::SlotPassed { .. }
+            | Effect::ScheduleRestored { .. } => self.apply_schedule(effect),
+            _ => {
+                self.apply_events(effect);
+                [None; 2]
             }
         }
     }

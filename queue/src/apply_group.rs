@@ -101,18 +101,6 @@ impl Queue {
         }
     }
 
-    /// GROUPCONCURRENCY has changed.
-    pub(crate) fn settle_held_groups(&mut self) {
-        let Some(groups) = self.groups.as_deref() else { return };
-        // By name, so that all who do this give the same turns.
-        let mut held: Vec<(&str, Slot)> = groups.held.iter().map(|&group| (&*groups.slots.at(group).name, group)).collect();
-        held.sort_unstable();
-        let held: Vec<Slot> = held.into_iter().map(|(_, group)| group).collect();
-        for group in held {
-            self.settle_group(group);
-        }
-    }
-
     /// The task is about to be dropped.
     #[cold]
     pub(crate) fn leave_group(&mut self, slot: Slot) {

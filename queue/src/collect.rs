@@ -3,6 +3,7 @@
 use crate::batch::Batch;
 use crate::error::Refusal;
 use crate::index::segments::Slot;
+use crate::mark::mark;
 use crate::queue::Queue;
 use std::fmt;
 
@@ -104,13 +105,10 @@ impl Queue {
         if is_ahead || is_another { Err(Refusal::EndsLost { may_come: is_ahead }) } else { Ok(()) }
     }
 
-    /// A 32-bit FNV-1a hash of which task has ended, and when: on every server and after each restart the same.
+    /// Of which task has ended, and when.
     fn mark(&self, slot: Slot) -> u32 {
-        const BASIS: u32 = 0x811c_9dc5;
-        const PRIME: u32 = 0x0100_0193;
         let (id, finished) = (self.id(slot).to_string(), self.tasks.at(slot).order);
-        let bytes = id.bytes().chain(finished.to_le_bytes());
-        bytes.fold(BASIS, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(PRIME))
+        mark(id.bytes().chain(finished.to_le_bytes()))
     }
 
     /// The name of the batch that the task in `slot` is of.

@@ -180,6 +180,11 @@ pub enum Effect<'a> {
         /// How far it has come.
         progress: Progress,
     },
+    /// The queue has begun to keep events, or had: of the first `Set` that says so, or from a snapshot.
+    EventsBegun {
+        /// When.
+        at: UnixMs,
+    },
 }
 
 /// A task was added.

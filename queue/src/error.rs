@@ -37,6 +37,11 @@ pub enum Refusal {
         /// No others have come in their place: on a replica that is behind they may still come.
         may_come: bool,
     },
+    /// The cursor is of another history of the queue's events.
+    EventsLost {
+        /// Nothing has come in place of what it was given: on a replica that is behind it may still come.
+        may_come: bool,
+    },
     /// A task cannot wait for its own batch.
     OwnBatch,
     /// A batch that others wait for takes no tasks that wait.
@@ -72,7 +77,7 @@ impl Refusal {
         match self {
             Self::NoTask | Self::NoDependency { .. } | Self::NoBatch => "NOTASK",
             Self::Canceled => "CANCELED",
-            Self::Stale | Self::EndsLost { .. } => "STALE",
+            Self::Stale | Self::EndsLost { .. } | Self::EventsLost { .. } => "STALE",
             Self::NotClaimed(_) => "NOTCLAIMED",
             Self::BadName { .. }
             | Self::DelayPastTtl
@@ -113,6 +118,9 @@ impl fmt::Display for Refusal {
             Self::EndsLost { .. } => {
                 out.write_str("cursor was given ends that a failover or a crash has lost: begin again at 0, with nothing")
             }
+            Self::EventsLost { .. } => out.write_str(
+                "cursor is of an earlier queue of that name, or was given events that a failover or a crash has lost: begin again at 0 or $",
+            ),
             Self::OwnBatch => out.write_str("AFTERBATCH names the task's own batch, which could never be done"),
             Self::BatchAwaited => {
                 out.write_str("BATCH names a batch that tasks wait for: it takes only tasks that wait for nothing")

@@ -6,14 +6,16 @@
 
 use crate::blocks::Rounding;
 use crate::effect::{Change, Effect, Event, Pushed};
-use crate::error::Mismatch;
+use crate::error::{Mismatch, Refusal};
 use crate::id::TaskId;
 use crate::index::segments::Slot;
+use crate::mark::mark;
 use crate::queue::Queue;
 use crate::state::State;
 use crate::time::UnixMs;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
+use std::fmt;
 
 /// What a row can tell of, by the number that it has in snapshots: appended to, never changed.
 const KINDS: [Event; 12] = [
@@ -59,22 +61,54 @@ pub struct EventRow<'a> {
 pub enum EventsCursor {
     /// At the oldest event that is kept.
     Oldest,
-    /// At the event with this number.
-    At(u64),
+    /// At the event with this number, which is 1 at least.
+    At {
+        /// When the queue began to keep events; 0: of whatever queue has the name.
+        begun: UnixMs,
+        /// The number.
+        number: u64,
+        /// Tells the event before it from one that came in its place, after a failover had lost it; 0 if it was not kept, or there was none.
+        mark: u32,
+    },
     /// After the newest one.
     End,
 }
 
 impl EventsCursor {
-    /// Reads `0`, `$`, or a number that a page gave.
+    /// At an event, whatever came before it.
+    #[must_use]
+    pub const fn number(number: u64) -> Self {
+        Self::At { begun: UnixMs(0), number, mark: 0 }
+    }
+
+    /// Reads `0`, `$`, a number, or what a page gave.
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Option<Self> {
-        match bytes {
-            b"0" => Some(Self::Oldest),
-            b"$" => Some(Self::End),
-            // Each has one spelling.
-            [b'1'..=b'9', ..] => std::str::from_utf8(bytes).ok()?.parse().ok().map(Self::At),
-            _ => None,
+        let text = std::str::from_utf8(bytes).ok()?;
+        let cursor = match text {
+            "0" => Self::Oldest,
+            "$" => Self::End,
+            _ => match text.split_once('-') {
+                None => Self::number(text.parse().ok()?),
+                Some((begun, rest)) => {
+                    let (number, mark) = rest.split_once('-')?;
+                    Self::At { begun: UnixMs(begun.parse().ok()?), number: number.parse().ok()?, mark: mark.parse().ok()? }
+                }
+            },
+        };
+        // Each has one spelling.
+        let is_place = !matches!(cursor, Self::At { number: 0, .. });
+        (is_place && cursor.to_string() == text).then_some(cursor)
+    }
+}
+
+impl fmt::Display for EventsCursor {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Oldest => out.write_str("0"),
+            Self::End => out.write_str("$"),
+            Self::At { begun: UnixMs(0), number, .. } => write!(out, "{number}"),
+            Self::At { begun, number, mark } => write!(out, "{}-{number}-{mark}", begun.0),
         }
     }
 }
@@ -85,8 +119,9 @@ pub struct EventsPage {
     /// Those that the reader came too late for.
     pub missed: Option<Missed>,
     /// Where the next page begins.
-    pub next: u64,
+    pub next: EventsCursor,
     first: u64,
+    end: u64,
     rows: Vec<u8>,
 }
 
@@ -105,13 +140,13 @@ impl EventsPage {
     /// How many events are in it.
     #[must_use]
     pub fn len(&self) -> usize {
-        usize::try_from(self.next - self.first).unwrap_or(usize::MAX)
+        usize::try_from(self.end - self.first).unwrap_or(usize::MAX)
     }
 
     /// Whether there is nothing in it to tell a reader.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.next == self.first && self.missed.is_none()
+        self.end == self.first && self.missed.is_none()
     }
 
     /// How many bytes its events take.
@@ -199,6 +234,8 @@ impl Chunk {
 pub(crate) struct EventLog {
     /// A chunk ends where a multiple of [`CHUNK_LEN`] begins. The first may have rows that are not kept any more.
     chunks: VecDeque<Chunk>,
+    /// When it began, which tells it from that of an earlier queue.
+    begun: UnixMs,
     /// At most so many events are kept.
     max: u32,
     /// The oldest one that is kept.
@@ -211,7 +248,7 @@ pub(crate) struct EventLog {
 
 impl EventLog {
     const fn new() -> Self {
-        Self { chunks: VecDeque::new(), max: 0, first: 1, next: 1, at: UnixMs(0) }
+        Self { chunks: VecDeque::new(), begun: UnixMs(0), max: 0, first: 1, next: 1, at: UnixMs(0) }
     }
 
     const fn len(&self) -> u64 {
@@ -228,15 +265,23 @@ impl EventLog {
         self.chunks.shrink_to_fit();
     }
 
-    /// Something has happened: one more event, if any are kept.
+    /// Something has happened: one more event, which counts also if none are kept.
     fn note(&mut self, event: Event, at: UnixMs, id: TaskId<'_>, attempt: u32, worker: Option<&str>) {
-        if let Some(kind) = kind_of(event).filter(|_| self.max > 0 && self.next < NUMBER_MAX) {
+        if let Some(kind) = kind_of(event).filter(|_| self.next < NUMBER_MAX) {
             self.append(&Row { at, kind, id, attempt, worker });
             self.at = at;
         }
     }
 
     fn append(&mut self, row: &Row<'_>) {
+        if self.max > 0 {
+            self.store(row);
+        }
+        self.next = self.next.saturating_add(1);
+        self.trim();
+    }
+
+    fn store(&mut self, row: &Row<'_>) {
         if self.chunks.is_empty() || self.next.is_multiple_of(CHUNK_LEN) {
             // As long as the last one, and not much longer than it must be.
             let bytes = self.chunks.back_mut().map_or(0, |last| {
@@ -250,8 +295,6 @@ impl EventLog {
         if let Ok(rows) = postcard::to_extend(row, std::mem::take(&mut last.rows)) {
             last.rows = rows;
         }
-        self.next = self.next.saturating_add(1);
-        self.trim();
     }
 
     /// Lets those go that are more than are kept.
@@ -269,21 +312,45 @@ impl EventLog {
         self.chunks.iter().skip(skipped).take_while(move |chunk| chunk.first < to).map(move |chunk| chunk.rows(from, to))
     }
 
-    fn page(&self, cursor: EventsCursor, count: usize) -> Option<EventsPage> {
-        let from = match cursor {
-            EventsCursor::Oldest => self.first,
-            EventsCursor::End => self.next,
-            EventsCursor::At(seq) if seq > self.next => return None,
-            EventsCursor::At(seq) => seq,
+    fn page(&self, cursor: EventsCursor, count: usize) -> Result<EventsPage, Refusal> {
+        let (from, given) = match cursor {
+            EventsCursor::Oldest => (self.first, 0),
+            EventsCursor::End => (self.next, 0),
+            EventsCursor::At { begun, number, mark } => {
+                self.check_given(begun, number, mark)?;
+                (number, mark)
+            }
         };
         let first = from.max(self.first);
-        let next = first.saturating_add(count as u64).min(self.next);
+        let end = first.saturating_add(count as u64).min(self.next);
+        // What a reader was given last it may still tell when it is not kept any more.
+        let mark = self.mark_before(end).unwrap_or(if end == from { given } else { 0 });
         let missed = first - from;
         let missed = (missed > 0).then(|| {
             let at = self.rows(first, first + 1).flat_map(unpack).next().and_then(Result::ok).map_or(self.at, |row| row.at);
             Missed { count: missed, last: first - 1, at }
         });
-        Some(EventsPage { missed, next, first, rows: self.rows(first, next).collect::<Vec<_>>().concat() })
+        let next = EventsCursor::At { begun: self.begun, number: end, mark };
+        Ok(EventsPage { missed, next, first, end, rows: self.rows(first, end).collect::<Vec<_>>().concat() })
+    }
+
+    /// Whether the event before `number`, the last that a reader was given, is of this log's history, and so all before it. What is not
+    /// kept any more cannot be compared.
+    fn check_given(&self, begun: UnixMs, number: u64, mark: u32) -> Result<(), Refusal> {
+        let is_of_other = begun > UnixMs(0) && begun != self.begun;
+        let is_ahead = number > self.next;
+        let is_another = mark > 0 && self.mark_before(number).is_some_and(|kept| kept != mark);
+        if is_of_other || is_ahead || is_another {
+            let may_come = if is_of_other { begun > self.begun } else { is_ahead };
+            return Err(Refusal::EventsLost { may_come });
+        }
+        Ok(())
+    }
+
+    /// Of the event before this number, if it is kept.
+    fn mark_before(&self, number: u64) -> Option<u32> {
+        let last = number.checked_sub(1).filter(|last| (self.first..self.next).contains(last))?;
+        Some(mark(self.rows(last, number).flatten().copied()))
     }
 
     pub(crate) fn bytes(&self, rounding: Rounding) -> usize {
@@ -293,6 +360,9 @@ impl EventLog {
 
     /// What stands in a snapshot, after the settings.
     pub(crate) fn for_each_effect(&self, mut give: impl FnMut(&Effect<'_>)) {
+        if self.begun > UnixMs(0) {
+            give(&Effect::EventsBegun { at: self.begun });
+        }
         if self.next > 1 {
             give(&Effect::EventsNumbered { next: self.first, at: self.at });
             self.rows(self.first, self.next).for_each(|rows| give(&Effect::EventsRestored { rows }));
@@ -344,10 +414,11 @@ impl Change<'_> {
 }
 
 impl Queue {
-    /// At most `count` events from the cursor on. `None` if the cursor is ahead of all that happened: it was given by another queue of
-    /// that name, or by a master whose last events a failover has lost.
-    #[must_use]
-    pub fn events(&self, cursor: EventsCursor, count: usize) -> Option<EventsPage> {
+    /// At most `count` events from the cursor on.
+    ///
+    /// # Errors
+    /// [`Refusal::EventsLost`]: the cursor was given by another queue of that name, or by a master whose last events a failover has lost.
+    pub fn events(&self, cursor: EventsCursor, count: usize) -> Result<EventsPage, Refusal> {
         self.events.as_deref().unwrap_or(&EventLog::new()).page(cursor, count)
     }
 
@@ -380,6 +451,8 @@ impl Queue {
         if max > 0 || self.events.is_some() {
             self.events.get_or_insert_with(|| Box::new(EventLog::new())).keep(max);
         }
+        // One of which a snapshot would not know.
+        self.events.take_if(|log| log.max == 0 && log.begun == UnixMs(0) && log.next == 1);
     }
 
     /// A task was pushed.
@@ -418,7 +491,7 @@ impl Queue {
     /// Whether the change is kept, and not of the instant that would be taken for its own.
     #[cold]
     pub(crate) fn must_date(&self, change: &Change<'_>, now: UnixMs) -> bool {
-        let is_other = self.events.as_deref().is_some_and(|log| log.max > 0 && log.at != now);
+        let is_other = self.events.as_deref().is_some_and(|log| log.at != now);
         is_other && change.instant().is_none() && kind_of(change.event()).is_some()
     }
 
@@ -426,6 +499,7 @@ impl Queue {
     pub(crate) fn apply_events(&mut self, effect: &Effect<'_>) {
         match (effect, &mut self.events) {
             (Effect::Dated { at }, Some(log)) => log.at = *at,
+            (Effect::EventsBegun { at }, log) => log.get_or_insert_with(|| Box::new(EventLog::new())).begun = *at,
             (&Effect::EventsNumbered { next, at }, log) => {
                 let log = log.get_or_insert_with(|| Box::new(EventLog::new()));
                 (log.first, log.next, log.at) = (next, next, at);
@@ -433,6 +507,10 @@ impl Queue {
             (Effect::EventsRestored { rows }, Some(log)) => unpack(rows).map_while(Result::ok).for_each(|row| log.append(&row)),
             _ => {}
         }
+    }
+
+    pub(crate) fn admits_begin_of_events(&self, at: UnixMs) -> bool {
+        at > UnixMs(0) && self.events.as_deref().is_none_or(|log| log.begun == UnixMs(0) && log.next == 1)
     }
 
     pub(crate) fn admits_event_numbers(&self, next: u64) -> bool {

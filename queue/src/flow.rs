@@ -325,8 +325,10 @@ impl Queue {
             self.soonest = self.soonest.min(flow.soonest());
             self.flow = Some(flow);
         }
-        if settings.group_concurrency != group_limit {
-            self.settle_held_groups();
+        if settings.group_concurrency != group_limit
+            && let Some(groups) = self.groups.as_deref_mut()
+        {
+            groups.settle_held(settings.group_concurrency);
         }
     }
 

@@ -58,6 +58,10 @@ impl Group {
     /// The task that is claimed next, if one may be: at most `limit` at once; 0: any number. With 1, whatever holds the group comes first,
     /// and while that is not ready nothing does.
     pub(crate) fn next(&self, limit: u32) -> Option<Slot> {
+        self.next_stand(limit).map(|stand| stand.slot)
+    }
+
+    fn next_stand(&self, limit: u32) -> Option<&Stand> {
         let first = self.ready.first()?;
         let may_be_claimed = match limit {
             0 => true,
@@ -67,7 +71,7 @@ impl Group {
         // With any other, what holds the group counts for no more than its place.
         let new = if limit == 1 || first.is_new { None } else { self.ready.range(Stand::NEW..).next() };
         let next = new.into_iter().chain([first]).min_by_key(|stand| (stand.priority, stand.order));
-        next.filter(|_| may_be_claimed).map(|stand| stand.slot)
+        next.filter(|_| may_be_claimed)
     }
 
     /// Its ready tasks that are claimed before this one.
@@ -157,6 +161,29 @@ impl Groups {
     pub(crate) fn rotate(&mut self, group: Slot, limit: u32, ungrouped: usize) {
         let (_, comes) = self.stands(group, limit, ungrouped);
         self.set_turn(group, comes);
+    }
+
+    /// The limit has changed, which means something only for groups that are held: they get turns, or lose them. They come in the order in
+    /// which their next tasks became ready, so that all who do this give the same turns.
+    pub(crate) fn settle_held(&mut self, limit: u32) {
+        let (mut gone, mut come) = (Vec::new(), Vec::new());
+        for &slot in &self.held {
+            let group = self.slots.at(slot);
+            match (group.turn, group.next_stand(limit)) {
+                (Some(_), None) => gone.push(slot),
+                (None, Some(next)) => come.push((next.order, slot)),
+                _ => {}
+            }
+        }
+        for group in gone {
+            self.set_turn(group, false);
+        }
+        // A forged snapshot may give two tasks one place.
+        let name = |slot: Slot| &*self.slots.at(slot).name;
+        come.sort_unstable_by(|(a, of_a), (b, of_b)| a.cmp(b).then_with(|| name(*of_a).cmp(name(*of_b))));
+        for (_, group) in come {
+            self.set_turn(group, true);
+        }
     }
 
     /// Whether the group has a turn, and whether it should.

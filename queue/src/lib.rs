@@ -63,6 +63,7 @@ mod explain;
 mod group;
 mod index;
 mod list;
+mod mark;
 mod notice;
 mod options;
 mod queue;

@@ -13,6 +13,7 @@ use crate::recurrence::{Recurrence, Timing};
 use crate::time::{Ms, UnixMs};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 /// Longest name of a schedule, in bytes: `<name>@<unix-ms>` is an id.
@@ -259,16 +260,28 @@ pub struct ScheduleView<'a> {
     pub progress: Progress,
 }
 
+impl Schedule {
+    fn view<'a>(&'a self, name: &'a str) -> ScheduleView<'a> {
+        ScheduleView { name, definition: self.plan.definition(), progress: self.progress }
+    }
+}
+
 impl Queue {
     /// The schedules, by name.
     #[must_use]
     pub fn schedules(&self) -> impl ExactSizeIterator<Item = ScheduleView<'_>> {
+        self.schedules_by_name().iter().map(|(name, schedule)| schedule.view(name))
+    }
+
+    /// The schedules from this name on, be there one of it or not.
+    pub fn schedules_from(&self, name: &str) -> impl Iterator<Item = ScheduleView<'_>> {
+        let rest = self.schedules_by_name().range::<str, _>((Bound::Included(name), Bound::Unbounded));
+        rest.map(|(name, schedule)| schedule.view(name))
+    }
+
+    fn schedules_by_name(&self) -> &BTreeMap<Box<str>, Schedule> {
         static NONE: BTreeMap<Box<str>, Schedule> = BTreeMap::new();
-        self.schedules.as_deref().map_or(&NONE, |schedules| &schedules.names).iter().map(|(name, schedule)| ScheduleView {
-            name,
-            definition: schedule.plan.definition(),
-            progress: schedule.progress,
-        })
+        self.schedules.as_deref().map_or(&NONE, |schedules| &schedules.names)
     }
 
     /// When the next slot of all schedules is; never, if there is none.

@@ -1,6 +1,6 @@
 //! One unit of change to a queue: what was done, and what is to be sent, as one.
 
-use crate::effect::{Change, Depends, Effect, Event, Heard, Keyed, Packed, Pushed};
+use crate::effect::{Change, Depends, Effect, Event, Keyed, Packed, Pushed};
 use crate::id::OwnedId;
 use crate::index::segments::Slot;
 use crate::notice::Notice;
@@ -117,10 +117,6 @@ impl<'q> Txn<'q> {
         }
     }
 
-    fn hear_all(&mut self, heard: Heard) {
-        heard.into_iter().flatten().for_each(|(event, slot)| self.hear(event, slot));
-    }
-
     /// Notes what is to be told by name.
     #[cold]
     #[inline(never)]
@@ -134,11 +130,7 @@ impl<'q> Txn<'q> {
     #[cold]
     fn date(&mut self, change: &Change<'_>) {
         if self.queue.must_date(change, self.now) {
-            let dated = Effect::Dated { at: self.now };
-            if !self.journal.is_silent {
-                self.journal.packed.push(&dated);
-            }
-            self.queue.apply_events(&dated);
+            self.record_other(&Effect::Dated { at: self.now });
         }
     }
 
@@ -155,26 +147,17 @@ impl<'q> Txn<'q> {
     /// The task has this key.
     pub(crate) fn record_keyed(&mut self, slot: Slot, keyed: &Keyed<'_>) {
         let id = OwnedId::from(self.queue.id_of(slot));
-        self.record_key(&Effect::Keyed(id.as_id(), *keyed));
+        self.record_other(&Effect::Keyed(id.as_id(), *keyed));
     }
 
-    /// Records what happens to a key.
-    pub(crate) fn record_key(&mut self, effect: &Effect<'_>) {
-        debug_assert_eq!(self.queue.admit_key(effect), Ok(()), "{effect:?}");
+    /// Records what happens to something else than tasks.
+    pub(crate) fn record_other(&mut self, effect: &Effect<'_>) {
+        debug_assert_eq!(self.queue.admit_other(effect), Ok(()), "{effect:?}");
         if !self.journal.is_silent {
             self.journal.packed.push(effect);
         }
-        let heard = self.queue.apply_key(effect);
-        self.hear_all(heard);
-    }
-
-    /// Records what happens to a batch as a whole.
-    pub(crate) fn record_batch(&mut self, effect: &Effect<'_>) {
-        if !self.journal.is_silent {
-            self.journal.packed.push(effect);
-        }
-        let heard = self.queue.apply_batch(effect);
-        self.hear_all(heard);
+        let heard = self.queue.apply_other(effect);
+        heard.into_iter().flatten().for_each(|(event, slot)| self.hear(event, slot));
     }
 
     /// The task, which is new or has ended, is of this group from now on.
@@ -185,25 +168,6 @@ impl<'q> Txn<'q> {
             self.journal.packed.push(&Effect::Grouped { id: self.queue.id_of(slot), group, holds: false });
         }
         self.queue.apply_grouped(slot, group, false);
-    }
-
-    /// Records what happens to the queue as a whole.
-    pub(crate) fn record_flow(&mut self, effect: &Effect<'_>) {
-        if !self.journal.is_silent {
-            self.journal.packed.push(effect);
-        }
-        let heard = self.queue.apply_flow(effect);
-        self.hear_all(heard);
-    }
-
-    /// Records what happens to a schedule.
-    pub(crate) fn record_schedule(&mut self, effect: &Effect<'_>) {
-        debug_assert_eq!(self.queue.admit_schedule(effect), Ok(()), "{effect:?}");
-        if !self.journal.is_silent {
-            self.journal.packed.push(effect);
-        }
-        let heard = self.queue.apply_schedule(effect);
-        self.hear_all(heard);
     }
 
     #[allow(clippy::inline_always, reason = "nearly all tasks come from one caller, and 1 % of a push's instructions hang on it")]

@@ -260,6 +260,7 @@ fn events() -> impl Strategy<Value = Effect<'static>> {
     prop_oneof![
         2 => (0..4_u32).prop_map(|events| Effect::Set(Settings { events, ..Settings::default() })),
         1 => instant().prop_map(|at| Effect::Dated { at }),
+        1 => instant().prop_map(|at| Effect::EventsBegun { at }),
         1 => (number(), instant()).prop_map(|(next, at)| Effect::EventsNumbered { next, at }),
         2 => rows.prop_map(|rows| Effect::EventsRestored { rows: Vec::leak(rows.concat()) }),
     ]

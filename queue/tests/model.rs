@@ -334,7 +334,11 @@ impl Model {
                     self.starts.clear();
                 }
                 let groups: BTreeSet<String> = self.tasks.values().filter_map(|task| task.group.clone()).collect();
-                for group in groups {
+                // Those that come anew as their next tasks became ready.
+                let place = |group: &String| self.next_of(Some(group)).map(|id| self.tasks[&id].place);
+                let mut groups: Vec<_> = groups.into_iter().map(|group| (place(&group), group)).collect();
+                groups.sort();
+                for (_, group) in groups {
                     self.settle_turns(Some(group));
                 }
                 Answer::Done

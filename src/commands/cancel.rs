@@ -1,6 +1,6 @@
 //! `TASK.CANCEL queue (id [id …] | BATCH name [COUNT n] | ALL [COUNT n])`
 
-use crate::commands::selection::{self, Verb};
+use crate::commands::selection::{self, OfBatch, Verb};
 use crate::redis::command::{Access, CommandSpec, handler};
 use taskqueue::op;
 
@@ -18,4 +18,4 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     acl: "write slow",
 };
 
-const CANCEL: Verb = Verb { one: op::cancel, all: op::cancel_all, batch: op::cancel_batch };
+const CANCEL: Verb = Verb { one: op::cancel, all: op::cancel_all, batch: OfBatch::Some(op::cancel_batch) };

@@ -1,16 +1,12 @@
 //! `TASK.EVENTS queue cursor [COUNT n] [BLOCK ms]`
 
-use crate::args::{Args, DURATION};
+use crate::args::Args;
 use crate::redis::command::{Access, Arg, CommandSpec, handler};
 use crate::redis::context::Context;
 use crate::redis::error::Error;
 use crate::redis::string::Argv;
-use crate::value::QUEUE;
-use crate::waiters::{self, EventsWish, Wish};
-use taskqueue::{EventsCursor, Ms};
-
-/// Events in a page, if COUNT does not say.
-const COUNT_DEFAULT: usize = 10;
+use crate::waiters::{self, Reading};
+use taskqueue::EventsCursor;
 
 pub(crate) const SPEC: CommandSpec = CommandSpec {
     name: "task.events",
@@ -36,26 +32,6 @@ fn events(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     let name = args.key()?;
     let cursor = EventsCursor::parse(args.bytes()?)
         .ok_or_else(|| Error::new("ERR", "cursor must be 0, $ or one that TASK.EVENTS has given"))?;
-    let (mut count, mut block): (Option<usize>, Option<Ms>) = (None, None);
-    while let Some(word) = args.option() {
-        if word.is("COUNT") {
-            args.set_count(&mut count, &word)?;
-        } else if word.is("BLOCK") {
-            args.set_duration(&mut block, &word, &DURATION)?;
-        } else {
-            return Err(word.unknown());
-        }
-    }
-    let count = count.unwrap_or(COUNT_DEFAULT);
-    let key = context.open_read(name, &QUEUE)?;
-    let queue = key.value()?.map(|value| &value.queue);
-    let page = waiters::events_of(queue, cursor, count)?;
-    if let Some(block) = block.filter(|_| queue.is_some() && page.is_empty() && context.can_wait()) {
-        drop(key);
-        // What `$` means is settled now.
-        waiters::wait(context, &[name], Wish::Events(EventsWish::new(page.next, count)), block);
-        return Ok(());
-    }
-    waiters::reply_events(context, &page);
-    Ok(())
+    let (count, block) = args.count_and_block()?;
+    waiters::read(context, name, Reading::Events(cursor), count, block)
 }

@@ -6,7 +6,7 @@ use crate::redis::context::Context;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::ser::{Serialize, SerializeMap, Serializer};
-use taskqueue::{AfterView, Ms, TaskView, UnixMs};
+use taskqueue::{AfterView, Ms, Retention, TaskView, UnixMs};
 
 /// How those that show one thing are asked for JSON.
 pub(super) const JSON_OBJECT: Arg = Arg::word("json", "JSON").optional().summary("One JSON object, as a bulk string.");
@@ -118,6 +118,12 @@ impl From<Ms> for Field<'_> {
     }
 }
 
+impl From<Retention> for Field<'_> {
+    fn from(retention: Retention) -> Self {
+        Self::Integer(retention_ms(retention))
+    }
+}
+
 impl From<UnixMs> for Field<'_> {
     fn from(instant: UnixMs) -> Self {
         Self::Integer(instant.0.cast_signed())
@@ -194,8 +200,8 @@ pub(super) fn of_task<'a>(task: &TaskView<'a>, with_payload: bool) -> Fields<'a>
         ("lease", settings.lease.into()),
         ("timeout", settings.timeout.into()),
         ("backoff", settings.backoff.into()),
-        ("retain", integer(retention_ms(settings.retain))),
-        ("retain-failed", integer(retention_ms(settings.retain_failed))),
+        ("retain", settings.retain.into()),
+        ("retain-failed", settings.retain_failed.into()),
     ]);
     Fields(fields)
 }

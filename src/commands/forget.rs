@@ -1,6 +1,6 @@
-//! `TASK.FORGET queue (id [id …] | BATCH name [COUNT n] | ALL [COUNT n])`
+//! `TASK.FORGET queue (id [id …] | BATCH name | ALL [COUNT n])`
 
-use crate::commands::selection::{self, Verb};
+use crate::commands::selection::{self, OfBatch, Verb};
 use crate::redis::command::{Access, CommandSpec, handler};
 use taskqueue::op;
 
@@ -10,10 +10,10 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     flags: "write",
     arity: -3,
     summary: "Drops tasks that have ended, now. Answers how many.",
-    complexity: "O(C log N) for C tasks of N in the queue",
+    complexity: "O(C log N) for C tasks of N in the queue; O(C) for a batch, whose tasks then go little by little",
     since: "0.1.0",
     tips: "",
-    args: selection::ARGS,
+    args: selection::ARGS_WHOLE_BATCH,
     access: Access::Update,
     acl: "write slow",
 };
@@ -21,5 +21,5 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
 const FORGET: Verb = Verb {
     one: |txn, id, _| op::forget(txn, id),
     all: |txn, count, _| op::forget_all(txn, count),
-    batch: |txn, name, _, _| op::forget_batch(txn, name),
+    batch: OfBatch::All(op::forget_batch),
 };

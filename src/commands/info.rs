@@ -2,7 +2,6 @@
 
 use crate::args::Args;
 use crate::commands::fields::{Field, Fields, JSON_OBJECT};
-use crate::config::retention_ms;
 use crate::redis::command::{Access, Arg, CommandSpec, handler};
 use crate::redis::context::Context;
 use crate::redis::error::Error;
@@ -10,7 +9,7 @@ use crate::redis::string::Argv;
 use crate::state;
 use crate::transact::now;
 use crate::value::QUEUE;
-use taskqueue::{Ms, Percentiles, Queue, Retention, Settings, State, UnixMs};
+use taskqueue::{Ms, Percentiles, Queue, Settings, State, UnixMs};
 
 pub(crate) const SPEC: CommandSpec = CommandSpec {
     name: "task.info",
@@ -71,14 +70,13 @@ fn fields(queue: &Queue, memory: usize, waiting: usize, now: UnixMs) -> Fields<'
 /// What the queue sets for itself: nothing where the server's settings hold, 0 for no limit.
 fn of_settings(settings: &Settings) -> Fields<'static> {
     let options = &settings.options;
-    let retention = |retention: Option<Retention>| retention.map_or(Field::Nil, |time| Field::Integer(retention_ms(time)));
     Fields(vec![
         ("lease", options.lease.into()),
         ("attempts", options.attempts.map(u64::from).into()),
         ("backoff", options.backoff.into()),
         ("timeout", options.timeout.into()),
-        ("retain", retention(options.retain)),
-        ("retain-failed", retention(options.retain_failed)),
+        ("retain", options.retain.into()),
+        ("retain-failed", options.retain_failed.into()),
         ("retain-max", u64::from(settings.retain_max).into()),
         ("failed-max", u64::from(settings.failed_max).into()),
         ("max-len", u64::from(settings.max_len).into()),

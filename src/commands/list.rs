@@ -1,6 +1,6 @@
 //! `TASK.LIST queue state cursor [COUNT n] [JSON]`
 
-use crate::args::{Args, switch};
+use crate::args::{Args, PAGE_COUNT};
 use crate::commands::fields;
 use crate::config;
 use crate::redis::command::{Access, Arg, CommandSpec, handler};
@@ -9,9 +9,6 @@ use crate::redis::error::Error;
 use crate::redis::string::Argv;
 use crate::value::QUEUE;
 use taskqueue::{Cursor, Page, Queue, State};
-
-/// Tasks on a page, if COUNT does not say.
-const COUNT_DEFAULT: usize = 10;
 
 pub(crate) const SPEC: CommandSpec = CommandSpec {
     name: "task.list",
@@ -37,23 +34,17 @@ fn list(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     let mut args = Args::new(args);
     let queue = args.key()?;
     let state = state(args.bytes()?)?;
-    let cursor =
-        Cursor::parse(args.bytes()?).ok_or_else(|| Error::new("ERR", "cursor must be 0, or what the page before answered"))?;
-    let (mut count, mut json) = (None, false);
-    while let Some(word) = args.option() {
-        if word.is("COUNT") {
-            args.set_count(&mut count, &word)?;
-        } else if word.is("JSON") {
-            switch(&mut json, &word)?;
-        } else {
-            return Err(word.unknown());
-        }
-    }
+    let cursor = Cursor::parse(args.bytes()?).ok_or_else(no_cursor)?;
+    let (count, json) = args.count_and_json()?;
     let key = context.open_read(queue, &QUEUE)?;
     let empty = Queue::default();
     let queue = key.value()?.map_or(&empty, |value| &value.queue);
-    reply(context, queue, &queue.list(state, cursor, count.unwrap_or(COUNT_DEFAULT)), json);
+    reply(context, queue, &queue.list(state, cursor, count.unwrap_or(PAGE_COUNT)), json);
     Ok(())
+}
+
+pub(super) fn no_cursor() -> Error {
+    Error::new("ERR", "cursor must be 0, or what the page before answered")
 }
 
 fn state(name: &[u8]) -> Result<State, Error> {

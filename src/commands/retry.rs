@@ -1,6 +1,6 @@
 //! `TASK.RETRY queue (id [id …] | BATCH name [COUNT n] | ALL [COUNT n])`
 
-use crate::commands::selection::{self, Verb};
+use crate::commands::selection::{self, OfBatch, Verb};
 use crate::redis::command::{Access, CommandSpec, handler};
 use taskqueue::op;
 
@@ -21,5 +21,5 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
 const RETRY: Verb = Verb {
     one: |txn, id, _| op::retry(txn, id),
     all: |txn, count, _| op::retry_all(txn, count),
-    batch: |txn, name, count, _| op::retry_batch(txn, name, count),
+    batch: OfBatch::Some(|txn, name, count, _| op::retry_batch(txn, name, count)),
 };

@@ -1,7 +1,6 @@
 //! Who waits for tasks to end: TASK.RESULT, TASK.CALL and TASK.GATHER.
 
-use super::collectors::tell_collector;
-use super::followers::tell_follower;
+use super::readers::tell_reader;
 use super::{Awaited, Client, TASK_BYTES, Wish, unblock};
 use crate::redis::context::Context;
 use crate::redis::error::Error;
@@ -186,7 +185,7 @@ impl Telling {
     }
 }
 
-/// How far a look at the tasks of a key for whose ends clients wait has come.
+/// How far a look at what clients wait for of a key has come.
 pub(crate) enum Looked {
     /// To the end.
     All,
@@ -196,8 +195,8 @@ pub(crate) enum Looked {
     Elsewhere,
 }
 
-/// Tells those who wait for ends of this key's tasks and batches which have ended or are gone, as a look at the key shows, from what
-/// comes after `after` on.
+/// Tells those who wait for ends of this key's tasks, or read it on, what has ended, is gone, or can be read, as a look at the key shows, from
+/// what comes after `after` on.
 pub(crate) fn recheck(context: &Context, db: i32, key: &[u8], after: Option<&Awaited>, may_go_on: impl Fn() -> bool) -> Looked {
     if !context.select_db(db) {
         return Looked::All;
@@ -216,8 +215,7 @@ pub(crate) fn recheck(context: &Context, db: i32, key: &[u8], after: Option<&Awa
         while let Some(awaited) = next {
             match &awaited {
                 Awaited::Task(id) => telling.tell(queue, id.as_id(), db, key),
-                Awaited::Batch(batch, ticket) => tell_collector(&mut telling, queue, batch, *ticket, db, key),
-                Awaited::Events(ticket) => tell_follower(&mut telling, queue, *ticket, db, key),
+                Awaited::Page(of, ticket) => tell_reader(&mut telling, queue, of.as_deref(), *ticket, db, key),
             }
             next = next_after(Some(&awaited));
             if next.is_some() && !(telling.left > 0 && may_go_on()) {

@@ -7,12 +7,14 @@ use std::ffi::CStr;
 use std::ops::Bound;
 use taskqueue::OwnedId;
 
-/// What a client waits for: the end of a task; those of a batch, or events, with the client's ticket.
+/// What a client waits for: the end of a task; or the next page of a batch's ends or of events, with the client's ticket.
 pub(crate) enum Awaited {
     Task(OwnedId),
-    Batch(Box<str>, u64),
-    Events(u64),
+    Page(Source, u64),
 }
+
+/// What is read on: the ends of the batch of that name; or events.
+type Source = Option<Box<str>>;
 
 /// Everyone who waits.
 #[derive(Default)]
@@ -32,12 +34,12 @@ struct Counts {
 }
 
 impl Counts {
-    const fn of(&mut self, wish: &Wish) -> &mut u64 {
+    fn of(&mut self, wish: &Wish) -> &mut u64 {
         match wish {
             Wish::Tasks(_) => &mut self.tasks,
             Wish::Ends(_) => &mut self.results,
-            Wish::Collect(_) => &mut self.batches,
-            Wish::Events(_) => &mut self.events,
+            Wish::Page(wish) if wish.batch().is_some() => &mut self.batches,
+            Wish::Page(_) => &mut self.events,
         }
     }
 }
@@ -49,20 +51,23 @@ struct Line {
     tasks: BTreeMap<u64, Client>,
     /// For the end of a task: by its id and the ticket.
     ends: BTreeMap<(OwnedId, u64), Client>,
-    /// For the ends of a batch: by its name, and the ticket.
-    batches: BTreeMap<(Box<str>, u64), Client>,
-    /// For events, by ticket.
-    events: BTreeMap<u64, Client>,
+    /// For the next page: by what is read, and the ticket.
+    readers: BTreeMap<(Source, u64), Client>,
 }
 
 impl Line {
     fn is_empty(&self) -> bool {
-        self.tasks.is_empty() && !self.awaits_ends()
+        self.tasks.is_empty() && !self.awaits_news()
     }
 
-    /// Or events: of whatever is told when the queue goes away.
-    fn awaits_ends(&self) -> bool {
-        !(self.ends.is_empty() && self.batches.is_empty() && self.events.is_empty())
+    /// Whether anyone waits who is to be told when the queue goes away.
+    fn awaits_news(&self) -> bool {
+        !(self.ends.is_empty() && self.readers.is_empty())
+    }
+
+    /// Who reads the ends of a batch.
+    fn readers_of_batches(&self) -> impl Iterator<Item = (&(Source, u64), &Client)> {
+        self.readers.range((Some(Box::default()), 0)..)
     }
 }
 
@@ -82,11 +87,8 @@ impl Waiters {
                 Wish::Ends(wish) => {
                     line.ends.extend(wish.pending().map(|id| ((id.clone(), client.ticket()), client.clone())));
                 }
-                Wish::Collect(wish) => {
-                    line.batches.insert((wish.batch().into(), client.ticket()), client.clone());
-                }
-                Wish::Events(_) => {
-                    line.events.insert(client.ticket(), client.clone());
+                Wish::Page(wish) => {
+                    line.readers.insert((wish.batch().map(Into::into), client.ticket()), client.clone());
                 }
             }
         }
@@ -106,8 +108,7 @@ impl Waiters {
                         client = client.or(line.ends.remove(&(id.clone(), wait.ticket())));
                     }
                 }
-                Wish::Collect(wish) => client = client.or(line.batches.remove(&(wish.batch().into(), wait.ticket()))),
-                Wish::Events(_) => client = client.or(line.events.remove(&wait.ticket())),
+                Wish::Page(wish) => client = client.or(line.readers.remove(&(wish.batch().map(Into::into), wait.ticket()))),
             }
         }
         self.tidy(wait.db, wait.keys.iter().map(OwnedName::bytes));
@@ -155,8 +156,8 @@ impl Waiters {
             ("keys", lines().count()),
             ("claims", lines().map(|line| line.tasks.len()).sum()),
             ("results", lines().map(|line| line.ends.len()).sum()),
-            ("collectors", lines().map(|line| line.batches.len()).sum()),
-            ("followers", lines().map(|line| line.events.len()).sum()),
+            ("collectors", lines().map(|line| line.readers_of_batches().count()).sum()),
+            ("followers", lines().map(|line| line.readers.len() - line.readers_of_batches().count()).sum()),
         ]
     }
 
@@ -165,31 +166,30 @@ impl Waiters {
         self.keys.is_empty()
     }
 
-    /// Whether anyone waits for the end of a task of this key, or of one of a batch.
-    pub(crate) fn await_ends(&self, db: i32, key: &[u8]) -> bool {
-        self.line(db, key).is_some_and(Line::awaits_ends)
+    /// Whether anyone waits for the end of a task of this key, or reads it on.
+    pub(crate) fn await_news(&self, db: i32, key: &[u8]) -> bool {
+        self.line(db, key).is_some_and(Line::awaits_news)
     }
 
     /// Whether anyone waits for the ends of a batch of this key.
     pub(crate) fn await_batches(&self, db: i32, key: &[u8]) -> bool {
-        self.line(db, key).is_some_and(|line| !line.batches.is_empty())
+        self.line(db, key).is_some_and(|line| line.readers_of_batches().next().is_some())
     }
 
     /// Everyone who waits for the ends of this batch, or of any, first come first of each batch.
-    pub(super) fn collecting(&self, db: i32, key: &[u8], batch: Option<&str>) -> Vec<Client> {
+    pub(super) fn readers_of_batch(&self, db: i32, key: &[u8], batch: Option<&str>) -> Vec<Client> {
         let Some(line) = self.line(db, key) else { return Vec::new() };
-        match batch {
-            Some(batch) => {
-                let of_batch = line.batches.range((Box::from(batch), 0)..=(Box::from(batch), u64::MAX));
-                of_batch.map(|(_, client)| client.clone()).collect()
-            }
-            None => line.batches.values().cloned().collect(),
-        }
+        let is_of_batch = |of: &Source| batch.is_none() || of.as_deref() == batch;
+        let first = (Some(batch.unwrap_or_default().into()), 0);
+        let readers = line.readers.range(first..).take_while(|((of, _), _)| is_of_batch(of));
+        readers.map(|(_, client)| client.clone()).collect()
     }
 
     /// Who waits for events of this key: the first `count`.
-    pub(super) fn following(&self, db: i32, key: &[u8], count: usize) -> Vec<Client> {
-        self.line(db, key).map_or_else(Vec::new, |line| line.events.values().take(count).cloned().collect())
+    pub(super) fn readers_of_events(&self, db: i32, key: &[u8], count: usize) -> Vec<Client> {
+        let Some(line) = self.line(db, key) else { return Vec::new() };
+        let readers = line.readers.range((None, 0)..=(None, u64::MAX));
+        readers.take(count).map(|(_, client)| client.clone()).collect()
     }
 
     /// The keys on which anyone waits for a task.
@@ -198,11 +198,11 @@ impl Waiters {
         lines.filter(|(_, _, line)| !line.tasks.is_empty()).map(|(db, key, _)| (db, key.clone())).collect()
     }
 
-    /// The keys of a database, or of all, on which anyone waits for the end of a task.
-    pub(crate) fn keys_awaiting_ends(&self, db: Option<i32>) -> Vec<(i32, Box<[u8]>)> {
+    /// The keys of a database, or of all, on which anyone waits for the end of a task, or reads on.
+    pub(crate) fn keys_awaiting_news(&self, db: Option<i32>) -> Vec<(i32, Box<[u8]>)> {
         let of_db = |&(&of, _): &(&i32, _)| db.is_none_or(|db| db == of);
         let lines = self.keys.iter().filter(of_db).flat_map(|(&db, keys)| keys.iter().map(move |(key, line)| (db, key, line)));
-        lines.filter(|(_, _, line)| line.awaits_ends()).map(|(db, key, _)| (db, key.clone())).collect()
+        lines.filter(|(_, _, line)| line.awaits_news()).map(|(db, key, _)| (db, key.clone())).collect()
     }
 
     pub(super) fn first_for_tasks(&self, db: i32, key: &[u8]) -> Option<Client> {
@@ -236,32 +236,22 @@ impl Waiters {
         taken
     }
 
-    /// What anyone waits for after `after`: all tasks in the order of their ids, then all batches in that of their names, then events.
+    /// What anyone waits for after `after`: all tasks in the order of their ids, then all who read on.
     pub(super) fn next_awaited(&self, db: i32, key: &[u8], after: Option<&Awaited>) -> Option<Awaited> {
-        let Line { ends, batches, events, .. } = self.line(db, key)?;
-        let (task, batch, event) = match after {
-            None => (Some(Bound::Unbounded), Some(Bound::Unbounded), Bound::Unbounded),
-            Some(Awaited::Task(id)) => (Some(Bound::Excluded((id.clone(), u64::MAX))), Some(Bound::Unbounded), Bound::Unbounded),
-            Some(Awaited::Batch(name, ticket)) => (None, Some(Bound::Excluded((name.clone(), *ticket))), Bound::Unbounded),
-            Some(Awaited::Events(ticket)) => (None, None, Bound::Excluded(*ticket)),
+        let Line { ends, readers, .. } = self.line(db, key)?;
+        let (task, reader) = match after {
+            None => (Some(Bound::Unbounded), Bound::Unbounded),
+            Some(Awaited::Task(id)) => (Some(Bound::Excluded((id.clone(), u64::MAX))), Bound::Unbounded),
+            Some(Awaited::Page(of, ticket)) => (None, Bound::Excluded((of.clone(), *ticket))),
         };
-        let task =
-            task.and_then(|start| ends.range((start, Bound::Unbounded)).next()).map(|((id, _), _)| Awaited::Task(id.clone()));
-        let batch = || {
-            let next = batches.range((batch?, Bound::Unbounded)).next();
-            next.map(|((name, ticket), _)| Awaited::Batch(name.clone(), *ticket))
-        };
-        let event = || events.range((event, Bound::Unbounded)).next().map(|(ticket, _)| Awaited::Events(*ticket));
-        task.or_else(batch).or_else(event)
+        let task = task.and_then(|start| ends.range((start, Bound::Unbounded)).next());
+        let reader = || readers.range((reader, Bound::Unbounded)).next();
+        let reader = || reader().map(|((of, ticket), _)| Awaited::Page(of.clone(), *ticket));
+        task.map(|((id, _), _)| Awaited::Task(id.clone())).or_else(reader)
     }
 
-    /// Who waits for the ends of this batch with this ticket.
-    pub(super) fn collector(&self, db: i32, key: &[u8], batch: &str, ticket: u64) -> Option<Client> {
-        self.line(db, key)?.batches.get(&(batch.into(), ticket)).cloned()
-    }
-
-    /// Who waits for events with this ticket.
-    pub(super) fn follower(&self, db: i32, key: &[u8], ticket: u64) -> Option<Client> {
-        self.line(db, key)?.events.get(&ticket).cloned()
+    /// Who reads this on with this ticket.
+    pub(super) fn reader(&self, db: i32, key: &[u8], of: Option<&str>, ticket: u64) -> Option<Client> {
+        self.line(db, key)?.readers.get(&(of.map(Into::into), ticket)).cloned()
     }
 }

@@ -1,20 +1,18 @@
-//! Clients that wait for a task, for the ends of tasks, or for events.
+//! Clients that wait: for a task to work on, for the ends of tasks, or for more to read.
 //!
 //! Keys are never signalled: a push claims for the first in line itself, which costs the same however many stand there. Who waits
 //! for the end of a task is found by its id. A client that waits is in the [`lines`] of each of its keys until it is given its reply
 //! or is gone; who was given one is out of every line.
 
-mod collectors;
 mod ends;
-mod followers;
 mod lines;
+mod readers;
 mod tasks;
 mod turns;
 
-pub(crate) use collectors::{CollectWish, are_worth_it, ends_of, reply_ends, tell_batches};
 pub(crate) use ends::{EndsWish, Form, Looked, Telling, Untold, may_end_a_wait, recheck};
-pub(crate) use followers::{EventsWish, events_of, reply_events, tell_events};
 pub(crate) use lines::{Awaited, Waiters};
+pub(crate) use readers::{Reading, read, tell_of_batches, tell_of_events};
 pub(crate) use tasks::{Orphan, TasksForm, TasksWish};
 pub(crate) use turns::{Turns, take_turn};
 
@@ -23,6 +21,7 @@ use crate::redis::context::Context;
 use crate::redis::string::{KeyName, OwnedName};
 use crate::transact::Env;
 use crate::{agenda, state};
+use readers::ReaderWish;
 use std::cell::Cell;
 use std::mem;
 use taskqueue::{Ms, Txn};
@@ -49,10 +48,8 @@ pub(crate) enum Wish {
     Tasks(TasksWish),
     /// The ends of tasks.
     Ends(EndsWish),
-    /// The ends of a batch.
-    Collect(CollectWish),
-    /// Changes of state.
-    Events(EventsWish),
+    /// The next page of the ends of a batch, or of events.
+    Page(ReaderWish),
 }
 
 /// What is said to clients in one turn of the event loop, in [bytes](Wish::reply_bytes): a millisecond or two.
@@ -104,7 +101,7 @@ pub(crate) fn serve(txn: &mut Txn<'_>, env: &Env, db: i32, key: &[u8], served: &
 
 /// Tells those who wait for tasks that have ended in this transaction, or for what ends in a batch.
 pub(crate) fn tell_ends(txn: &Txn<'_>, db: i32, key: &[u8], telling: &mut Telling) {
-    if state::with(|state| state.waiters.is_empty() || !state.waiters.await_ends(db, key)) {
+    if state::with(|state| state.waiters.is_empty() || !state.waiters.await_news(db, key)) {
         return;
     }
     for &(event, slot) in &txn.journal().events {
@@ -112,7 +109,7 @@ pub(crate) fn tell_ends(txn: &Txn<'_>, db: i32, key: &[u8], telling: &mut Tellin
             telling.tell(Some(txn.queue()), txn.queue().id(slot), db, key);
         }
     }
-    tell_batches(telling, txn.queue(), &txn.journal().events, db, key);
+    tell_of_batches(telling, txn.queue(), &txn.journal().events, db, key);
 }
 
 /// Lets clients go, who then reply with what they were given. When many have much to say, the rest do so at the next turns of the event
@@ -140,8 +137,7 @@ impl Wish {
         let tasks = match self {
             Self::Tasks(wish) => wish.reply_bytes(),
             Self::Ends(wish) => wish.reply_bytes(),
-            Self::Collect(wish) => wish.reply_bytes(),
-            Self::Events(wish) => wish.reply_bytes(),
+            Self::Page(wish) => wish.reply_bytes(),
         };
         LEAST + tasks
     }
@@ -175,7 +171,7 @@ impl Waiter for Wait {
         // One look for all who wait, when the server takes writes: it does not if this came of a transaction that paused them.
         match self.wish {
             Wish::Tasks(_) => agenda::look_now(self.db, key.bytes()),
-            Wish::Ends(_) | Wish::Collect(_) | Wish::Events(_) => agenda::recheck(self.db, key.bytes()),
+            Wish::Ends(_) | Wish::Page(_) => agenda::recheck(self.db, key.bytes()),
         }
         false
     }
@@ -185,8 +181,7 @@ impl Waiter for Wait {
         match &self.wish {
             Wish::Tasks(wish) => wish.reply(context),
             Wish::Ends(wish) => wish.reply_from(context, self.db, self.keys.first()),
-            Wish::Collect(wish) => wish.reply_from(context, self.db, self.keys.first()),
-            Wish::Events(wish) => wish.reply_from(context, self.db, self.keys.first()),
+            Wish::Page(wish) => wish.reply_from(context, self.db, self.keys.first()),
         }
     }
 

@@ -12,7 +12,7 @@ use std::ops::Bound;
 /// What is to be said.
 #[derive(Default)]
 pub(crate) struct Turns {
-    /// Keys whose waiters for results must be told what became of their tasks.
+    /// Keys whose waiters must be told what became of their tasks, or what there is to read.
     rechecks: BTreeMap<Place, Recheck>,
     /// The last one of them that was taken up: they take turns.
     last_recheck: Option<Place>,
@@ -24,7 +24,7 @@ pub(crate) struct Turns {
     leaving: Vec<Client>,
 }
 
-/// How far a look at the tasks for whose ends clients wait has come.
+/// How far a look at what clients wait for has come.
 #[derive(Default)]
 struct Recheck {
     /// What was looked at last.
@@ -47,14 +47,14 @@ impl Turns {
         self.untold.push_back(untold);
     }
 
-    /// The queue of this key has changed in a way that may have ended or taken tasks for whose ends clients wait.
+    /// The queue of this key has changed in a way that may be news to clients that wait for the ends of its tasks, or read it on.
     pub(crate) fn recheck(&mut self, db: i32, key: &[u8]) {
         self.rechecks.entry((db, key.into())).and_modify(|recheck| recheck.again = recheck.after.is_some()).or_default();
     }
 
     /// So have all of a database, or of all.
     pub(crate) fn recheck_all(&mut self, waiters: &Waiters, db: Option<i32>) {
-        for (db, key) in waiters.keys_awaiting_ends(db) {
+        for (db, key) in waiters.keys_awaiting_news(db) {
             self.recheck(db, &key);
         }
     }
@@ -62,7 +62,7 @@ impl Turns {
     /// Looks again at keys whose slot was moving.
     pub(crate) fn recheck_elsewhere(&mut self, waiters: &Waiters) {
         for (db, key) in mem::take(&mut self.elsewhere) {
-            if waiters.await_ends(db, &key) {
+            if waiters.await_news(db, &key) {
                 self.recheck(db, &key);
             }
         }

@@ -348,7 +348,15 @@ impl Grammar {
                 ("SCHEDULE", with(&[vec![self.id(), self.data()], self.recurrence(), options]))
             }
             35 => ("UNSCHEDULE", with(&[self.many(Self::id)])),
-            36 => ("SCHEDULES", with(&[])),
+            36 if self.dice.once_in(2) => ("SCHEDULES", with(&[self.options(&[("JSON", ' ')])])),
+            36 => {
+                let cursor = match self.dice.roll(3) {
+                    0 => self.odd(),
+                    1 => b"0".to_vec(),
+                    _ => [b"n:".to_vec(), self.id()].concat(),
+                };
+                ("SCHEDULES", with(&[vec![cursor], self.options(&[("COUNT", 'c'), ("JSON", ' ')])]))
+            }
             37 | 38 => {
                 let cursor = match self.dice.roll(5) {
                     0 => self.odd(),

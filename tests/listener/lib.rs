@@ -6,7 +6,8 @@ use redis_module::{CallOptionsBuilder, CallReply, Context, NotifyEvent, redis_mo
 
 fn on_event(context: &Context, _: NotifyEvent, event: &str, key: &[u8]) {
     let options = CallOptionsBuilder::new().replicate().errors_as_replies().build();
-    let call = |command: &str, args: &[&[u8]]| drop(context.call_ext::<&[&[u8]], Result<CallReply<'_>, _>>(command, &options, args));
+    let call =
+        |command: &str, args: &[&[u8]]| drop(context.call_ext::<&[&[u8]], Result<CallReply<'_>, _>>(command, &options, args));
     if event == "task.push" {
         call("TASK.CLAIM", &[key]);
         // Refused if it was another one.

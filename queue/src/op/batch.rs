@@ -12,7 +12,7 @@ use crate::txn::Txn;
 pub fn seal(txn: &mut Txn<'_>, name: &str) -> usize {
     let known = txn.queue().find_batch(name).map(|batch| txn.queue().view_batch(batch));
     if known.map_or(txn.queue().can_number_batch(), |batch| !batch.sealed) {
-        txn.record_batch(&Effect::Sealed { batch: name, at: txn.now() });
+        txn.record_other(&Effect::Sealed { batch: name, at: txn.now() });
     }
     known.map_or(0, |batch| batch.total)
 }
@@ -36,7 +36,7 @@ pub fn forget_batch(txn: &mut Txn<'_>, name: &str) -> usize {
     match known.filter(|known| known.done) {
         Some(batch) => {
             free_keys_of_batch(txn, name);
-            txn.record_batch(&Effect::BatchDropped { batch: name });
+            txn.record_other(&Effect::BatchDropped { batch: name });
             batch.total
         }
         None => 0,

@@ -6,7 +6,11 @@ use crate::txn::Txn;
 
 /// Sets what the queue sets for itself.
 pub fn set(txn: &mut Txn<'_>, settings: &Settings) {
-    txn.record_flow(&Effect::Set(*settings));
+    let begins = settings.events > 0 && !txn.queue().has_events();
+    txn.record_other(&Effect::Set(*settings));
+    if begins {
+        txn.record_other(&Effect::EventsBegun { at: txn.now() });
+    }
 }
 
 /// Does what the settings have come to ask for: ends a pause, drops at most `count` tasks of which more are kept than may be.
@@ -31,6 +35,6 @@ pub(crate) fn drop_excess(txn: &mut Txn<'_>, count: usize) {
 pub(crate) fn rewind(txn: &mut Txn<'_>) {
     let at = txn.now();
     if txn.queue().flow.as_deref().is_some_and(|flow| flow.is_ahead_of(at) && !sabotaged!(FutureStays)) {
-        txn.record_flow(&Effect::StartsRewound { at });
+        txn.record_other(&Effect::StartsRewound { at });
     }
 }

@@ -46,7 +46,7 @@ pub fn schedule(txn: &mut Txn<'_>, name: &str, definition: &Definition<'_>) -> R
         return Err(Refusal::NoSlot);
     }
     if !known.is_some_and(|known| known.plan.definition() == definition) {
-        txn.record_schedule(&Effect::Scheduled { name, definition, next });
+        txn.record_other(&Effect::Scheduled { name, definition, next });
     }
     Ok(next)
 }
@@ -55,7 +55,7 @@ pub fn schedule(txn: &mut Txn<'_>, name: &str, definition: &Definition<'_>) -> R
 pub fn unschedule(txn: &mut Txn<'_>, name: &str) -> bool {
     let is_known = txn.queue().find_schedule(name).is_some();
     if is_known {
-        txn.record_schedule(&Effect::Unscheduled { name });
+        txn.record_other(&Effect::Unscheduled { name });
     }
     is_known
 }
@@ -88,7 +88,7 @@ fn catch_up(txn: &mut Txn<'_>, name: &str, count: usize, has_room: bool) -> usiz
         } else {
             SlotOutcome::Skipped
         };
-        txn.record_schedule(&Effect::SlotPassed { name, slot, next, missed, outcome });
+        txn.record_other(&Effect::SlotPassed { name, slot, next, missed, outcome });
         if next > now {
             return done;
         }

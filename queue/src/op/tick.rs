@@ -85,7 +85,7 @@ fn soonest<const N: usize>(txn: &Txn<'_>, kinds: [Kind; N], defaults: &Defaults)
 
 fn drop_batch(txn: &mut Txn<'_>, batch: Slot) {
     let name = txn.queue().batches.slots.at(batch).name.clone();
-    txn.record_batch(&Effect::BatchDropped { batch: &name });
+    txn.record_other(&Effect::BatchDropped { batch: &name });
 }
 
 fn ripen(txn: &mut Txn<'_>, slot: Slot) {
@@ -138,9 +138,10 @@ impl Queue {
         self.finished.iter().filter_map(|deadlines| deadlines.first(&self.tasks)).min().filter(|&(at, _)| at < KEPT)
     }
 
-    /// The batch that goes next because it has been left alone for as long as failed tasks are kept.
+    /// The batch that goes next because it has been left alone for as long as failed tasks are kept. Not never, if that is for ever: the
+    /// server's setting may change, and such a queue must be known then.
     fn next_abandoned(&self, defaults: &Defaults) -> Option<(UnixMs, Slot)> {
         let (since, batch) = self.batches.first(&self.batches.idle)?;
-        Some((self.defaults(defaults).retain_failed.drop_at(since), batch))
+        Some((self.defaults(defaults).retain_failed.drop_at(since).min(UnixMs::MAX), batch))
     }
 }

@@ -11,7 +11,7 @@ use crate::queue::Queue;
 use crate::state::State;
 use crate::time::{Ms, UnixMs};
 use crate::txn::Txn;
-use crate::unique::{Held, Holder, Key, lasts};
+use crate::unique::{Held, Key, lasts};
 use serde::{Deserialize, Serialize};
 
 /// The key of a push.
@@ -117,7 +117,7 @@ fn free_if_over(txn: &mut Txn<'_>, key: &str) {
 }
 
 fn free(txn: &mut Txn<'_>, key: &str) {
-    txn.record_key(&Effect::KeyFreed { key, at: txn.now() });
+    txn.record_other(&Effect::KeyFreed { key, at: txn.now() });
 }
 
 /// The task is about to be forgotten: nothing holds its key on.
@@ -133,13 +133,11 @@ pub(super) fn free_key_of(txn: &mut Txn<'_>, slot: Slot) {
 /// The batch is about to be forgotten: nothing holds the keys of its tasks on.
 pub(super) fn free_keys_of_batch(txn: &mut Txn<'_>, batch: &str) {
     let queue = txn.queue();
-    let batch = queue.find_batch(batch);
-    // All of its tasks have ended, so only keys with an instant are theirs.
-    let is_theirs = |name: &str| match queue.uniques.holds.get(name).map(|hold| &hold.holder) {
-        Some(Holder::Task(slot)) => queue.batch_slot_of(*slot) == batch,
-        _ => false,
-    };
-    let names: Vec<_> = queue.uniques.ends.iter().map(|(_, name)| name).filter(|name| is_theirs(name)).cloned().collect();
+    let Some(batch) = queue.find_batch(batch).filter(|_| queue.uniques.has_tasks()) else { return };
+    // All of its tasks have ended.
+    let ends = queue.batches.slots.at(batch).ends.from(0).map(|(_, slot)| slot);
+    let holders = ends.filter(|&slot| queue.hold_of(slot).is_some());
+    let names: Vec<_> = holders.filter_map(|slot| Some(queue.key(slot)?.name.clone())).collect();
     for name in names {
         free(txn, &name);
     }

@@ -4,29 +4,26 @@
 //! master acts on queues; a replica keeps its agenda, so that it can go on the moment it is promoted. While the server would refuse
 //! a client's write, or writes are paused, time changes nothing.
 
-use crate::redis::command::{Access, Arg, CommandSpec, handler};
-use crate::redis::context::{Context, add_latency, avoid_replica_traffic};
+mod work;
+
+pub(crate) use work::PROBE;
+
+use crate::redis::context::Context;
 use crate::redis::string::OwnedName;
 use crate::redis::timer::{self, Timer};
 use crate::sessions::{self, Sessions};
-use crate::transact::{Missing, now, transact};
+use crate::transact::now;
 use crate::value::{QUEUE, QueueValue};
 use crate::waiters::{Client, Orphan, Turns};
-use crate::{state, waiters};
+use crate::{config, state};
 use lazy_static::lazy_static;
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::CStr;
 use std::mem;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
-use taskqueue::{Ms, UnixMs, op};
+use std::time::Instant;
+use taskqueue::{Ms, Retention, UnixMs};
 
-/// The longest that one tick works on queues. The rest follows after the clients had their turn.
-const TICK_BUDGET: Duration = Duration::from_millis(1);
-/// Tasks of each kind that a tick looks at before it looks at the clock.
-const SLICE: usize = 64;
-/// How soon to look again whether the server would take a write.
-const HOLD: Ms = Ms(10);
 /// A wall clock that moved by more than this against the monotonic one was set.
 const CLOCK_STEP_MS: u64 = 5;
 
@@ -39,28 +36,6 @@ lazy_static! {
 const TIMER_MAX_MS: u64 = 60_000;
 /// A timer that is later than that is set anew.
 const LATE_MAX_MS: u64 = 1_000;
-
-const PROBE_NAME: &CStr = c"task.probe";
-
-/// A command that changes nothing, to learn from the server whether it would let a client write.
-pub(crate) const PROBE: CommandSpec = CommandSpec {
-    name: "task.probe",
-    handler: handler(|context, _| {
-        // Made anew: this is what `ok` passes on.
-        context.simple(c"OK");
-        Ok(())
-    }),
-    // That the server is out of memory refuses it only if it is asked so: what drains a queue goes on.
-    flags: "write deny-oom no-monitor no-slowlog fast",
-    arity: 2,
-    summary: "Internal: would the server take a write of this key now? Changes nothing.",
-    complexity: "O(1)",
-    since: "0.1.0",
-    tips: "",
-    args: &[Arg::key("queue")],
-    access: Access::Update,
-    acl: "write fast",
-};
 
 type Key = Rc<[u8]>;
 
@@ -97,6 +72,8 @@ pub(crate) struct Agenda {
     /// The wall clock less the monotonic one, when the timer was last set.
     clock_offset: u64,
     timer: Option<(u64, Timer)>,
+    /// For how long failed tasks were kept when the server last looked after its settings.
+    retain_failed: Option<Retention>,
     /// How often the timer has fired, and how late: the last time, and at most.
     ticks: u64,
     late_ms: u64,
@@ -213,6 +190,18 @@ impl Agenda {
         }
     }
 
+    /// For how long failed tasks are kept has changed: with it when batches go that are left alone. Which queues have such is not known here.
+    fn follow_settings(&mut self) {
+        let retain_failed = Some(config::defaults().retain_failed);
+        let before = mem::replace(&mut self.retain_failed, retain_failed);
+        if before.is_some() && before != retain_failed {
+            let queues: Vec<(i32, Key)> = self.order.values().cloned().collect();
+            for (db, key) in &queues {
+                self.look_now(*db, key);
+            }
+        }
+    }
+
     /// It waits no longer.
     pub(crate) fn client_left(&mut self, gives_up: Option<u64>, ticket: u64) {
         if let Some(gives_up) = gives_up {
@@ -282,7 +271,7 @@ impl Agenda {
             timer.stop();
         }
         self.clock_offset = now.0.wrapping_sub(monotonic);
-        self.timer = timer::after(wait, tick).map(|timer| (fires_at, timer));
+        self.timer = timer::after(wait, work::tick).map(|timer| (fires_at, timer));
     }
 }
 
@@ -320,14 +309,14 @@ pub(crate) fn forget(db: i32, key: &[u8]) {
         state.agenda.remove(db, key);
         // What comes to this place may have a claim of the same name.
         state.agenda.orphans.retain(|orphan| orphan.db != db || orphan.key.bytes() != key);
-        if state.waiters.await_ends(db, key) {
+        if state.waiters.await_news(db, key) {
             state.agenda.turns.recheck(db, key);
             state.agenda.arm();
         }
     });
 }
 
-/// The queue of this key has changed in a way that may have ended or taken tasks for whose ends clients wait.
+/// The queue of this key has changed in a way that may be news to clients that wait for the ends of its tasks, or read it on.
 pub(crate) fn recheck(db: i32, key: &[u8]) {
     state::with(|state| {
         state.agenda.turns.recheck(db, key);
@@ -415,7 +404,7 @@ pub(crate) fn note(context: &Context, name: &OwnedName, db: i32) {
     }
 }
 
-/// Ten times a second: timers go by the wall clock, so when that is set they must be, too.
+/// Ten times a second: timers go by the wall clock, so when that is set they must be, too; and some of what falls due by the settings.
 pub(crate) fn watch_clock() {
     state::with(|state| {
         let agenda = &mut state.agenda;
@@ -432,127 +421,9 @@ pub(crate) fn watch_clock() {
                 agenda.look_now(db, &key);
             }
         }
+        agenda.follow_settings();
         agenda.turns.recheck_elsewhere(&state.waiters);
         // Also if it was not: a bug that ended a tick early must not end time.
         agenda.arm();
     });
-}
-
-/// What the timer runs.
-fn tick(context: &Context) {
-    let began = Instant::now();
-    state::with(|state| {
-        state.agenda.timer_fired();
-        state.agenda.let_give_up();
-    });
-    waiters::take_turn(context, budget());
-    sessions::end_those_over(context, budget());
-    if state::with(|state| state.agenda.is_master && !state.agenda.is_loading) {
-        work(context);
-    }
-    arm();
-    let took = began.elapsed();
-    // While nobody monitors latencies the server takes each that it is told.
-    if took >= TICK_BUDGET {
-        add_latency(c"task-tick", took);
-    }
-}
-
-/// Says whether one part of a tick may go on.
-fn budget() -> impl Fn() -> bool {
-    let end = Instant::now() + TICK_BUDGET;
-    move || Instant::now() < end
-}
-
-/// Does what is due in queues, for as long as a tick may take.
-fn work(context: &Context) {
-    let may_go_on = budget();
-    let now = now();
-    state::with(|state| {
-        state.agenda.ticked = now;
-        state.agenda.is_held = false;
-    });
-    let is_cluster = context.flags().is_cluster();
-    let mut may_write = None;
-    while let Some(duty) = next_duty(now) {
-        let (db, name) = match &duty {
-            Duty::Release(orphan) => (orphan.db, orphan.key.clone()),
-            Duty::Tick(db, key) => (*db, OwnedName::new(key)),
-        };
-        // In a cluster the answer depends on the key's slot, elsewhere it is the same for all of this tick.
-        let takes_writes =
-            || !avoid_replica_traffic() && context.select_db(db) && !context.refuses_writes(PROBE_NAME, name.as_name());
-        let may = match may_write {
-            Some(may) if !is_cluster => may,
-            _ => takes_writes(),
-        };
-        may_write = Some(may);
-        if may && context.select_db(db) {
-            duty.perform(context, &name);
-        } else {
-            let is_release = matches!(duty, Duty::Release(_));
-            // A claim whose slot has gone to another node ends there with its lease.
-            if !is_release || context.owns_key(name.as_name()) {
-                duty.put_off(now);
-            }
-            state::with(|state| state.agenda.is_held = true);
-            if !is_cluster || is_release {
-                state::with(|state| state.agenda.held_until = monotonic_ms() + HOLD.0);
-                break;
-            }
-        }
-        if !may_go_on() {
-            break;
-        }
-    }
-}
-
-/// One thing to do to a queue.
-enum Duty {
-    /// Give back a claim that did not reach its client.
-    Release(Orphan),
-    /// Do what is due.
-    Tick(i32, Key),
-}
-
-fn next_duty(now: UnixMs) -> Option<Duty> {
-    state::with(|state| match state.agenda.orphans.pop() {
-        Some(orphan) => Some(Duty::Release(orphan)),
-        None => state.agenda.pop_due(now).map(|(db, key)| Duty::Tick(db, key)),
-    })
-}
-
-impl Duty {
-    fn perform(self, context: &Context, name: &OwnedName) {
-        // What cannot be done now, because the key is gone or holds something else, need not be done.
-        let _ = match self {
-            Self::Release(orphan) => transact(context, name.as_name(), Missing::Leave, |txn, _| {
-                Ok(op::release(txn, orphan.id.as_id(), Some(orphan.attempt), Ms(0))?)
-            }),
-            Self::Tick(..) => {
-                let mut fires = false;
-                if let Ok(key) = context.open_read(name.as_name(), &QUEUE)
-                    && let Ok(Some(value)) = key.value()
-                {
-                    value.alarm.set(UnixMs::NEVER);
-                    fires = value.queue.next_slot() <= now();
-                }
-                let has_room = !fires || !context.refuses_pushes(PROBE_NAME, name.as_name());
-                transact(context, name.as_name(), Missing::Leave, |txn, env| {
-                    if fires {
-                        op::fire(txn, SLICE, has_room);
-                    }
-                    op::tick(txn, SLICE, &env.defaults);
-                    Ok(())
-                })
-            }
-        };
-    }
-
-    fn put_off(self, now: UnixMs) {
-        state::with(|state| match self {
-            Self::Release(orphan) => state.agenda.orphans.push(orphan),
-            Self::Tick(db, key) => state.agenda.insert(db, &key, now.after(HOLD)),
-        });
-    }
 }
