@@ -53,7 +53,8 @@ impl Node {
     /// The module's version, and how many commands it has.
     fn loaded(&self) -> (i64, usize) {
         let modules = self.server.run("MODULE LIST");
-        let version = modules.at(0).field("ver").int();
+        let module = modules.items().iter().find(|module| module.field("name") == "task").expect("the module");
+        let version = module.field("ver").int();
         (version, self.server.run("COMMAND LIST FILTERBY MODULE task").items().len())
     }
 }
