@@ -35,7 +35,7 @@ TEST = $(shell cargo nextest --version >/dev/null 2>&1 && echo cargo nextest run
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run build test test-servers test-clients test-upgrade soak memcheck simulate fuzz fuzz-check lint fmt demo demo-cluster python servers bench bench-check bench-budget install uninstall deb clean free-port need-build need-server
+.PHONY: help run build test test-servers test-clients test-upgrade soak memcheck simulate fuzz fuzz-check lint docs-check book fmt demo demo-cluster python servers bench bench-check bench-budget install uninstall deb clean free-port need-build need-server
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,7 +46,7 @@ run: free-port need-server build ## Start a server with the module in the foregr
 build: need-build ## Build the module: target/release/libredis_task.so
 	cargo build --release
 
-test: need-server .venv/ready lint build fuzz-check ## Run all checks and all tests
+test: need-server .venv/ready lint docs-check build fuzz-check ## Run all checks and all tests
 	$(if $(findstring nextest,$(TEST)),cargo test --package taskqueue --doc)
 	$(TEST) --workspace
 	SEEDS=2000 cargo test --package taskqueue --features sabotage --test simulator
@@ -91,6 +91,13 @@ lint: need-build ## Check format, clippy and docs; every warning is an error
 	cargo clippy --package taskqueue --all-targets --all-features -- -D warnings
 	cargo clippy --lib --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+docs-check: .venv/docs ## Check the spelling, and the links of the documents
+	.venv/bin/codespell
+	@scripts/book .venv/bin/mdbook
+
+book: .venv/docs ## Make a site of the documents: target/book/html
+	@scripts/book .venv/bin/mdbook
 
 fmt: ## Format the code
 	cargo fmt --all
@@ -148,6 +155,10 @@ clean: ## Remove what was built and fetched (not ./data, the queues of `make run
 	@scripts/need python
 	python3 -m venv .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+.venv/docs: scripts/docs.txt | .venv/ready
+	.venv/bin/pip install --quiet --disable-pip-version-check --only-binary=:all: --requirement $<
 	@touch $@
 
 .servers/ready: scripts/servers.txt | .venv/ready

@@ -137,9 +137,14 @@ def server():
         ids = [[claim[0] for claim in batch] for batch in claims]
         each("TASK.GATHER of 100, a task", [("TASK.GATHER", "q", PIPELINE, *of) for of in ids], PIPELINE)
 
+    def published():
+        counter.say([("CONFIG", "SET", "task.publish", "yes")])
+        each("TASK.PUSH with task.publish", [("TASK.PUSH", "q", payload)] * COMMANDS)
+        counter.say([("CONFIG", "SET", "task.publish", "no"), ("DEL", "q")])
+
     # Once a second the module looks whether anybody listens to replication. From then on it sends nothing (docs/adr/0008).
     time.sleep(3)
-    for step in [cycle, others, batch] * REPEATS:
+    for step in [cycle, others, batch, published] * REPEATS:
         step()
     counter.server.clean()
     return counted

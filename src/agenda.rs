@@ -5,7 +5,7 @@
 //! a client's write, or writes are paused, time changes nothing.
 
 use crate::redis::command::{Access, Arg, CommandSpec, handler};
-use crate::redis::context::{Context, avoid_replica_traffic};
+use crate::redis::context::{Context, add_latency, avoid_replica_traffic};
 use crate::redis::string::OwnedName;
 use crate::redis::timer::{self, Timer};
 use crate::sessions::{self, Sessions};
@@ -59,7 +59,7 @@ pub(crate) const PROBE: CommandSpec = CommandSpec {
     tips: "",
     args: &[Arg::key("queue")],
     access: Access::Update,
-    acl: "write fast task",
+    acl: "write fast",
 };
 
 type Key = Rc<[u8]>;
@@ -92,6 +92,8 @@ pub(crate) struct Agenda {
     ticked: UnixMs,
     /// Queues rest until then, on the monotonic clock.
     held_until: u64,
+    /// The last tick found something due, and writes refused.
+    is_held: bool,
     /// The wall clock less the monotonic one, when the timer was last set.
     clock_offset: u64,
     timer: Option<(u64, Timer)>,
@@ -219,13 +221,14 @@ impl Agenda {
     }
 
     /// What INFO shows of it.
-    pub(crate) fn figures(&self) -> [(&'static CStr, u64); 5] {
+    pub(crate) fn figures(&self) -> [(&'static CStr, u64); 6] {
         [
             (c"queues_with_deadlines", self.order.len() as u64),
             (c"sessions", self.sessions.connections() as u64),
             (c"ticks", self.ticks),
             (c"tick_late_ms", self.late_ms),
             (c"tick_late_max_ms", self.late_max_ms),
+            (c"writes_refused", u64::from(self.is_held && self.is_master && !self.order.is_empty())),
         ]
     }
 
@@ -437,6 +440,7 @@ pub(crate) fn watch_clock() {
 
 /// What the timer runs.
 fn tick(context: &Context) {
+    let began = Instant::now();
     state::with(|state| {
         state.agenda.timer_fired();
         state.agenda.let_give_up();
@@ -447,6 +451,11 @@ fn tick(context: &Context) {
         work(context);
     }
     arm();
+    let took = began.elapsed();
+    // While nobody monitors latencies the server takes each that it is told.
+    if took >= TICK_BUDGET {
+        add_latency(c"task-tick", took);
+    }
 }
 
 /// Says whether one part of a tick may go on.
@@ -459,7 +468,10 @@ fn budget() -> impl Fn() -> bool {
 fn work(context: &Context) {
     let may_go_on = budget();
     let now = now();
-    state::with(|state| state.agenda.ticked = now);
+    state::with(|state| {
+        state.agenda.ticked = now;
+        state.agenda.is_held = false;
+    });
     let is_cluster = context.flags().is_cluster();
     let mut may_write = None;
     while let Some(duty) = next_duty(now) {
@@ -483,6 +495,7 @@ fn work(context: &Context) {
             if !is_release || context.owns_key(name.as_name()) {
                 duty.put_off(now);
             }
+            state::with(|state| state.agenda.is_held = true);
             if !is_cluster || is_release {
                 state::with(|state| state.agenda.held_until = monotonic_ms() + HOLD.0);
                 break;

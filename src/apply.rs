@@ -25,7 +25,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     tips: "",
     args: &[Arg::key("queue"), Arg::string("effects")],
     access: Access::Update,
-    acl: "write slow dangerous task",
+    acl: "write slow dangerous",
 };
 
 /// Refuses no effect that is well-formed: what the master did has happened. Bytes that are none change nothing.
@@ -125,8 +125,8 @@ fn apply_all(context: &Context, name: KeyName<'_>, packed: &[u8], is_news: bool,
             totals::count(event);
         }
     }
+    publish::publish(context, name, db, &notices.unwrap_or_default());
     notify(context, name, events.into_iter().map(|(event, _)| event).filter(|&event| event != Event::Restore));
-    publish::publish(context, name, &notices.unwrap_or_default());
     outcome
 }
 

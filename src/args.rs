@@ -258,9 +258,13 @@ impl Word<'_> {
         self.0.eq_ignore_ascii_case(word.as_bytes())
     }
 
-    /// The error for a word that is no option of the command.
+    /// The error for a word that is no option of the command. It may be a payload in the wrong place, which is not for logs, so it is named only if it
+    /// looks like an option.
     pub(crate) fn unknown(&self) -> Error {
-        Error::new("ERR", format!("syntax error: unknown option {self}"))
+        const LONGEST: usize = 20;
+        let looks_like_one = self.0.len() <= LONGEST && self.0.iter().all(u8::is_ascii_alphabetic);
+        let what = if looks_like_one { self.to_string() } else { format!("of {} bytes", self.0.len()) };
+        Error::new("ERR", format!("syntax error: unknown option {what}"))
     }
 }
 

@@ -6,26 +6,22 @@ use crate::redis::string::{KeyName, OwnedName};
 use taskqueue::{Notice, State};
 
 /// Tells those who subscribe here. In a cluster they do so at the nodes of the queue's shard, and the master tells them all.
-pub(crate) fn publish(context: &Context, queue: KeyName<'_>, notices: &[Notice]) {
+pub(crate) fn publish(context: &Context, queue: KeyName<'_>, db: i32, notices: &[Notice]) {
     if notices.is_empty() {
         return;
     }
     let is_cluster = context.flags().is_cluster();
     let Some(channel) = channel(queue.bytes(), is_cluster).map(|name| OwnedName::new(&name)) else { return };
     for notice in notices {
-        let message = message(queue.bytes(), notice);
-        if is_cluster {
-            context.publish_in_shard(&channel, message.as_bytes());
-        } else {
-            context.publish(&channel, message.as_bytes());
-        }
+        context.publish(&channel, message(queue.bytes(), db, notice).as_bytes(), is_cluster);
     }
 }
 
-fn message(queue: &[u8], notice: &Notice) -> String {
+fn message(queue: &[u8], db: i32, notice: &Notice) -> String {
     let fields = Fields(vec![
         ("event", notice.event.name().into()),
         ("queue", Field::Bytes(queue)),
+        ("db", Field::Integer(db.into())),
         ("id", Field::Text(notice.id.as_id().to_string())),
         ("state", notice.state.map(State::name).into()),
         ("attempt", u64::from(notice.attempt).into()),

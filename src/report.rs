@@ -6,17 +6,15 @@ use std::ffi::CStr;
 
 /// What a client is told that asks for it.
 pub(crate) fn report(report: &Report) {
-    totals::report(report);
-    if report.section(c"waiting") {
-        show(report, state::with(|state| state.waiters.clients()));
-    }
-    if report.section(c"agenda") {
-        show(report, state::with(|state| state.agenda.figures()));
-    }
+    section(report, c"totals", totals::figures);
+    section(report, c"waiting", || state::with(|state| state.waiters.clients()));
+    section(report, c"agenda", || state::with(|state| state.agenda.figures()));
 }
 
-fn show<const N: usize>(report: &Report, figures: [(&CStr, u64); N]) {
-    for (name, value) in &figures {
-        report.number(name, *value);
+fn section<const N: usize>(report: &Report, name: &CStr, figures: impl FnOnce() -> [(&'static CStr, u64); N]) {
+    if report.section(name) {
+        for (name, value) in figures() {
+            report.number(name, value);
+        }
     }
 }

@@ -50,7 +50,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     tips: "",
     args: &[Arg::key("key")],
     access: Access::Read,
-    acl: "read dangerous task",
+    acl: "read dangerous",
 };
 
 thread_local! {

@@ -1,6 +1,5 @@
 //! What has happened in this server since it started, over all queues: for the server's INFO.
 
-use crate::redis::info::Report;
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use taskqueue::Event;
@@ -39,7 +38,7 @@ impl Total {
 }
 
 /// By kind of event.
-static EVENTS: [Total; 17] = [const { Total::zero() }; 17];
+static EVENTS: [Total; Event::Restore as usize + 1] = [const { Total::zero() }; Event::Restore as usize + 1];
 static REPLICATED_BYTES: Total = Total::zero();
 
 /// Something has happened to a task or a batch.
@@ -54,13 +53,11 @@ pub(crate) fn count_replicated(bytes: usize) {
     REPLICATED_BYTES.add(bytes as u64);
 }
 
-/// The section of INFO.
-pub(crate) fn report(report: &Report) {
-    if !report.section(c"totals") {
-        return;
+/// What INFO shows of it.
+pub(crate) fn figures() -> [(&'static CStr, u64); 13] {
+    let mut figures = [(c"replicated_bytes", REPLICATED_BYTES.get()); 13];
+    for (figure, (name, event)) in figures.iter_mut().zip(SHOWN) {
+        *figure = (name, EVENTS.get(event as usize).map_or(0, Total::get));
     }
-    for (name, event) in SHOWN {
-        report.number(name, EVENTS.get(event as usize).map_or(0, Total::get));
-    }
-    report.number(c"replicated_bytes", REPLICATED_BYTES.get());
+    figures
 }

@@ -168,10 +168,11 @@ impl Drop for Publication<'_> {
             for &(event, _) in &self.journal.events {
                 totals::count(event);
             }
-            notify(self.context, self.name, self.journal.events.iter().map(|&(event, _)| event));
+            // First: who hears of a notification may change the queue.
             if let Some(notices) = notices {
-                publish::publish(self.context, self.name, &notices);
+                publish::publish(self.context, self.name, self.db, &notices);
             }
+            notify(self.context, self.name, self.journal.events.iter().map(|&(event, _)| event));
         }
         let has_changed = !self.journal.events.is_empty();
         self.journal.clear();

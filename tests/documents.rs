@@ -13,6 +13,12 @@ fn readme() {
     transcript::run("README.md");
 }
 
+/// What the tutorial shows happens. (Its part in Python is among the examples.)
+#[test]
+fn tutorial() {
+    transcript::run("docs/tutorial.md");
+}
+
 /// What the command reference shows happens.
 #[test]
 fn commands() {

@@ -327,8 +327,7 @@ fn waits_on_a_replica() {
     let mut reader = replica.block("TASK.EVENTS jobs $ BLOCK 0");
     server.run("TASK.MPUSH jobs 3 a b c DELAY 30");
     assert_eq!(lines(&reader.read()).len(), 3);
-    let mut reader = replica.block("TASK.EVENTS jobs 4 BLOCK 0");
-    let told = lines(&reader.read());
+    let told = lines(&replica.run("TASK.EVENTS jobs 4 BLOCK 0"));
     assert!(told[0].starts_with("4 ready"), "{told:?}");
     server.wait_for_replica(&replica);
     let mut reader = replica.block("TASK.EVENTS jobs $ BLOCK 0");

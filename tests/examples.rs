@@ -1,6 +1,7 @@
 //! The examples do what they say.
 
 use crate::support::{Server, cargo, eventually_within};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -138,6 +139,55 @@ fn python_of_the_page_on_migrating() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// The last part of the tutorial, line by line in a new folder: its programs are saved, its commands said, and print what stands
+/// below them. In the place of its own environment it has ours, which was made with the same two lines.
+#[test]
+fn python_of_the_tutorial() {
+    let page = std::fs::read_to_string(root().join("docs/tutorial.md")).unwrap();
+    let (_, part) = page.split_once("\n## 7. In Python\n").expect("the part");
+    let server = Server::start();
+    let folder = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(root().join(".venv"), folder.path().join("venv")).unwrap();
+    let shell = |line: &str| {
+        let mut command = Command::new("sh");
+        command.args(["-c", line]).current_dir(folder.path()).env("LC_ALL", "C").stdout(Stdio::piped());
+        command
+    };
+    let start = |line: &str| Worker(shell(&format!("exec {line}")).spawn().unwrap());
+    let (mut name, mut printed, mut worker, mut compared) = ("", String::new(), None, 0);
+    let mut fences = part.split("```");
+    while let (Some(text), Some(block)) = (fences.next(), fences.next()) {
+        let (language, block) = block.split_once('\n').expect("a language");
+        let mut named = text.split('`').filter(|word| Path::new(word).extension().is_some_and(|extension| extension == "py"));
+        name = named.next_back().unwrap_or(name);
+        match language {
+            "python" => std::fs::write(folder.path().join(name), with_port(block, &server)).unwrap(),
+            "text" => {
+                assert_eq!(std::mem::take(&mut printed), block);
+                compared += 1;
+            }
+            _ => {
+                for line in block.lines().filter(|line| !line.contains(" venv ") && !line.contains("venv/bin/pip ")) {
+                    if line.ends_with("worker.py") {
+                        worker = Some(start(line));
+                    } else {
+                        let output = shell(line).output().unwrap();
+                        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+                        printed.push_str(&String::from_utf8_lossy(&output.stdout));
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!((compared, printed.as_str()), (2, ""));
+    // What is pushed while there is no worker is kept.
+    drop(worker.expect("a worker"));
+    let waiting = shell("exec venv/bin/python wait.py texts/b.txt").spawn().unwrap();
+    eventually_within(Duration::from_secs(20), || server.count("files", "ready") == 1);
+    let _worker = start("venv/bin/python worker.py");
+    assert_eq!(waiting.wait_with_output().unwrap().stdout, b"completed 6 words\n");
+}
+
 /// A process that ends with the test, also if that fails.
 struct Worker(Child);
 
@@ -251,31 +301,79 @@ fn python_worker_finishes_its_task_on_sigterm() {
     assert_eq!(server.state("jobs", "late"), "ready");
 }
 
-/// What monitoring is given: each queue in numbers, as text for Prometheus and as values for an exporter's script.
+/// What monitoring is given: the same metrics by the program for Prometheus and by the script for `redis_exporter`.
 #[test]
 fn python_metrics() {
-    let server = Server::start();
-    server.run("TASK.PUSH mail x ID a");
-    server.run("TASK.CLAIM mail");
-    server.run("TASK.SCHEDULE mail nightly x CRON @daily");
-    server.run("SET other x");
-    server.cmd(&[b"TASK.PUSH", b"a \"queue\"\n", b"x"]);
+    let server = server_with_queues();
     let (output, printed) = run_python("metrics.py", &server, &["--schedules"]);
     assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
     for line in [
         r#"redis_task_tasks{queue="mail",state="claimed"} 1"#,
         r#"redis_task_tasks{queue="a \"queue\"\n",state="ready"} 1"#,
-        r#"redis_task_events_total{queue="mail",event="pushed"} 1"#,
+        r#"redis_task_events_total{queue="mail",event="pushed"} 2"#,
         r#"redis_task_slots_total{queue="mail",schedule="nightly",outcome="fired"} 0"#,
         r#"redis_task_paused{queue="mail"} 0"#,
+        r#"redis_task_waiting_clients{for="tasks"} 0"#,
+        "redis_task_replicated_bytes_total 0",
     ] {
         assert!(printed.lines().any(|printed| printed == line), "no {line} in\n{printed}");
     }
+
+    let values = exporter_values(&server);
+    for (key, value) in
+        [("tasks mail claimed", "1"), ("events_total mail pushed", "2"), ("paused mail", "0"), ("waiting_clients tasks", "0")]
+    {
+        assert_eq!(values.get(key).map(String::as_str), Some(value), "{key} in {values:?}");
+    }
+    let name = |line: &str| line.split(['{', ' ']).next().map(str::to_owned);
+    let metrics = printed.lines().filter(|line| !line.starts_with('#'));
+    let by_program: BTreeSet<_> = metrics.filter_map(name).filter(|name| name != "redis_task_slots_total").collect();
+    let by_script: BTreeSet<_> = values.keys().filter_map(|key| name(&format!("redis_task_{key}"))).collect();
+    assert_eq!(by_program, by_script);
+}
+
+/// The dashboard and the alarms ask for metrics and labels that are there.
+#[test]
+fn dashboards_and_alarms_know_the_metrics() {
+    let (_, printed) = run_python("metrics.py", &server_with_queues(), &["--schedules"]);
+    for file in ["docs/grafana.json", "examples/deploy/alerts.yml"] {
+        let text = std::fs::read_to_string(root().join(file)).unwrap().replace("\\\"", "\"");
+        let mut asked = 0;
+        for part in text.split("redis_task_").skip(1) {
+            let end = part.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(part.len());
+            let (name, rest) = part.split_at(end);
+            let labels = rest.strip_prefix('{').and_then(|rest| rest.split('}').next()).unwrap_or_default();
+            let labels = labels.split(',').filter_map(|label| label.split(['=', '!']).next()).map(str::trim);
+            let given = printed.lines().find(|line| line.split(['{', ' ']).next() == Some(&format!("redis_task_{name}")));
+            let given = given.unwrap_or_else(|| panic!("{file} asks for redis_task_{name}"));
+            for label in labels.filter(|label| !["", "instance"].contains(label)) {
+                assert!(given.contains(&format!("{label}=\"")), "{file} asks redis_task_{name} for {label}");
+            }
+            asked += 1;
+        }
+        assert!(asked >= 7, "{file}: {asked}");
+    }
+}
+
+/// A queue in which all has happened that there are metrics of, and another one.
+fn server_with_queues() -> Server {
+    let server = Server::start();
+    server.run("TASK.PUSH mail x ID a");
+    server.run("TASK.CLAIM mail");
+    server.run("TASK.COMPLETE mail a x");
+    server.run("TASK.PUSH mail x ID b");
+    server.run("TASK.CLAIM mail");
+    server.run("TASK.SCHEDULE mail nightly x CRON @daily");
+    server.run("SET other x");
+    server.cmd(&[b"TASK.PUSH", b"a \"queue\"\n", b"x"]);
+    server
+}
+
+/// What the script for `redis_exporter` answers.
+fn exporter_values(server: &Server) -> BTreeMap<String, String> {
     let script = std::fs::read(root().join("examples/deploy/queues.lua")).unwrap();
     let values = server.cmd(&[b"EVAL", &script, b"0"]);
-    let values: Vec<_> = values.items().chunks(2).map(|pair| format!("{} {}", pair[0].text(), pair[1].text())).collect();
-    assert!(values.contains(&"mail claimed 1".to_owned()), "{values:?}");
-    assert!(values.contains(&"mail total pushed 1".to_owned()), "{values:?}");
+    values.items().chunks(2).map(|pair| (pair[0].text(), pair[1].text())).collect()
 }
 
 /// The wrapper with types; `clients/run` tries those in Python and TypeScript.

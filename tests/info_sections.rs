@@ -1,6 +1,6 @@
 //! The module's sections of INFO: what concerns all queues of a server.
 
-use crate::support::{Server, eventually, eventually_eq};
+use crate::support::{Server, eventually, eventually_eq, int};
 use std::{fs, thread, time::Duration};
 
 /// A field of the module's sections, as a number.
@@ -75,6 +75,11 @@ fn counts_who_waits() {
     ];
     let counts = || ["tasks", "results", "batches", "events"].map(|what| field(&server, &format!("waiting_for_{what}")));
     assert_eq!(counts(), [2, 1, 1, 1]);
+    let workers = |queue: &str| server.run(&format!("TASK.INFO {queue}")).field("waiting-workers");
+    assert_eq!((workers("jobs"), workers("mail"), workers("none")), (int(2), int(1), int(0)));
+    server.run("SELECT 1");
+    assert_eq!(workers("jobs"), 0);
+    server.run("SELECT 0");
     drop(waiting);
     eventually(|| counts() == [0; 4]);
 }
@@ -140,4 +145,17 @@ fn crash_reports_are_left_alone() {
     server.kill();
     // The sign of a crash is what was wanted.
     fs::write(server.directory().join("server.log"), "").expect("a file");
+}
+
+/// Says that time stands still: something is due, and the server would refuse to write it.
+#[test]
+fn shows_that_writes_are_refused() {
+    let server = Server::start();
+    server.run_all(&["TASK.PUSH jobs x DELAY 50", "TASK.PUSH mail x DELAY 100000", "CONFIG SET min-replicas-to-write 1"]);
+    assert_eq!(field(&server, "writes_refused"), 0);
+    eventually(|| field(&server, "writes_refused") == 1);
+    assert_eq!(server.count("jobs", "scheduled"), 1);
+    server.run("CONFIG SET min-replicas-to-write 0");
+    eventually(|| server.count("jobs", "ready") == 1);
+    assert_eq!(field(&server, "writes_refused"), 0);
 }

@@ -50,6 +50,7 @@ fn refuses_bad_arguments() {
         ("TASK.MPUSH jobs 10001 x", "10000"),
         ("TASK.MPUSH jobs 3 x y", "numtasks"),
         ("TASK.MPUSH jobs 1 x y", "unknown option Y"),
+        ("TASK.MPUSH jobs 1 x secret-42", "unknown option of 9 bytes"),
         ("TASK.MPUSH jobs 1 x ID a", "ID goes with a push of one task"),
         ("TASK.MPUSH jobs 1 x NX", "NX goes with"),
         ("TASK.MPUSH jobs 1 x RENEW", "RENEW goes with"),

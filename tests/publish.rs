@@ -1,7 +1,8 @@
 //! `task.publish`: each change of state on the channel of its queue, with the task that it is of.
 
-use crate::support::{Client, Server, cluster::Cluster, eventually, now_ms};
+use crate::support::{Client, Server, array, cluster::Cluster, eventually, listener_module, now_ms, ok};
 use serde_json::{Value as Json, json};
+use std::path::Path;
 
 /// A connection that has subscribed.
 fn subscriber(server: &Server, line: &str) -> Client {
@@ -27,13 +28,18 @@ fn expect(client: &mut Client, messages: &[(&str, &str, Option<&str>, u32)]) {
     for &(event, id, state, attempt) in messages {
         let mut message = message(client);
         message.as_object_mut().expect("an object").remove("at");
-        let expected = json!({"event": event, "queue": "jobs", "id": id, "state": state, "attempt": attempt});
+        let expected = json!({"event": event, "queue": "jobs", "db": 0, "id": id, "state": state, "attempt": attempt});
         assert_eq!(message, expected);
     }
 }
 
 fn publishing() -> Server {
     Server::builder().module_args(&["publish", "yes"]).start()
+}
+
+/// With another module beside it.
+fn publishing_with(other: &Path) -> Server {
+    Server::builder().module_args(&["publish", "yes"]).config("loadmodule", &other.display().to_string()).start()
 }
 
 /// A life, told as it happens: also of what is gone when it is told.
@@ -132,6 +138,54 @@ fn at_any_time() {
     assert!(client.read().at(3).text().contains("\"push\""));
     assert!(client.read().at(3).text().contains("\"ready\""));
     assert_eq!(server.count("jobs", "ready"), 3);
+}
+
+/// What is done by who hears of a notification is told after what that was of, here and on a replica.
+#[test]
+fn changes_by_listeners_come_later() {
+    let listener = listener_module();
+    let server = publishing_with(&listener);
+    let replica = Server::builder().replica_of(&server).config("task.publish", "yes").start();
+    server.wait_for_replica(&replica);
+    let mut here = subscriber(&server, "SUBSCRIBE task:jobs");
+    let mut there = subscriber(&replica, "SUBSCRIBE task:jobs");
+    server.run("TASK.PUSH jobs x ID nested");
+    for client in [&mut here, &mut there] {
+        expect(
+            client,
+            &[
+                ("push", "nested", Some("ready"), 0),
+                ("claim", "nested", Some("claimed"), 1),
+                ("complete", "nested", Some("completed"), 1),
+            ],
+        );
+    }
+    server.wait_for_replica(&replica);
+    assert_eq!(replica.digest(), server.digest());
+    // Who waits is given it before.
+    let mut worker = server.block("TASK.CLAIM jobs BLOCK 0");
+    server.run_all(&["TASK.FORGET jobs nested", "TASK.PUSH jobs x ID nested"]);
+    assert_eq!(worker.read().at(0), "nested");
+}
+
+/// A subscriber of RESP3 may say any command; where the server cannot let it wait (valkey), its time is up at once.
+#[test]
+fn subscribers_can_work() {
+    let server = publishing();
+    let mut client = server.client();
+    client.hello3();
+    client.run("SUBSCRIBE other");
+    server.run_all(&["TASK.PUSH jobs x ID a", "TASK.CLAIM jobs"]);
+    assert!(client.run("TASK.CLAIM jobs BLOCK 20").is_nil());
+    assert!(client.run("TASK.COMPLETE jobs a done ATTEMPT 1 NEXT BLOCK 20").is_nil());
+    assert_eq!(server.state("jobs", "a"), "completed");
+    assert!(client.run("TASK.MCLAIM 2 jobs mail BLOCK 20").is_nil());
+    let reply = client.run("TASK.MCOMPLETE jobs 1 a 1 done NEXT BLOCK 20");
+    assert_eq!((reply.at(0), reply.at(1).is_nil()), (&array([ok()]), true));
+    assert_eq!(client.run("TASK.CALL jobs x ID b BLOCK 20").at(1), "ready");
+    assert_eq!(client.run("TASK.RESULT jobs b BLOCK 20").at(0), "ready");
+    assert_eq!(client.run("TASK.GATHER jobs 1 b BLOCK 20").at(0).at(1), "ready");
+    assert!(!client.run("TASK.EVENTS none 0 BLOCK 20").is_error());
 }
 
 /// A replica tells its own subscribers of what it applies, each change once; and an AOF tells nobody.

@@ -6,7 +6,7 @@
 
 Write what it prints to a file of node_exporter's textfile collector, or let it listen and scrape it. It says SCAN, and one
 TASK.INFO for each queue: O(keys of the server). docs/operations.md says which of these to watch. The user needs
-%R~ on the queues, and +scan +task.info (with --schedules also +task.schedules).
+%R~ on the queues, and +scan +task.info +info (with --schedules also +task.schedules).
 """
 
 import argparse
@@ -29,7 +29,7 @@ class Page:
     def add(self, name, kind, help, value, **labels):
         lines = self.metrics.setdefault(name, [f"# HELP {name} {help}", f"# TYPE {name} {kind}"])
         quoted = (f'{label}="{quote(text)}"' for label, text in labels.items())
-        lines.append(f"{name}{{{','.join(quoted)}}} {value}")
+        lines.append(f"{name}{{{','.join(quoted)}}} {value}" if labels else f"{name} {value}")
 
     def text(self):
         return "".join(line + "\n" for lines in self.metrics.values() for line in lines)
@@ -57,6 +57,7 @@ def collect(r, options):
                 help = "Slots of schedules by what became of them."
                 labels = {"queue": queue, "schedule": schedule[b"name"], "outcome": outcome}
                 page.add("redis_task_slots_total", "counter", help, schedule[outcome.encode()], **labels)
+    add_server(page, r)
     return page.text()
 
 
@@ -75,6 +76,20 @@ def add_queue(page, queue, info):
     page.add("redis_task_memory_bytes", "gauge", "Memory of the queue.", info["memory"], queue=queue)
     paused = int(info["settings"]["paused"] != "no")
     page.add("redis_task_paused", "gauge", "1: the queue is paused, in some way.", paused, queue=queue)
+
+
+def add_server(page, r):
+    try:
+        info = r.info("task")
+    except redis.ResponseError:
+        return  # not ours to read
+    for what in "tasks", "results", "batches", "events":
+        help = "Clients that wait."
+        page.add("redis_task_waiting_clients", "gauge", help, info[f"task_waiting_for_{what}"], **{"for": what})
+    late = info["task_tick_late_ms"] / 1000
+    page.add("redis_task_tick_late_seconds", "gauge", "How late the last deadline was seen.", late)
+    help = "Bytes that were given to replicas and the AOF."
+    page.add("redis_task_replicated_bytes_total", "counter", help, info["task_replicated_bytes"])
 
 
 def main():

@@ -64,6 +64,7 @@ impl Effect<'_> {
     const fn instant(&self) -> Option<UnixMs> {
         match self {
             Self::Pushed(pushed) | Self::PushedInto { pushed, .. } => Some(pushed.at),
+            Self::Sealed { at, .. } => Some(*at),
             Self::Changed(_, change) => change.instant(),
             _ => None,
         }

@@ -27,7 +27,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
         &[Arg::integer("block-ms").token("BLOCK").optional().summary("Wait at most so long; 0, the default: for ever.")],
     ]),
     access: Access::Update,
-    acl: "write slow blocking task",
+    acl: "write slow blocking",
 };
 
 fn call(context: &Context, args: Argv<'_>) -> Result<(), Error> {
@@ -56,5 +56,6 @@ fn call(context: &Context, args: Argv<'_>) -> Result<(), Error> {
         return Ok(());
     }
     drop(key);
-    waiters::wait(context, &[name], Wish::Ends(wish), block.unwrap_or(Ms(0)))
+    waiters::wait(context, &[name], Wish::Ends(wish), block.unwrap_or(Ms(0)));
+    Ok(())
 }

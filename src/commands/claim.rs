@@ -18,7 +18,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     tips: "nondeterministic_output",
     args: &join::<{ 1 + claiming::OPTIONS.len() }>(&[&[Arg::key("queue")], claiming::OPTIONS]),
     access: Access::Update,
-    acl: "write fast blocking task",
+    acl: "write fast blocking",
 };
 
 fn claim(context: &Context, args: Argv<'_>) -> Result<(), Error> {

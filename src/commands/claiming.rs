@@ -75,7 +75,10 @@ impl<'a> Claiming<'a> {
     /// Claims, waits or answers nil.
     pub(super) fn run(&self, context: &Context, queue: KeyName<'_>) -> Result<(), Error> {
         let is_claimed = self.claim_and_reply(context, queue, Frame::Bare)?;
-        if is_claimed { Ok(()) } else { self.wait_or_nil(context, &[queue], TasksForm::Bare) }
+        if !is_claimed {
+            self.wait_or_nil(context, &[queue], TasksForm::Bare);
+        }
+        Ok(())
     }
 
     /// False, and no reply, if there is no task.
@@ -121,15 +124,15 @@ impl<'a> Claiming<'a> {
     }
 
     /// There is no task: waits for one, if asked to and able to, else answers nil.
-    pub(super) fn wait_or_nil(&self, context: &Context, queues: &[KeyName<'_>], form: TasksForm) -> Result<(), Error> {
+    pub(super) fn wait_or_nil(&self, context: &Context, queues: &[KeyName<'_>], form: TasksForm) {
         if let Some(block) = self.block
             && context.can_wait()
         {
             let wish = TasksWish::new(&self.as_claim(), self.count, form);
-            return waiters::wait(context, queues, Wish::Tasks(wish), block);
+            waiters::wait(context, queues, Wish::Tasks(wish), block);
+        } else {
+            form.frame(None).nil(context);
         }
-        form.frame(None).nil(context);
-        Ok(())
     }
 
     fn as_claim(&self) -> Claim<'_> {
@@ -151,7 +154,10 @@ pub(super) fn answer<R>(
         return Ok(());
     };
     let (_, is_claimed) = next.claim_after(context, queue, operation, |_| Frame::Bare)?.ok_or(Refusal::NoTask)?;
-    if is_claimed { Ok(()) } else { next.wait_or_nil(context, &[queue], TasksForm::Bare) }
+    if !is_claimed {
+        next.wait_or_nil(context, &[queue], TasksForm::Bare);
+    }
+    Ok(())
 }
 
 /// A script that answers first and then writes must not write twice: it is stopped by an error.

@@ -29,7 +29,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
         Arg::integer("block-ms").token("BLOCK").optional().summary("Wait so long for the next end; 0: for ever."),
     ],
     access: Access::Read,
-    acl: "read slow blocking task",
+    acl: "read slow blocking",
 };
 
 fn collect(context: &Context, args: Argv<'_>) -> Result<(), Error> {
@@ -53,7 +53,8 @@ fn collect(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     let ends = waiters::ends_of(queue, batch, cursor, count)?;
     if let Some(block) = block.filter(|_| !waiters::are_worth_it(&ends) && context.can_wait()) {
         drop(key);
-        return waiters::wait(context, &[name], Wish::Collect(CollectWish::new(batch, ends.next, count)), block);
+        waiters::wait(context, &[name], Wish::Collect(CollectWish::new(batch, ends.next, count)), block);
+        return Ok(());
     }
     if let Some(queue) = queue {
         waiters::reply_ends(context, queue, &ends);

@@ -28,7 +28,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
         Arg::integer("block-ms").token("BLOCK").optional().summary("Wait so long for the next event; 0: for ever."),
     ],
     access: Access::Read,
-    acl: "read slow blocking task",
+    acl: "read slow blocking",
 };
 
 fn events(context: &Context, args: Argv<'_>) -> Result<(), Error> {
@@ -53,7 +53,8 @@ fn events(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     if let Some(block) = block.filter(|_| queue.is_some() && page.is_empty() && context.can_wait()) {
         drop(key);
         // What `$` means is settled now.
-        return waiters::wait(context, &[name], Wish::Events(EventsWish::new(page.next, count)), block);
+        waiters::wait(context, &[name], Wish::Events(EventsWish::new(page.next, count)), block);
+        return Ok(());
     }
     waiters::reply_events(context, &page);
     Ok(())

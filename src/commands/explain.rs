@@ -19,7 +19,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     tips: "nondeterministic_output",
     args: &[Arg::key("queue"), Arg::string("id")],
     access: Access::Read,
-    acl: "read fast task",
+    acl: "read fast",
 };
 
 fn explain(context: &Context, args: Argv<'_>) -> Result<(), Error> {

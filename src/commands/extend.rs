@@ -26,7 +26,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
         Arg::string("data").token("CHECKPOINT").optional().summary("Up to 64 KiB, given to the next attempt."),
     ],
     access: Access::Update,
-    acl: "write fast task",
+    acl: "write fast",
 };
 
 fn extend(context: &Context, args: Argv<'_>) -> Result<(), Error> {

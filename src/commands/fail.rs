@@ -36,7 +36,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
         claiming::NEXT,
     ],
     access: Access::Update,
-    acl: "write fast blocking task",
+    acl: "write fast blocking",
 };
 
 fn fail(context: &Context, args: Argv<'_>) -> Result<(), Error> {

@@ -26,7 +26,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
         Arg::integer("block-ms").token("BLOCK").optional().summary("Wait so long for all of them to end; 0: for ever."),
     ],
     access: Access::Read,
-    acl: "read slow blocking task",
+    acl: "read slow blocking",
 };
 
 fn gather(context: &Context, args: Argv<'_>) -> Result<(), Error> {
@@ -44,7 +44,8 @@ fn gather(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     {
         let wish = EndsWish::new(Form::Gather, &ids.iter().map(|&id| id.into()).collect::<Vec<_>>(), queue);
         drop(key);
-        return waiters::wait(context, &[name], Wish::Ends(wish), block);
+        waiters::wait(context, &[name], Wish::Ends(wish), block);
+        return Ok(());
     }
     context.array(ids.len());
     for id in ids {

@@ -20,7 +20,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     tips: "",
     args: &[Arg::key("queue"), Arg::string("id"), JSON_OBJECT],
     access: Access::Read,
-    acl: "read fast task",
+    acl: "read fast",
 };
 
 fn get(context: &Context, args: Argv<'_>) -> Result<(), Error> {

@@ -17,7 +17,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     tips: "",
     args: &[],
     access: Access::None,
-    acl: "read fast task",
+    acl: "read fast",
 };
 
 /// What the summary of a command begins with that is not for people.

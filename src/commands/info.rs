@@ -7,6 +7,7 @@ use crate::redis::command::{Access, Arg, CommandSpec, handler};
 use crate::redis::context::Context;
 use crate::redis::error::Error;
 use crate::redis::string::Argv;
+use crate::state;
 use crate::transact::now;
 use crate::value::QUEUE;
 use taskqueue::{Ms, Percentiles, Queue, Retention, Settings, State, UnixMs};
@@ -22,21 +23,22 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     tips: "nondeterministic_output",
     args: &[Arg::key("queue"), JSON_OBJECT],
     access: Access::Read,
-    acl: "read fast task",
+    acl: "read fast",
 };
 
 fn info(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     let mut args = Args::new(args);
-    let (queue, json) = (args.key()?, args.json()?);
-    let key = context.open_read(queue, &QUEUE)?;
+    let (name, json) = (args.key()?, args.json()?);
+    let key = context.open_read(name, &QUEUE)?;
     let empty = Queue::default();
     let (queue, memory) = key.value()?.map_or((&empty, 0), |value| (&value.queue, value.bytes()));
-    let fields = fields(queue, memory, now());
+    let waiting = state::with(|state| state.waiters.workers(context.selected_db(), name.bytes()));
+    let fields = fields(queue, memory, waiting, now());
     fields.reply_as(context, json);
     Ok(())
 }
 
-fn fields(queue: &Queue, memory: usize, now: UnixMs) -> Fields<'static> {
+fn fields(queue: &Queue, memory: usize, waiting: usize, now: UnixMs) -> Fields<'static> {
     let counts = State::ALL.into_iter().map(|state| (state.name(), queue.count(state).into()));
     let totals = queue.totals();
     let totals = Fields(vec![
@@ -53,6 +55,7 @@ fn fields(queue: &Queue, memory: usize, now: UnixMs) -> Fields<'static> {
     ]);
     let rest = [
         ("groups", queue.groups().into()),
+        ("waiting-workers", waiting.into()),
         ("oldest-ready-ms", queue.oldest_ready_age(now).into()),
         ("wait-ms", percentiles(queue.wait_times())),
         ("run-ms", percentiles(queue.run_times())),

@@ -30,7 +30,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
         Arg::word("json", "JSON").optional().summary("All of each task but its payload, as a JSON object."),
     ],
     access: Access::Read,
-    acl: "read slow task",
+    acl: "read slow",
 };
 
 fn list(context: &Context, args: Argv<'_>) -> Result<(), Error> {

@@ -24,7 +24,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
         claiming::OPTIONS,
     ]),
     access: Access::UpdateCounted,
-    acl: "write slow blocking task",
+    acl: "write slow blocking",
 };
 
 /// Where the first queue stands, the command's name being number 0.
@@ -53,7 +53,8 @@ fn mclaim(context: &Context, args: Argv<'_>) -> Result<(), Error> {
             return Ok(());
         }
     }
-    claiming.wait_or_nil(context, &queues, TasksForm::OfQueue)
+    claiming.wait_or_nil(context, &queues, TasksForm::OfQueue);
+    Ok(())
 }
 
 fn has_ready(context: &Context, queue: KeyName<'_>) -> Result<bool, Error> {

@@ -29,7 +29,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
         claiming::NEXT,
     ],
     access: Access::Update,
-    acl: "write slow blocking task",
+    acl: "write slow blocking",
 };
 
 fn mcomplete(context: &Context, args: Argv<'_>) -> Result<(), Error> {
@@ -65,10 +65,11 @@ fn mcomplete(context: &Context, args: Argv<'_>) -> Result<(), Error> {
         return Ok(());
     };
     match next.claim_after(context, queue, complete_all, |outcomes| Frame::After(outcomes))? {
-        Some((_, true)) => Ok(()),
+        Some((_, true)) => (),
         Some((outcomes, false)) => next.wait_or_nil(context, &[queue], TasksForm::After(outcomes)),
         None => next.wait_or_nil(context, &[queue], TasksForm::After(no_tasks(count))),
     }
+    Ok(())
 }
 
 fn no_tasks(count: usize) -> Vec<Result<(), Error>> {

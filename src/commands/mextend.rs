@@ -25,7 +25,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
         Arg::integer("lease-ms").token("LEASE").optional().summary("From now. Default: the lease of each claim."),
     ],
     access: Access::Update,
-    acl: "write slow task",
+    acl: "write slow",
 };
 
 fn mextend(context: &Context, args: Argv<'_>) -> Result<(), Error> {

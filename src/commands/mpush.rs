@@ -23,7 +23,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
         pushing::OPTIONS,
     ]),
     access: Access::Insert,
-    acl: "write slow task",
+    acl: "write slow",
 };
 
 /// Most dependencies of all tasks together: one command's work is bounded.

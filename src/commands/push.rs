@@ -23,7 +23,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
         pushing::OPTIONS,
     ]),
     access: Access::Insert,
-    acl: "write fast task",
+    acl: "write fast",
 };
 
 fn push(context: &Context, args: Argv<'_>) -> Result<(), Error> {

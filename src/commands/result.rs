@@ -24,7 +24,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
         Arg::integer("block-ms").token("BLOCK").optional().summary("Wait so long for the task to end; 0: for ever."),
     ],
     access: Access::Read,
-    acl: "read fast blocking task",
+    acl: "read fast blocking",
 };
 
 fn result(context: &Context, args: Argv<'_>) -> Result<(), Error> {
@@ -40,7 +40,8 @@ fn result(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     {
         let wish = EndsWish::new(Form::Result, &[id.into()], queue);
         drop(key);
-        return waiters::wait(context, &[name], Wish::Ends(wish), block);
+        waiters::wait(context, &[name], Wish::Ends(wish), block);
+        return Ok(());
     }
     reply::result(context, found);
     Ok(())

@@ -15,7 +15,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     tips: "",
     args: selection::ARGS,
     access: Access::Update,
-    acl: "write slow task",
+    acl: "write slow",
 };
 
 const RETRY: Verb = Verb {

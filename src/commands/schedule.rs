@@ -25,7 +25,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
         pushing::TASK_OPTIONS,
     ]),
     access: Access::Insert,
-    acl: "write slow task",
+    acl: "write slow",
 };
 
 const ARGS: &[Arg] = &[

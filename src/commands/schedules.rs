@@ -21,7 +21,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     tips: "",
     args: &[Arg::key("queue"), JSON_ARRAY],
     access: Access::Read,
-    acl: "read slow task",
+    acl: "read slow",
 };
 
 fn schedules(context: &Context, args: Argv<'_>) -> Result<(), Error> {

@@ -19,7 +19,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     tips: "",
     args: &[Arg::key("queue"), Arg::string("batch")],
     access: Access::Insert,
-    acl: "write fast task",
+    acl: "write fast",
 };
 
 fn seal(context: &Context, args: Argv<'_>) -> Result<(), Error> {

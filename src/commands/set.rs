@@ -64,7 +64,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
         .optional(),
     ],
     access: Access::Insert,
-    acl: "write slow task",
+    acl: "write slow",
 };
 
 fn set(context: &Context, args: Argv<'_>) -> Result<(), Error> {

@@ -19,7 +19,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     tips: "",
     args: &[Arg::key("queue"), Arg::string("name").multiple().summary("Up to 1,000.")],
     access: Access::Update,
-    acl: "write slow task",
+    acl: "write slow",
 };
 
 /// Most names that one call may give.

@@ -21,7 +21,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     tips: "nondeterministic_output",
     args: &[Arg::key("queue"), JSON_ARRAY],
     access: Access::Read,
-    acl: "read slow task",
+    acl: "read slow",
 };
 
 fn workers(context: &Context, args: Argv<'_>) -> Result<(), Error> {

@@ -70,12 +70,8 @@ impl Context {
         !(flags.denies_blocking() || flags.is_replicated() || flags.is_loading())
     }
 
-    /// Makes the caller wait on these keys, for ever unless unblocked. It must not have been replied to. None if it cannot wait.
-    pub(crate) fn block_on_keys<W: Waiter>(&self, keys: &[KeyName<'_>], waiter: W) -> Option<Blocked<W>> {
-        let count = c_int::try_from(keys.len()).ok().filter(|&count| count > 0)?;
-        if !self.can_wait() {
-            return None;
-        }
+    /// Makes the caller wait on these keys, for ever unless unblocked, if it [can](Blocked::waits). It must not have been replied to.
+    pub(crate) fn block_on_keys<W: Waiter>(&self, keys: &[KeyName<'_>], waiter: W) -> Blocked<W> {
         let record = Record {
             handle: Cell::new(ptr::null_mut()),
             answered: Cell::new(false),
@@ -84,6 +80,9 @@ impl Context {
             waiter,
         };
         let blocked = Blocked(Rc::new(record));
+        let Some(count) = c_int::try_from(keys.len()).ok().filter(|&count| count > 0 && self.can_wait()) else {
+            return blocked;
+        };
         let shared = Rc::into_raw(Rc::clone(&blocked.0)).cast_mut().cast::<c_void>();
         // SAFETY: the context is that of a running command; `KeyName` is a transparent pointer, and the server takes references of
         // its own on the keys; `shared` is one reference count, given back by `on_free`, which the server calls once.
@@ -101,20 +100,25 @@ impl Context {
         };
         let handle = handle.unwrap_or(ptr::null_mut());
         if handle.is_null() {
-            // SAFETY: no server answers null (and none lacks the function): nothing else holds this count.
+            // SAFETY: the server has nothing of it then: nothing else holds this count.
             drop(unsafe { Rc::from_raw(shared.cast::<Record<W>>()) });
-            return None;
+            return blocked;
         }
         // SAFETY: the handle is live.
         unsafe {
             api!(RedisModule_SetDisconnectCallback(handle, Some(on_disconnect::<W>)));
         }
         blocked.0.handle.set(handle);
-        Some(blocked)
+        blocked
     }
 }
 
 impl<W: Waiter> Blocked<W> {
+    /// Whether the client waits. [`Context::can_wait`] knows most who cannot; valkey refuses one of RESP3 that has subscribed, too.
+    pub(crate) fn waits(&self) -> bool {
+        !self.0.handle.get().is_null()
+    }
+
     /// Ends the wait: the waiter's `timeout` replies. Harmless when it has ended already.
     pub(crate) fn unblock(&self) {
         let handle = self.0.handle.get();

@@ -37,7 +37,7 @@ pub(crate) struct CommandSpec {
     pub(crate) args: &'static [Arg],
     /// What it does to its key, which is its first argument, or its keys.
     pub(crate) access: Access,
-    /// ACL categories, space-separated, such as `write fast task`. Redis before 7.2 has none for modules.
+    /// ACL categories of the server, space-separated, such as `write fast`. Redis before 7.2 has none for modules.
     pub(crate) acl: &'static str,
 }
 
@@ -88,8 +88,8 @@ where
     OK
 }
 
-/// Registers a command with all there is to know about it.
-pub(super) fn register(context: &Context, spec: &CommandSpec) -> Result<(), Error> {
+/// Registers a command with all there is to know about it; `category` is an ACL category of our own, if there is one.
+pub(super) fn register(context: &Context, spec: &CommandSpec, category: Option<&str>) -> Result<(), Error> {
     let refused = |what: &str| Error::new("ERR", format!("the server refused {what} of the command {}", spec.name));
     let name = c_string(spec.name);
     create(context, spec, &name).ok_or_else(|| refused("the flags"))?;
@@ -103,7 +103,7 @@ pub(super) fn register(context: &Context, spec: &CommandSpec) -> Result<(), Erro
     if unsafe { api!(RedisModule_SetCommandInfo(command, info.raw())) } != Some(OK) {
         return Err(refused("the description"));
     }
-    set_acl(command, spec).ok_or_else(|| refused("the ACL categories"))
+    set_acl(command, spec, category).ok_or_else(|| refused("the ACL categories"))
 }
 
 fn create(context: &Context, spec: &CommandSpec, name: &CString) -> Option<()> {
@@ -117,21 +117,25 @@ fn create(context: &Context, spec: &CommandSpec, name: &CString) -> Option<()> {
     (created == Some(OK)).then_some(())
 }
 
-fn set_acl(command: *mut RedisModuleCommand, spec: &CommandSpec) -> Option<()> {
-    let categories = c_string(spec.acl);
+fn set_acl(command: *mut RedisModuleCommand, spec: &CommandSpec, category: Option<&str>) -> Option<()> {
+    let categories = c_string(&category.map_or_else(|| spec.acl.to_owned(), |category| format!("{} {category}", spec.acl)));
     // SAFETY: the command is live; the categories are a C string, which is copied.
     let set = unsafe { api!(RedisModule_SetCommandACLCategories(command, categories.as_ptr())) };
     // Absent before Redis 7.2: there the commands are in no category.
     set.is_none_or(|status| status == OK).then_some(())
 }
 
-/// Adds an ACL category of our own, where servers have them.
-pub(super) fn add_acl_category(context: &Context, name: &str) {
+/// Adds an ACL category of our own, and answers its name. None before Redis 7.4, where modules can have none: a command that names one there is refused.
+pub(super) fn add_acl_category<'a>(context: &Context, name: &'a str) -> Option<&'a str> {
     let category = c_string(name);
     // SAFETY: the context is live and loading; the name is copied.
     match unsafe { api!(RedisModule_AddACLCategory(context.raw(), category.as_ptr())) } {
-        None | Some(OK) => {}
-        Some(_) => context.warn(&format!("the server refused the ACL category {name}")),
+        None => None,
+        Some(OK) => Some(name),
+        Some(_) => {
+            context.warn(&format!("the server refused the ACL category {name}"));
+            None
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::ffi::{CStr, CString};
 use std::os::raw::c_int;
 use std::process;
 use std::ptr;
+use std::time::Duration;
 
 use redis_module::raw::{self, RedisModuleCtx};
 
@@ -196,6 +197,15 @@ impl Context {
 pub(crate) fn avoid_replica_traffic() -> bool {
     // SAFETY: no arguments.
     unsafe { api!(RedisModule_AvoidReplicaTraffic()) }.unwrap_or(0) != 0
+}
+
+/// Shows in the server's LATENCY that something took so long, if that is what it watches for.
+pub(crate) fn add_latency(event: &CStr, took: Duration) {
+    let ms = i64::try_from(took.as_millis()).unwrap_or(i64::MAX);
+    // SAFETY: the name lives for the call, in which the server copies it.
+    unsafe {
+        api!(RedisModule_LatencyAddSample(event.as_ptr(), ms));
+    }
 }
 
 /// The wall clock, in Unix milliseconds.

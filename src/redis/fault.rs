@@ -29,7 +29,7 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     tips: "",
     args: &[Arg::key("key"), Arg::string("file")],
     access: Access::Read,
-    acl: "read dangerous task",
+    acl: "read dangerous",
 };
 
 /// The body of a callback, or a panic in its place.

@@ -112,9 +112,9 @@ fn load(context: &Context, module: &'static Module, arguments: Argv<'_>) -> Resu
         api!(RedisModule_SetModuleOptions(context.raw(), signed(OPTIONS)));
     }
     (module.register)(&Loader { context })?;
-    command::add_acl_category(context, module.acl_category);
+    let category = command::add_acl_category(context, module.acl_category);
     for spec in module.commands {
-        command::register(context, spec)?;
+        command::register(context, spec, category)?;
     }
     for setting in module.settings {
         setting.register(context)?;

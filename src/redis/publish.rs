@@ -5,22 +5,18 @@ use super::context::Context;
 use super::string::OwnedName;
 
 impl Context {
-    /// Sends a message to those who subscribe here, as PUBLISH does; in a cluster, on any node.
-    pub(crate) fn publish(&self, channel: &OwnedName, message: &[u8]) {
+    /// Sends a message to those who subscribe here, in a cluster on any node, as PUBLISH does; or `in_shard`, as SPUBLISH does: to those who subscribe
+    /// with SSUBSCRIBE, in a cluster on the nodes of the channel's shard, which must be this one.
+    pub(crate) fn publish(&self, channel: &OwnedName, message: &[u8], in_shard: bool) {
         let message = OwnedName::new(message);
+        let (context, channel, message) = (self.raw(), channel.as_name().raw(), message.as_name().raw());
         // SAFETY: the context is live, and so are the strings; what the server keeps it counts.
         unsafe {
-            api!(RedisModule_PublishMessage(self.raw(), channel.as_name().raw(), message.as_name().raw()));
-        }
-    }
-
-    /// Sends a message to those who subscribe with SSUBSCRIBE, as SPUBLISH does: here, and in a cluster on the nodes of the shard, which must
-    /// be this one.
-    pub(crate) fn publish_in_shard(&self, channel: &OwnedName, message: &[u8]) {
-        let message = OwnedName::new(message);
-        // SAFETY: see `publish`.
-        unsafe {
-            api!(RedisModule_PublishMessageShard(self.raw(), channel.as_name().raw(), message.as_name().raw()));
+            if in_shard {
+                api!(RedisModule_PublishMessageShard(context, channel, message));
+            } else {
+                api!(RedisModule_PublishMessage(context, channel, message));
+            }
         }
     }
 }

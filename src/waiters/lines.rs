@@ -2,7 +2,7 @@
 
 use super::{Client, Wait, Wish};
 use crate::redis::string::OwnedName;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::CStr;
 use std::ops::Bound;
 use taskqueue::OwnedId;
@@ -19,6 +19,27 @@ pub(crate) enum Awaited {
 pub(crate) struct Waiters {
     keys: HashMap<i32, HashMap<Box<[u8]>, Line>>,
     last_ticket: u64,
+    clients: Counts,
+}
+
+/// How many clients wait, by what for.
+#[derive(Default)]
+struct Counts {
+    tasks: u64,
+    results: u64,
+    batches: u64,
+    events: u64,
+}
+
+impl Counts {
+    const fn of(&mut self, wish: &Wish) -> &mut u64 {
+        match wish {
+            Wish::Tasks(_) => &mut self.tasks,
+            Wish::Ends(_) => &mut self.results,
+            Wish::Collect(_) => &mut self.batches,
+            Wish::Events(_) => &mut self.events,
+        }
+    }
 }
 
 /// Who waits on one key.
@@ -50,11 +71,8 @@ impl Waiters {
     pub(super) fn enter(&mut self, client: &Client) {
         self.last_ticket += 1;
         client.ticket.set(self.last_ticket);
-        self.stand(client);
-    }
-
-    /// Puts the client into the line of each of its keys, where its ticket says.
-    pub(super) fn stand(&mut self, client: &Client) {
+        client.waits.set(true);
+        *self.clients.of(&client.wish) += 1;
         for key in &client.keys {
             let line = self.keys.entry(client.db).or_default().entry(key.bytes().into()).or_default();
             match &client.wish {
@@ -76,6 +94,7 @@ impl Waiters {
 
     /// Takes a client out of all lines, if it is in any.
     pub(super) fn leave(&mut self, wait: &Wait) -> Option<Client> {
+        *self.clients.of(&wait.wish) -= u64::from(wait.waits.replace(false));
         let keys = self.keys.get_mut(&wait.db)?;
         let mut client = None;
         for key in &wait.keys {
@@ -112,16 +131,20 @@ impl Waiters {
         self.keys.get(&db)?.get(key)
     }
 
-    /// How many clients wait, by what for. It takes a look at each place in a line: a client has one for each of its keys, or tasks.
+    /// How many clients wait, by what for.
     pub(crate) fn clients(&self) -> [(&'static CStr, u64); 4] {
-        let lines = || self.keys.values().flat_map(HashMap::values);
-        let count = |tickets: HashSet<u64>| tickets.len() as u64;
+        let Counts { tasks, results, batches, events } = self.clients;
         [
-            (c"waiting_for_tasks", count(lines().flat_map(|line| line.tasks.keys()).copied().collect())),
-            (c"waiting_for_results", count(lines().flat_map(|line| line.ends.keys()).map(|&(_, ticket)| ticket).collect())),
-            (c"waiting_for_batches", count(lines().flat_map(|line| line.batches.keys()).map(|&(_, ticket)| ticket).collect())),
-            (c"waiting_for_events", count(lines().flat_map(|line| line.events.keys()).copied().collect())),
+            (c"waiting_for_tasks", tasks),
+            (c"waiting_for_results", results),
+            (c"waiting_for_batches", batches),
+            (c"waiting_for_events", events),
         ]
+    }
+
+    /// How many clients wait for a task of this key.
+    pub(crate) fn workers(&self, db: i32, key: &[u8]) -> usize {
+        self.line(db, key).map_or(0, |line| line.tasks.len())
     }
 
     /// How many wait, once for each key: for tests.

@@ -20,7 +20,6 @@ pub(crate) use turns::{Turns, take_turn};
 
 use crate::redis::blocking::{Blocked, Waiter};
 use crate::redis::context::Context;
-use crate::redis::error::Error;
 use crate::redis::string::{KeyName, OwnedName};
 use crate::transact::Env;
 use crate::{agenda, state};
@@ -38,6 +37,8 @@ pub(crate) struct Wait {
     wish: Wish,
     /// Its place among all that wait; set when it gets in line.
     ticket: Cell<u64>,
+    /// Whether it is in line, or has been and its reply is under way.
+    waits: Cell<bool>,
     /// When it gives up, on the clock of [`agenda::monotonic_ms`].
     pub(crate) gives_up: Option<u64>,
 }
@@ -59,16 +60,20 @@ const TURN_BYTES: usize = 1 << 20;
 /// What a task in a reply counts beside its data, by the time it takes.
 const TASK_BYTES: usize = 64;
 
-/// Makes the caller wait; zero: for ever. It must be one that [can](Context::can_wait).
-pub(crate) fn wait(context: &Context, keys: &[KeyName<'_>], wish: Wish, block: Ms) -> Result<(), Error> {
+/// Makes the caller wait; zero: for ever. If it cannot, its time is up at once.
+pub(crate) fn wait(context: &Context, keys: &[KeyName<'_>], wish: Wish, block: Ms) {
     let wait = Wait {
         db: context.selected_db(),
         keys: keys.iter().map(|key| key.hold()).collect(),
         wish,
         ticket: Cell::new(0),
+        waits: Cell::new(false),
         gives_up: (block > Ms(0)).then(|| agenda::monotonic_ms().saturating_add(block.0)),
     };
-    let client = context.block_on_keys(keys, wait).ok_or(Error::new("ERR", "this client cannot wait"))?;
+    let client = context.block_on_keys(keys, wait);
+    if !client.waits() {
+        return client.timeout(context);
+    }
     state::with(|state| {
         state.waiters.enter(&client);
         state.agenda.client_waits(&client);
@@ -78,7 +83,6 @@ pub(crate) fn wait(context: &Context, keys: &[KeyName<'_>], wish: Wish, block: M
         }
     });
     agenda::arm();
-    Ok(())
 }
 
 /// Gives what the transaction made ready to those who wait for it, in line. What is claimed is recorded in the transaction. Whoever is

@@ -179,6 +179,16 @@ pub(crate) fn faulty_module(profile: &str) -> PathBuf {
     target.join(if profile == "dev" { "debug" } else { profile }).join("libredis_task.so")
 }
 
+/// A module that claims and completes at once whatever is pushed with the id `nested`.
+pub(crate) fn listener_module() -> PathBuf {
+    // Beside the tests, with which it shares what it depends on.
+    let program = env::current_exe().expect("a program");
+    let target = program.ancestors().nth(3).expect("a folder for what is built");
+    let built = cargo().args(["build", "--quiet", "--example", "listener", "--target-dir"]).arg(target).status();
+    assert!(built.expect("a cargo").success(), "the listening module does not build");
+    target.join("debug/examples/liblistener.so")
+}
+
 /// The cargo that runs the tests, else the one in the PATH.
 pub(crate) fn cargo() -> process::Command {
     let mut cargo = process::Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

@@ -18,7 +18,7 @@ pub(crate) mod task;
 pub(crate) mod transcript;
 pub(crate) mod value;
 
-pub(crate) use builder::{Builder, cargo, faulty_module, module};
+pub(crate) use builder::{Builder, cargo, faulty_module, listener_module, module};
 pub(crate) use client::Client;
 pub(crate) use clock::Clock;
 pub(crate) use dice::Dice;
