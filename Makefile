@@ -4,6 +4,7 @@
 #   REDIS_TASK_SERVER=path     another server binary for run, test and demo
 #   TEXT=folder                what `make demo` counts the words of
 #   TARGET=name SECONDS=n      what `make fuzz` runs, and for how long
+#   OLD=ref                    from which version `make test-upgrade` upgrades
 #   MINUTES=n                  how long `make soak` keeps up its mixed load, and how long it fuzzes
 #   FULL=1 ROUNDS=n            `make bench` at full size, into docs/performance.md; how many rounds
 #   SEEDS=n SEED=n             how many histories `make simulate` runs, and from which on
@@ -13,6 +14,7 @@ PORT ?= 6379
 TEXT ?=
 TARGET ?= all
 SECONDS ?= 600
+OLD ?=
 MINUTES ?= 10
 SEEDS ?= 100000
 SEED ?= 1
@@ -33,7 +35,7 @@ TEST = $(shell cargo nextest --version >/dev/null 2>&1 && echo cargo nextest run
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run build test test-servers test-clients soak memcheck simulate fuzz fuzz-check lint docs-check book fmt demo demo-cluster python servers bench bench-check bench-budget install uninstall deb clean free-port need-build need-server
+.PHONY: help run build test test-servers test-clients test-upgrade soak memcheck simulate fuzz fuzz-check lint docs-check book fmt demo demo-cluster python servers bench bench-check bench-budget install uninstall deb clean free-port need-build need-server
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +59,14 @@ test-servers: need-server .venv/ready servers build ## Run the server tests on t
 test-clients: need-server .venv/ready build ## Try clients in many languages: those whose tools are installed
 	@scripts/need clients
 	clients/run
+
+test-upgrade: need-server build ## Upgrade from an older version to this one and back, under load (OLD=v1.2.2)
+	@test -n "$(OLD)" || { echo "Which version is the old one? As in \`make test-upgrade OLD=v1.2.2\`: a tag, a branch or a commit." >&2; exit 1; }
+	rm -rf target/upgrade/source && git worktree prune
+	git worktree add --quiet --detach target/upgrade/source "$(OLD)"
+	CARGO_TARGET_DIR=$(CURDIR)/target/upgrade cargo build --release --manifest-path target/upgrade/source/Cargo.toml
+	git worktree remove --force target/upgrade/source
+	REDIS_TASK_OLD_MODULE=$(CURDIR)/target/upgrade/release/libredis_task.so cargo test --package redis-task --test server -- --nocapture upgrade::
 
 soak: need-server build ## Run the long tests, the simulator and the fuzzer (MINUTES=10)
 	REDIS_TASK_SOAK_MINUTES=$(MINUTES) cargo test --workspace -- --ignored --nocapture --test-threads 1

@@ -55,7 +55,11 @@ fn apply(context: &Context, args: Argv<'_>) -> Result<(), Error> {
             let what = format!("effects on queue '{queue}' could not be applied: {mismatch}");
             if context.is_from_aof() {
                 // Or else the queue would be one that never was, and tasks would run again whose results are lost.
-                context.refuse_to_start(&format!("{what}. The append-only file is damaged, the server ends"));
+                context.end_server(&format!("{what}. The append-only file is damaged, the server ends"));
+            }
+            if mismatch == Mismatch::Undecodable && flags.is_replicated() && !flags.is_master() {
+                // Or else it could be promoted with other queues than its master had. (A master gets such by slot migration, and refuses.)
+                context.end_server(&format!("{what}. The master has a newer version of the module, the replica ends"));
             }
             context.warn(&what);
             Err(Error::new("ERR", format!("the effects could not be applied: {mismatch}")))

@@ -9,7 +9,7 @@ use crate::redis::digest::Digest;
 use crate::redis::rdb::{RdbReader, RdbWriter};
 use crate::{apply, sessions, state};
 use std::cell::Cell;
-use taskqueue::{Block, Queue, Rounding, UnixMs, effect};
+use taskqueue::{Block, Mismatch, Queue, Rounding, UnixMs, effect};
 
 /// Version of the RDB encoding: chunks of packed effects, ended by an empty one.
 const ENCODING: i32 = 1;
@@ -45,6 +45,15 @@ fn rounding() -> Rounding {
     if is_as_glibc { Rounding::Words } else { Rounding::Classes }
 }
 
+/// Says in the log why a queue is not loaded: of that the server knows only that it was not.
+fn not_loaded(reader: &RdbReader<'_>, mismatch: Mismatch) -> Option<Box<QueueValue>> {
+    let name = reader.key_name().map_or_else(String::new, |name| name.bytes().escape_ascii().to_string());
+    reader.warn(&format!(
+        "the queue '{name}' cannot be loaded: {mismatch}. A newer version of the module saved it, or it is damaged"
+    ));
+    None
+}
+
 impl Value for QueueValue {
     fn rdb_save(&self, writer: &mut RdbWriter<'_>) {
         self.queue.for_each_chunk(|chunk| writer.save_bytes(chunk));
@@ -53,7 +62,7 @@ impl Value for QueueValue {
 
     fn rdb_load(reader: &mut RdbReader<'_>, version: i32) -> Option<Box<Self>> {
         if version != ENCODING {
-            return None;
+            return not_loaded(reader, Mismatch::Undecodable);
         }
         let mut queue = Queue::default();
         loop {
@@ -61,8 +70,8 @@ impl Value for QueueValue {
             if chunk.is_empty() {
                 break;
             }
-            for effect in effect::unpack(&chunk) {
-                queue.apply(&effect.ok()?).ok()?;
+            if let Err(mismatch) = effect::unpack(&chunk).try_for_each(|effect| queue.apply(&effect?).map(drop)) {
+                return not_loaded(reader, mismatch);
             }
         }
         if let Some(name) = reader.key_name() {

@@ -67,6 +67,7 @@ mod soak;
 mod time;
 mod traps;
 mod unique;
+mod upgrade;
 mod waiting_for_results;
 mod waiting_for_tasks;
 mod workers;

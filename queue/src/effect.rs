@@ -1,7 +1,8 @@
 //! The vocabulary of change: what replicas, the AOF and snapshots are made of.
 //!
 //! Every value is an absolute fact (ids, attempt numbers, deadlines, drawn jitter), so whoever applies effects needs no clock, no
-//! settings and no dice. Variants and fields are appended, never changed: stored bytes of each version must still load.
+//! settings and no dice. Variants are appended, and none that exists changes, nor a struct in it, not even by a field at its end: stored bytes
+//! of each version must still load.
 
 #![allow(clippy::ref_option_ref, reason = "in what serde derives")]
 

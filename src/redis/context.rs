@@ -97,8 +97,8 @@ impl Context {
         self.client_id() == AOF_CLIENT && self.flags().is_loading()
     }
 
-    /// Ends the server, as it ends itself when it cannot read a file that it starts with.
-    pub(crate) fn refuse_to_start(&self, line: &str) -> ! {
+    /// Ends the server, as it ends itself when it cannot read a file that it starts with or is sent by its master.
+    pub(crate) fn end_server(&self, line: &str) -> ! {
         self.warn(line);
         process::exit(1)
     }

@@ -8,6 +8,7 @@ use std::slice;
 use redis_module::raw::RedisModuleIO;
 
 use super::api;
+use super::context::Context;
 use super::string::PassingName;
 
 /// Where a value is saved to. The server keeps count of errors; a save that fails is repeated whole.
@@ -55,6 +56,17 @@ impl<'a> RdbReader<'a> {
     pub(crate) fn db(&self) -> i32 {
         // SAFETY: the stream is live.
         unsafe { api!(RedisModule_GetDbIdFromIO(self.io)) }.unwrap_or(-1)
+    }
+
+    /// Writes a warning to the server's log if the server loads its data. Who says RESTORE is told by its answer.
+    pub(crate) fn warn(&self, line: &str) {
+        // SAFETY: the stream is live, and the server frees the context with it.
+        let Some(context) = (unsafe { api!(RedisModule_GetContextFromIO(self.io)) }) else { return };
+        // SAFETY: as above.
+        let context = unsafe { Context::from_raw(context) };
+        if context.flags().is_loading() {
+            context.warn(line);
+        }
     }
 
     /// Bytes as they were saved.
