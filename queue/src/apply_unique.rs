@@ -111,7 +111,7 @@ impl Queue {
         let Some(key) = self.key(slot) else { return };
         match *change {
             Change::Completed { at, .. } => {
-                let is_held_on = key.until.get().is_some_and(|until| until > at);
+                let is_held_on = key.until.get().is_some_and(|until| until > at) && !sabotaged!(ForEndsWithTask);
                 let has_follow_up = self.hold_of(slot).is_some_and(|hold| !hold.follow_up.is_nil());
                 if !is_held_on || has_follow_up {
                     self.let_go_of_key(slot, at);
@@ -128,6 +128,10 @@ impl Queue {
                     self.change_key(slot, |key| key.follows = false);
                 }
             }
+            Change::Lapsed { at } if sabotaged!(LapseFreesKey) => {
+                self.let_go_of_key(slot, at);
+                self.forget_key(slot);
+            }
             // Whether it has the key again is said apart.
             Change::Revived { .. } | Change::Renewed { .. } | Change::Awaited { .. } if self.hold_of(slot).is_none() => {
                 self.forget_key(slot);
@@ -142,6 +146,7 @@ impl Queue {
         let Some(name) = self.key(slot).map(|key| key.name.clone()) else { return };
         if self.hold_of(slot).is_some()
             && let Some(hold) = self.remove_hold(&name)
+            && !sabotaged!(ForEndsWithDrop)
         {
             let id = OwnedId::from(self.id_of(slot));
             self.insert_hold(name, Hold { holder: Holder::Gone(id), ..hold });
@@ -165,7 +170,7 @@ impl Queue {
         let hold = self.remove_hold(name)?;
         if let Some(next) = hold.follow_up.get() {
             let until = self.key(next).map_or(MaybeMs::NONE, |key| key.until);
-            if lasts(until, at) {
+            if lasts(until, at) && !sabotaged!(KeyNotPassedOn) {
                 self.insert_hold(name.into(), Hold { holder: Holder::Task(next), until, follow_up: Slot::NIL });
             } else {
                 // It waits on, as any task waits for another.
@@ -179,7 +184,9 @@ impl Queue {
         self.owned += hold.owned(&name);
         if let Some(until) = hold.until.get() {
             self.uniques.ends.insert((until, name.clone()));
-            self.soonest = self.soonest.min(until);
+            if !sabotaged!(KeyEndLate) {
+                self.soonest = self.soonest.min(until);
+            }
         }
         self.uniques.holds.insert(name, hold);
     }

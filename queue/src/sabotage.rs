@@ -126,11 +126,63 @@ mod switch {
         LapseLetsGroupGo,
         /// A canceled task goes on taking its group's slot.
         GroupSlotKept,
+        /// A lapse frees the task's key.
+        LapseFreesKey,
+        /// A completed task's key is free though its time is not over.
+        ForEndsWithTask,
+        /// A key is free when its completed task is dropped.
+        ForEndsWithDrop,
+        /// A key is held on though its task was forgotten.
+        ForgottenHoldsKey,
+        /// A snapshot forgets keys whose task is gone.
+        HeldOnForgotten,
+        /// The end of a key's time does not make the queue be looked at sooner.
+        KeyEndLate,
+        /// The follow-up does not have the key after the holder.
+        KeyNotPassedOn,
+        /// REPLACE puts what is pushed into the holder though another follows it.
+        FollowUpPassedOver,
+        /// A follow-up fails with the holder.
+        FollowUpFailsToo,
+        /// A ready task that is replaced goes to the end of the line.
+        ReplacedGoesLast,
+        /// REPLACE does not count FOR anew.
+        ReplaceLeavesFor,
+        /// RETRY does not take the key again.
+        RetryTakesNoKey,
+        /// RETRY takes a task whose key another has.
+        RetryIgnoresKey,
+        /// That a slot has passed is not sent to replicas and the AOF.
+        SlotNotRecorded,
+        /// A slot that is late is pushed for, though MISFIRE says skip.
+        LateSlotPushed,
+        /// All missed slots are made up for, though MISFIRE says once or skip.
+        OnceMakesUpAll,
+        /// One missed slot is made up for, though MISFIRE says all.
+        AllMakesUpOne,
+        /// Missed slots are not counted.
+        MissedNotCounted,
+        /// A slot is pushed for though the task of the last one has not ended and OVERLAP says skip.
+        OverlapIgnored,
+        /// A slot at which the queue takes no task does not pass.
+        RefusedSlotStays,
+        /// A slot is pushed for though the server is out of memory.
+        PushedWithoutRoom,
+        /// A schedule that is said again leaves out the slots that are due.
+        SaidAgainSkipsAhead,
+        /// A schedule that is changed goes back with the clock.
+        SlotsFollowTheClock,
+        /// A schedule that is changed does not know the last slot of the one before.
+        LastSlotForgotten,
+        /// A snapshot forgets which slots of a schedule were the last.
+        PassedSlotsForgotten,
+        /// The next slot does not make the queue be looked at sooner.
+        SlotLate,
     }
 
     impl Mutation {
         /// All of them.
-        pub const ALL: [Self; 49] = [
+        pub const ALL: [Self; 75] = [
             Self::FencingSkipped,
             Self::RepeatNotRecognised,
             Self::ResultRepublished,
@@ -180,6 +232,32 @@ mod switch {
             Self::TurnNotPassedOn,
             Self::LapseLetsGroupGo,
             Self::GroupSlotKept,
+            Self::LapseFreesKey,
+            Self::ForEndsWithTask,
+            Self::ForEndsWithDrop,
+            Self::ForgottenHoldsKey,
+            Self::HeldOnForgotten,
+            Self::KeyEndLate,
+            Self::KeyNotPassedOn,
+            Self::FollowUpPassedOver,
+            Self::FollowUpFailsToo,
+            Self::ReplacedGoesLast,
+            Self::ReplaceLeavesFor,
+            Self::RetryTakesNoKey,
+            Self::RetryIgnoresKey,
+            Self::SlotNotRecorded,
+            Self::LateSlotPushed,
+            Self::OnceMakesUpAll,
+            Self::AllMakesUpOne,
+            Self::MissedNotCounted,
+            Self::OverlapIgnored,
+            Self::RefusedSlotStays,
+            Self::PushedWithoutRoom,
+            Self::SaidAgainSkipsAhead,
+            Self::SlotsFollowTheClock,
+            Self::LastSlotForgotten,
+            Self::PassedSlotsForgotten,
+            Self::SlotLate,
         ];
     }
 

@@ -299,7 +299,7 @@ impl Queue {
     pub(crate) fn apply_schedule(&mut self, effect: &Effect<'_>) -> Heard {
         match effect {
             Effect::Scheduled { name, definition, next } => {
-                let known = self.find_schedule(name).map(|known| known.progress);
+                let known = self.find_schedule(name).filter(|_| !sabotaged!(LastSlotForgotten)).map(|known| known.progress);
                 let new = Progress { next: *next, last: None, last_fired: None, fired: 0, skipped: 0, missed: 0 };
                 self.put_schedule(name, definition, Progress { next: *next, ..known.unwrap_or(new) });
             }
@@ -328,7 +328,9 @@ impl Queue {
     }
 
     fn put(&mut self, name: &str, schedule: Schedule) {
-        self.soonest = self.soonest.min(schedule.progress.next);
+        if !sabotaged!(SlotLate) {
+            self.soonest = self.soonest.min(schedule.progress.next);
+        }
         self.schedules.get_or_insert_default().insert(name, schedule);
     }
 }

@@ -62,7 +62,10 @@ impl Queue {
         // When all have their groups that take turns.
         self.groups.iter().flat_map(|groups| groups.turns()).for_each(|group| give(&Effect::Turned { group }));
         self.for_each_key(&mut give);
-        for ScheduleView { name, definition, progress } in self.schedules() {
+        for ScheduleView { name, definition, mut progress } in self.schedules() {
+            if sabotaged!(PassedSlotsForgotten) {
+                (progress.last, progress.last_fired) = (None, None);
+            }
             give(&Effect::ScheduleRestored { name, definition, progress });
         }
         if let Some(log) = &self.events {
@@ -84,6 +87,7 @@ impl Queue {
         for (key, hold) in &self.uniques.holds {
             match &hold.holder {
                 Holder::Task(slot) => keyed(*slot).iter().for_each(&mut *give),
+                Holder::Gone(_) if sabotaged!(HeldOnForgotten) => {}
                 Holder::Gone(id) => {
                     let until = hold.until.get().unwrap_or(UnixMs::NEVER);
                     give(&Effect::KeyKept { key, id: id.as_id(), until });

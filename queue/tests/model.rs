@@ -328,6 +328,7 @@ impl Model {
                 }
                 self.tick(*budget, now, server, hints)
             }
+            Command::Schedule(..) | Command::Unschedule(_) | Command::Fire { .. } => panic!("no schedules are drawn"),
             Command::Set(settings) => {
                 self.settings = *settings;
                 if settings.rate.is_none() {

@@ -137,10 +137,12 @@ fn tell_of(txn: &mut Txn<'_>, slot: Slot, dependency: u32, outcome: Outcome, def
     let (now, queue) = (txn.now(), txn.queue());
     let Some(after) = queue.after(slot) else { return };
     let due = after.due.get().filter(|&due| due > now);
-    if queue.follows(slot) {
+    let bad = outcome == Outcome::Bad;
+    let fails_too = bad && sabotaged!(FollowUpFailsToo);
+    if queue.follows(slot) && !fails_too {
         let start = due.map_or(Start::Ready { order: txn.next_order() }, |due| Start::Scheduled { due });
         txn.record(slot, &Change::Followed { at: now, start });
-    } else if outcome == Outcome::Bad && !after.run_anyway && !sabotaged!(FailureNotPassedOn) {
+    } else if fails_too || (bad && !after.run_anyway && !sabotaged!(FailureNotPassedOn)) {
         let bad = after.on.get(dependency as usize).map_or_else(String::new, |one| one.id.as_id().to_string());
         let error = format!("dependency failed: {bad}");
         let drop_at = queue.options(slot, defaults).retain_failed.drop_at(now);

@@ -39,7 +39,8 @@ pub fn schedule(txn: &mut Txn<'_>, name: &str, definition: &Definition<'_>) -> R
     let progress = known.map(|known| known.progress);
     let is_as_before = known.is_some_and(|known| known.plan.timing.recurrence() == definition.recurrence);
     let next = match progress {
-        Some(progress) if is_as_before => progress.next,
+        Some(progress) if is_as_before && !sabotaged!(SaidAgainSkipsAhead) => progress.next,
+        Some(_) if sabotaged!(SlotsFollowTheClock) => plan.timing.after(txn.now()),
         _ => plan.timing.after(progress.and_then(|progress| progress.last).unwrap_or_default().max(txn.now())),
     };
     if next == UnixMs::NEVER {
@@ -76,15 +77,18 @@ fn catch_up(txn: &mut Txn<'_>, name: &str, count: usize, has_room: bool) -> usiz
     let now = txn.now();
     let Some(known) = txn.queue().find_schedule(name) else { return 0 };
     let (plan, first) = (known.plan.clone(), known.progress.next);
-    let made_up = if plan.misfire == Misfire::All { MADE_UP_MAX } else { 1 };
+    let is_all = plan.misfire == Misfire::All || sabotaged!(OnceMakesUpAll);
+    let made_up = if is_all && !sabotaged!(AllMakesUpOne) { MADE_UP_MAX } else { 1 };
     let mut slot = plan.timing.first_of_last(made_up, first, now);
-    let mut missed = plan.timing.count(first, slot);
+    let mut missed = if sabotaged!(MissedNotCounted) { 0 } else { plan.timing.count(first, slot) };
     for done in 1..=count {
         let next = plan.timing.after(slot);
-        let outcome = if plan.misfire == Misfire::Skip && is_missed(slot, next, now) {
+        let outcome = if plan.misfire == Misfire::Skip && is_missed(slot, next, now) && !sabotaged!(LateSlotPushed) {
             SlotOutcome::Missed
-        } else if has_room && push_slot(txn, name, &plan, slot).is_ok() {
+        } else if (has_room || sabotaged!(PushedWithoutRoom)) && push_slot(txn, name, &plan, slot).is_ok() {
             SlotOutcome::Fired
+        } else if sabotaged!(RefusedSlotStays) {
+            return done;
         } else {
             SlotOutcome::Skipped
         };
@@ -108,7 +112,8 @@ fn is_missed(slot: UnixMs, next: UnixMs, now: UnixMs) -> bool {
 /// Pushes the task of a slot, as a client would, unless there is one. Whatever would refuse a client refuses it.
 fn push_slot(txn: &mut Txn<'_>, name: &str, plan: &Arc<Plan>, slot: UnixMs) -> Result<(), Refusal> {
     let (known, mut id) = (txn.queue().find_schedule(name), String::new());
-    if let Some(last) = known.and_then(|known| known.progress.last_fired).filter(|_| plan.overlap == Overlap::Skip)
+    if let Some(last) =
+        known.and_then(|known| known.progress.last_fired).filter(|_| plan.overlap == Overlap::Skip && !sabotaged!(OverlapIgnored))
         && !txn.queue().has_ended(id_of(&mut id, name, last))
     {
         return Err(Refusal::QueueFull);

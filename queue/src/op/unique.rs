@@ -47,7 +47,7 @@ pub(super) fn push_unique(
         None => (push(txn, &plain, floor)?, false),
         Some(Held::ByGone) => return Ok(unchanged(txn, &plain, PushOutcome::Held)),
         Some(Held::By { holder, follow_up }) => {
-            let next = follow_up.unwrap_or(holder);
+            let next = follow_up.filter(|_| !sabotaged!(FollowUpPassedOver)).unwrap_or(holder);
             match txn.state(next) {
                 _ if !unique.replace => return Ok(unchanged(txn, &plain, PushOutcome::Existing(holder))),
                 State::Claimed => {
@@ -79,13 +79,15 @@ fn unchanged(txn: &mut Txn<'_>, push: &Push<'_>, outcome: PushOutcome) -> PushOu
 /// would never be claimed where pushes come faster than workers.
 fn replace(txn: &mut Txn<'_>, slot: Slot, terms: &Terms, payload: &[u8], key: &str, until: Option<UnixMs>) {
     free_if_over(txn, key);
-    let place = if txn.state(slot) == State::Scheduled { txn.next_order() } else { txn.queue().tasks.at(slot).order };
+    let goes_last = txn.state(slot) == State::Scheduled || (txn.state(slot) == State::Ready && sabotaged!(ReplacedGoesLast));
+    let place = if goes_last { txn.next_order() } else { txn.queue().tasks.at(slot).order };
     let mut order = terms.order(payload, place);
     if let (State::Waiting, Start::Ready { order: place }) = (txn.state(slot), order.start) {
         order.start = Start::Waiting { order: place };
     }
     txn.record(slot, &Change::Replaced { at: txn.now(), order });
-    if let Some(follows) = txn.queue().key(slot).filter(|key| key.until.get() != until).map(|key| key.follows) {
+    let is_news = |key: &&Key| key.until.get() != until && !sabotaged!(ReplaceLeavesFor);
+    if let Some(follows) = txn.queue().key(slot).filter(is_news).map(|key| key.follows) {
         txn.record_keyed(slot, &Keyed { key, until, follows });
     }
 }
@@ -103,7 +105,9 @@ pub(super) fn take_key(txn: &mut Txn<'_>, slot: Slot, key: &str, until: Option<U
 pub(super) fn key_again(queue: &Queue, slot: Slot, now: UnixMs) -> Result<Option<Key>, ()> {
     let key = queue.key(slot).filter(|key| queue.ended_badly(slot) && lasts(key.until, now));
     match key {
-        Some(key) if queue.held_at(&key.name, now).is_some() => Err(()),
+        Some(key) if queue.held_at(&key.name, now).is_some() && !sabotaged!(RetryIgnoresKey) => Err(()),
+        Some(_) if sabotaged!(RetryTakesNoKey) => Ok(None),
+        Some(_) if sabotaged!(RetryIgnoresKey) => Ok(None),
         key => Ok(key.cloned()),
     }
 }
@@ -124,6 +128,7 @@ fn free(txn: &mut Txn<'_>, key: &str) {
 pub(super) fn free_key_of(txn: &mut Txn<'_>, slot: Slot) {
     let queue = txn.queue();
     if queue.hold_of(slot).is_some()
+        && !sabotaged!(ForgottenHoldsKey)
         && let Some(name) = queue.key(slot).map(|key| key.name.clone())
     {
         free(txn, &name);

@@ -1,6 +1,7 @@
 //! What a command must answer, by what is known on the history that it meets.
 
 use crate::book::{Book, Claim, Known};
+use crate::keys::Found;
 use crate::rules::due;
 use crate::support::{Answer, Command, PushSpec, task_id};
 use taskqueue::op::{Completion, Next};
@@ -43,22 +44,27 @@ impl Book {
                 _ => not_claimed(known),
             }),
             Command::Cancel(id) => is(id, |known| !known.seen.state.is_terminal()),
-            Command::Retry(id) => counted(self.tasks.contains_key(&**id) && self.can_begin_again(id)),
+            Command::Retry(id) => counted(self.tasks.contains_key(&**id) && self.can_begin_again(id, now)),
             Command::Forget(id) => is(id, |known| known.seen.state.is_terminal() && (known.batch.is_none() || known.leaves)),
             Command::CancelAll(of) => {
                 count(*of, |known| matches!(known.seen.state, State::Waiting | State::Ready | State::Scheduled))
             }
-            Command::RetryAll(of) => self.expected_of_retry(*of, given, |known| known.seen.state == State::Failed),
+            Command::RetryAll(of) => self.expected_of_retry(*of, given, now, |known| known.seen.state == State::Failed),
             Command::ForgetAll(of) => count(*of, |known| known.seen.state.is_terminal() && known.batch.is_none()),
             Command::PushAll { task, payloads, floor } => self.expected_of_push_all(task, payloads.len(), *floor, given, now),
             Command::Seal(name) => Answer::Count(self.total(name)),
             Command::CancelBatch(name, of) => count_of(*of, &|known| known.is_of(name) && !known.seen.state.is_terminal()),
-            Command::RetryBatch(name, of) => self.expected_of_retry(*of, given, |known| known.is_of(name) && known.ended_badly()),
+            Command::RetryBatch(name, of) => {
+                self.expected_of_retry(*of, given, now, |known| known.is_of(name) && known.ended_badly())
+            }
             Command::ForgetBatch(name) => {
                 let is_done = self.batch(name).is_some_and(|(born, _)| self.is_done(born));
                 Answer::Count(if is_done { self.total(name) } else { 0 })
             }
             Command::Set(_) => Answer::Done,
+            Command::Schedule(name, spec) => self.expected_of_schedule(name, spec, now),
+            Command::Unschedule(name) => counted(self.schedules.contains_key(name)),
+            Command::Fire { has_room } => self.expected_of_fire(*has_room, now),
             // To close a connection leaves no effects.
             Command::Tick { .. } | Command::Close(_) => given.clone(),
         }
@@ -69,11 +75,11 @@ impl Book {
     }
 
     /// At most so many of these. None only if none can begin again: those it depends on stand in the way.
-    fn expected_of_retry(&self, count: usize, given: &Answer, of: impl Fn(&Known) -> bool) -> Answer {
+    fn expected_of_retry(&self, count: usize, given: &Answer, now: UnixMs, of: impl Fn(&Known) -> bool) -> Answer {
         let ended = || self.tasks.iter().filter(|(_, known)| of(known)).map(|(id, _)| &**id);
         let most = count.min(ended().count());
         match given {
-            Answer::Count(0) if most > 0 && ended().any(|id| self.can_begin_again(id)) => Answer::Count(1),
+            Answer::Count(0) if most > 0 && ended().any(|id| self.can_begin_again(id, now)) => Answer::Count(1),
             Answer::Count(given) => Answer::Count(most.min(*given)),
             _ => Answer::Count(most),
         }
@@ -91,12 +97,19 @@ impl Book {
         if task.ttl.is_some_and(|ttl| due(task.delay, now) >= now.after(Ms(ttl))) {
             return Answer::Refused(Refusal::DelayPastTtl);
         }
+        let is_there = id.and_then(|id| self.known(id)).is_some_and(|known| !(renew && known.ended_badly()));
+        if let Some(unique) = task.unique.as_deref().filter(|_| !is_there) {
+            match self.find_key(unique, now) {
+                Found::Held(holder) => return Answer::Pushed { id: holder.to_owned(), added: false },
+                Found::Replaced(next) => return Answer::Pushed { id: next.to_owned(), added: true },
+                Found::Free | Found::Followed(_) => {}
+            }
+        }
         if let Some(refusal) = self.refuses(id, renew, task, now) {
             return Answer::Refused(refusal);
         }
         if let Some(id) = id {
-            let added = self.known(id).is_none_or(|known| renew && known.ended_badly());
-            return Answer::Pushed { id: id.to_owned(), added };
+            return Answer::Pushed { id: id.to_owned(), added: !is_there };
         }
         match given {
             Answer::Pushed { id, added: true } if is_made_after(id, floor) => given.clone(),

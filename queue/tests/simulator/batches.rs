@@ -168,7 +168,11 @@ impl Book {
             };
             ensure(may_go, &format!("{name} is gone, and not all had ended, or it was to be kept"))?;
             self.change_batch(*born, |batch| batch.stage = Stage::Gone);
-            for known in self.tasks.values_mut().filter(|known| known.batch == Some(*born)) {
+            let is_forgotten = matches!(said.command, Command::ForgetBatch(_));
+            for (id, known) in self.tasks.iter_mut().filter(|(_, known)| known.batch == Some(*born)) {
+                if is_forgotten {
+                    self.keys.forget(id, said.now);
+                }
                 let known = Rc::make_mut(known);
                 (known.leaves, known.seen.drop_at) = (true, None);
             }

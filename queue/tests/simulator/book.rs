@@ -2,9 +2,11 @@
 
 use crate::batches::{Batch, named};
 use crate::groups::{Group, has_groups};
+use crate::keys::Keys;
 use crate::needs::After;
 use crate::node::Sessions;
 use crate::rules::{Deed, ensure};
+use crate::slots::Schedules;
 use crate::support::{Answer, Command, listed, task_id};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -87,6 +89,10 @@ pub(crate) enum Fact {
     Claimed(String, u32),
     Completed(String),
     Dropped(String),
+    /// A slot of a schedule passed.
+    Slot(String, UnixMs),
+    /// A schedule, and what it knew, was removed.
+    Unscheduled(String),
 }
 
 /// A command, its answer, and when.
@@ -121,6 +127,10 @@ pub(crate) struct Book {
     pub(crate) starts: Vec<UnixMs>,
     /// The groups that may have a task claimed, in turn. None if no task has a group.
     pub(crate) turns: Vec<Group>,
+    pub(crate) schedules: Schedules,
+    pub(crate) keys: Keys,
+    /// A push has named a key.
+    pub(crate) has_keys: bool,
     places: u64,
     pub(crate) births: u64,
 }
@@ -139,15 +149,14 @@ impl Book {
             let deed = Deed::of(&id, Some(&before), said);
             if before.leaves && matches!(deed, Deed::Pushed(..)) {
                 // It has followed its batch, and another has its id.
-                self.tasks.remove(&id);
-                self.goes(before.born);
+                self.leave(&id, false, said.now);
                 now_there.extend(after.map(|after| (id.to_string(), after)));
                 continue;
             }
             if after.as_ref().is_some_and(|after| before.looks_like(after)) && !deed.must_change() {
                 continue;
             }
-            let is_anew = matches!(deed, Deed::Pushed(..));
+            let is_anew = matches!(deed, Deed::Pushed(..) | Deed::Replaced(_));
             if let Some(after) = after.as_ref().filter(|after| !is_anew && before.hangs_on_others(after)) {
                 if before.seen.state == State::Waiting {
                     // By what has become of the others.
@@ -157,7 +166,7 @@ impl Book {
                 changed += 1;
                 let next = self.become_of_told(&id, after, said).map_err(|what| format!("{id}: {what}"))?;
                 entered.push((next.seen.state == State::Ready).then(|| (UnixMs::NEVER, id.clone())));
-                self.note(&id, &before, next);
+                self.note(&id, &before, next, said)?;
                 continue;
             }
             changed += 1;
@@ -165,8 +174,7 @@ impl Book {
             match &after {
                 None => {
                     before.may_go(&deed, said.now).map_err(told)?;
-                    self.tasks.remove(&id);
-                    self.goes(before.born);
+                    self.leave(&id, !matches!(deed, Deed::Time(_)), said.now);
                 }
                 Some(after) => {
                     let (mut known, enters) = before.become_of(&deed, after, said).map_err(told)?;
@@ -176,7 +184,7 @@ impl Book {
                     if let Deed::Pushed(task, _) = deed {
                         known.after = self.depend_of_push(&id, task, said.now);
                     }
-                    self.note(&id, &before, known);
+                    self.note(&id, &before, known, said)?;
                 }
             }
         }
@@ -189,28 +197,33 @@ impl Book {
                 known.batch = named(task).map(|(name, _)| self.batch_named(name, said.now));
                 known.after = self.depend_of_push(&id, task, said.now);
             }
-            entered.push((known.seen.state == State::Ready).then(|| (UnixMs(0), id.as_str().into())));
-            self.tasks.insert(id.into(), Rc::new(known));
+            let id: Rc<str> = id.into();
+            entered.push((known.seen.state == State::Ready).then(|| (UnixMs(0), id.clone())));
+            self.tasks.insert(id.clone(), Rc::new(known));
+            self.note_key(&id, None, said)?;
         }
-        self.note_made(said)?;
+        self.note_made(&before, said)?;
         if let Some(name) = sealed(said) {
             self.seal(name, said.now);
         }
         let told = self.hear(waiting, said)?;
         let told_nothing = told.is_empty() && said.told.is_empty();
+        if matches!(said.command, Command::Tick { .. }) {
+            changed += self.keys.note_ends(queue, said.now);
+        }
         entered.extend(told.into_iter().map(|(id, is_ready)| is_ready.then_some((UnixMs::NEVER, id))));
         self.keep_what_is_needed(said.now);
         self.settle_batches(queue, events, said.now);
         self.give_places(queue, events, entered.into_iter().flatten().collect(), said)?;
         self.settle_turns(queue, &before, said)?;
-        let is_of_tasks = !matches!(said.command, Command::Seal(_) | Command::ForgetBatch(_));
+        let is_of_tasks = !matches!(said.command, Command::Seal(_) | Command::ForgetBatch(_) | Command::Unschedule(_));
         if let Answer::Count(count) = said.answer {
             ensure(changed == *count || !is_of_tasks, "it did not do to as many tasks as it says")?;
         }
         if let Answer::Left(left) = said.answer {
             ensure(changed + gone > 0 || !told_nothing || !was_due, "a tick did nothing of what is due")?;
             ensure(
-                *left == self.is_due(said.now, said.defaults, said.sessions),
+                *left == (self.is_due(said.now, said.defaults, said.sessions) || self.has_slots_due(said.now)),
                 "a tick does not know whether it left something",
             )?;
         }
@@ -232,11 +245,10 @@ impl Book {
     pub(crate) fn observe_drops(&mut self, queue: &Queue, now: UnixMs) -> Result<(), String> {
         for (id, known) in self.tasks.clone() {
             if queue.find(task_id(&id)).is_none() && known.may_go(&Deed::Time(None), now).is_ok() {
-                self.tasks.remove(&id);
-                self.goes(known.born);
+                self.leave(&id, false, now);
             }
         }
-        self.note_excess(queue)?;
+        self.note_excess(queue, now)?;
         if !has_groups(&self.tasks) {
             self.turns.clear();
         }
@@ -255,15 +267,18 @@ impl Book {
             None => {
                 ensure(queue.settings() == self.settings, "the settings are not what they were")?;
                 self.describes_groups(queue)?;
+                self.describes_keys(queue)?;
+                self.describes_schedules(queue)?;
                 self.describes_batches(queue)
             }
         }
     }
 
-    /// Whether time has something to do.
+    /// Whether time has something to do, but for what is pushed by schedules.
     pub(crate) fn is_due(&self, now: UnixMs, defaults: &Defaults, sessions: &Sessions) -> bool {
         self.has_news()
             || self.has_settings_due(now)
+            || self.keys.are_due(now)
             || self.has_batches_due(now, defaults)
             || self.tasks.iter().any(|(id, known)| {
                 let seen = &known.seen;
@@ -289,10 +304,20 @@ impl Book {
         self.tasks.get(id).map(|known| &**known).filter(|known| !known.leaves)
     }
 
-    /// A made id is larger than any before.
-    fn note_made(&mut self, said: &Said<'_>) -> Result<(), String> {
+    /// A task is not there any more: it was forgotten, or dropped.
+    pub(crate) fn leave(&mut self, id: &str, is_forgotten: bool, now: UnixMs) {
+        if let Some(known) = self.tasks.remove(id) {
+            self.keys.leave(id, is_forgotten, now);
+            self.goes(known.born);
+        }
+    }
+
+    /// A made id is larger than any before. A push with a key may be answered by what there was.
+    fn note_made(&mut self, before: &Tasks, said: &Said<'_>) -> Result<(), String> {
         let ids = match (said.command, said.answer) {
-            (Command::Push { id: None, .. }, Answer::Pushed { id, .. }) => slice::from_ref(id),
+            (Command::Push { id: None, .. }, Answer::Pushed { id, added: true }) if !before.contains_key(&**id) => {
+                slice::from_ref(id)
+            }
             (_, Answer::PushedAll(ids)) => ids,
             _ => &[],
         };

@@ -1,9 +1,9 @@
 //! Commands and answers as lines to read.
 
 use crate::batches::named;
-use crate::support::{AfterSpec, Answer, Command, DelaySpec, OnSpec, PushSpec};
+use crate::support::{AfterSpec, Answer, Command, DelaySpec, OnSpec, Passed, PushSpec};
 use taskqueue::op::Next;
-use taskqueue::{Ms, Options, Pause, Retention, Settings, UnixMs};
+use taskqueue::{Ms, Options, Pause, Recurrence, Retention, Settings, UnixMs};
 
 /// `command → answer`
 pub(crate) fn describe(command: &Command, answer: &Answer, now: UnixMs) -> String {
@@ -51,6 +51,18 @@ fn said(command: &Command, now: UnixMs) -> String {
         Command::RetryBatch(batch, count) => format!("RETRY BATCH {batch} COUNT {count}"),
         Command::Tick { budget } => format!("tick, {budget} of each kind"),
         Command::Set(settings) => set(settings, now),
+        Command::Schedule(name, spec) => {
+            let when = match spec.recurrence() {
+                Recurrence::Every(every) => format!("EVERY {}", every.0),
+                Recurrence::Cron { expression, .. } => format!("CRON \"{expression}\""),
+            };
+            let (misfire, overlap) = (spec.misfire.name(), spec.overlap.name());
+            let payload = text(&spec.task.payload);
+            format!("SCHEDULE {name} {payload} {when} MISFIRE {misfire} OVERLAP {overlap}{}", order(&spec.task))
+        }
+        Command::Unschedule(name) => format!("UNSCHEDULE {name}"),
+        Command::Fire { has_room: true } => "the next slot".to_owned(),
+        Command::Fire { has_room: false } => "the next slot, without memory".to_owned(),
     }
 }
 
@@ -66,6 +78,11 @@ fn answered(answer: &Answer, now: UnixMs) -> String {
         Answer::State(state) => state.name().to_owned(),
         Answer::Done => "OK".to_owned(),
         Answer::Count(count) => count.to_string(),
+        Answer::Next(next) => next.0.to_string(),
+        Answer::Passed(passed) => passed.as_ref().map_or("none".to_owned(), |passed| {
+            let Passed { name, slot, missed, outcome, .. } = passed;
+            format!("{name}@{} {}, {missed} missed", slot.0, format!("{outcome:?}").to_lowercase())
+        }),
         Answer::Left(left) => (if *left { "more is due" } else { "nothing more is due" }).to_owned(),
     }
 }
@@ -104,7 +121,11 @@ fn order(task: &PushSpec) -> String {
     let after = task.after.as_ref().map_or(String::new(), after);
     let batch = named(task).map_or(String::new(), |(name, seal)| format!(" BATCH {name}{}", if seal { " SEAL" } else { "" }));
     let group = task.group.as_ref().map_or(String::new(), |group| format!(" GROUP {group}"));
-    [priority, delay, ttl, batch, group, options(&task.options), after].concat()
+    let unique = task.unique.as_ref().map_or(String::new(), |unique| {
+        let hold = ms("FOR", unique.hold.map(Ms));
+        format!(" UNIQUE {}{hold}{}", unique.key, if unique.replace { " REPLACE" } else { "" })
+    });
+    [priority, delay, ttl, batch, group, unique, options(&task.options), after].concat()
 }
 
 fn after(after: &AfterSpec) -> String {

@@ -8,6 +8,7 @@ use crate::support::{Answer, Command};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::slice;
+use taskqueue::UnixMs;
 use taskqueue::op::Completion;
 
 /// A push that its producer knows to be done, and the history by then.
@@ -26,11 +27,12 @@ struct Life {
 }
 
 /// Whether each task's claims are numbered one by one, none comes after its result, there is one result, and whatever was
-/// acknowledged on this history is there or was dropped later.
+/// acknowledged on this history is there or was dropped later; and whether each slot of a schedule came once, and none went back.
 pub(crate) fn review(log: &[Rc<Entry>], acknowledged: &[Acknowledged]) -> Result<(), String> {
     limits::review(log)?;
     let mut lives: BTreeMap<&str, Life> = BTreeMap::new();
     let mut drops: BTreeSet<(&str, usize)> = BTreeSet::new();
+    let mut slots: BTreeMap<&str, UnixMs> = BTreeMap::new();
     for (index, entry) in log.iter().enumerate() {
         for fact in &entry.facts {
             match fact {
@@ -48,6 +50,13 @@ pub(crate) fn review(log: &[Rc<Entry>], acknowledged: &[Acknowledged]) -> Result
                     let life = lives.get_mut(id.as_str()).ok_or_else(|| format!("{id} was completed and not there"))?;
                     ensure(!life.completed, &format!("{id} has two results"))?;
                     life.completed = true;
+                }
+                Fact::Slot(name, slot) => {
+                    let last = slots.insert(name, *slot);
+                    ensure(last.is_none_or(|last| last < *slot), &format!("{name} went back from slot {last:?} to {slot:?}"))?;
+                }
+                Fact::Unscheduled(name) => {
+                    slots.remove(name.as_str());
                 }
                 Fact::Dropped(id) => {
                     lives.remove(id.as_str());

@@ -155,7 +155,7 @@ impl Book {
 
     /// Takes note of tasks that left the queue because more were kept than may be. Batches keep theirs, and those go first that would go
     /// first anyway, but for those that others depend on.
-    pub(crate) fn note_excess(&mut self, queue: &Queue) -> Result<(), String> {
+    pub(crate) fn note_excess(&mut self, queue: &Queue, now: UnixMs) -> Result<(), String> {
         for (state, max) in self.kept_at_most() {
             let (excess, may_go) = self.excess(state, max);
             if excess == 0 {
@@ -167,9 +167,8 @@ impl Book {
             let when = |(_, known): &&Named| known.seen.drop_at.unwrap_or(UnixMs::NEVER);
             let is_first = gone.iter().map(when).max() <= stay.iter().map(when).min().or(Some(UnixMs::NEVER));
             ensure(is_first, "others went than those that would go first")?;
-            for (id, known) in gone {
-                self.tasks.remove(id);
-                self.goes(known.born);
+            for (id, _) in gone {
+                self.leave(id, false, now);
             }
         }
         Ok(())

@@ -52,6 +52,11 @@ impl After {
         }
     }
 
+    /// When it may be claimed at the soonest.
+    pub(crate) const fn wait_until(&mut self, due: Option<UnixMs>) {
+        self.due = due;
+    }
+
     fn missing(&self) -> usize {
         self.on.iter().filter(|one| !one.told).count()
     }
@@ -145,9 +150,10 @@ impl Book {
         ((again.run_anyway || !is_bad) && may_wait).then_some(again)
     }
 
-    pub(crate) fn can_begin_again(&self, id: &str) -> bool {
+    pub(crate) fn can_begin_again(&self, id: &str, now: UnixMs) -> bool {
         let known = &self.tasks[id];
         match &known.after {
+            _ if !self.keys.lets_begin_again(id, now) => false,
             Some(after) if known.ended_badly() => self.again(id, after).is_some(),
             _ => known.ended_badly() || known.seen.state == State::Scheduled,
         }
@@ -180,7 +186,7 @@ impl Book {
     }
 
     /// Takes note of what a task has become, for itself and for those that depend on it.
-    pub(crate) fn note(&mut self, id: &Rc<str>, before: &Known, mut known: Known) {
+    pub(crate) fn note(&mut self, id: &Rc<str>, before: &Known, mut known: Known, said: &Said<'_>) -> Result<(), String> {
         let (born, was_over) = (known.born, before.seen.state.is_terminal());
         if was_over && !known.seen.state.is_terminal() {
             known.keep = None;
@@ -197,6 +203,7 @@ impl Book {
         if let Some(batch) = batch {
             self.note_done(batch);
         }
+        self.note_key(id, Some(before.seen.state), said)
     }
 
     /// A task or batch that others depend on has ended: they are to be told.
@@ -232,7 +239,7 @@ impl Book {
                 match self.become_of_told(&id, &after, said) {
                     Ok(next) => {
                         told.push((id.clone(), next.seen.state == State::Ready));
-                        self.note(&id, &known, next);
+                        self.note(&id, &known, next, said)?;
                     }
                     Err(what) => {
                         why = format!("{id}: {what}\n  before {known:?}\n  after {after:?}");

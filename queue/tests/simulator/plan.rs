@@ -2,10 +2,12 @@
 
 use crate::batches::BATCHES;
 use crate::groups::GROUPS;
+use crate::keys::KEYS;
 use crate::limits::Setting;
-use crate::support::{AfterSpec, DelaySpec, OnSpec, PushSpec};
+use crate::slots::PLANS;
+use crate::support::{AfterSpec, DelaySpec, OnSpec, PushSpec, ScheduleSpec, UniqueSpec};
 use taskqueue::op::Next;
-use taskqueue::{Defaults, Ms, Options, Pause, Rate, Retention};
+use taskqueue::{Defaults, Misfire, Ms, Options, Overlap, Pause, Rate, Retention};
 
 /// A whole run.
 #[derive(Clone, Debug)]
@@ -89,9 +91,15 @@ pub(crate) enum Step {
         anew: bool,
         lost: bool,
     },
-    /// The master does what has fallen due, at most so much of each kind.
+    /// Somebody makes a schedule or changes it.
+    Schedule(&'static str, ScheduleSpec),
+    /// Somebody says again what he said of a schedule.
+    ScheduleAgain(usize),
+    Unschedule(&'static str),
+    /// The master does what has fallen due, at most so much of each kind; what schedules push, if it has memory for that.
     Tick {
         budget: usize,
+        has_room: bool,
     },
     /// Time passes everywhere.
     Wait {
@@ -230,6 +238,8 @@ impl Dice {
 
     fn task(&mut self) -> PushSpec {
         let (wait, at) = (DelaySpec::For(self.millis().0), DelaySpec::At(self.below(1000)));
+        let unique = self.maybe(2, Self::unique);
+        let after = self.maybe(3, |dice| AfterSpec { on: dice.on(), run_anyway: dice.one_in(3) });
         PushSpec {
             payload: self.bytes(),
             priority: self.of(&[0, 0, 0, 7, 255]),
@@ -237,9 +247,36 @@ impl Dice {
             ttl: self.maybe(4, |dice| dice.below(90)),
             options: if self.one_in(2) { self.options() } else { Options::default() },
             batch: self.maybe(3, |dice| (dice.batch().to_owned(), dice.one_in(5))),
-            after: self.maybe(3, |dice| AfterSpec { on: dice.on(), run_anyway: dice.one_in(3) }),
-            unique: None,
+            // As the command has it.
+            after: after.filter(|_| !unique.as_ref().is_some_and(|unique| unique.replace)),
+            unique: unique.map(Box::new),
             group: self.maybe(3, |dice| dice.of(&GROUPS).to_owned()),
+        }
+    }
+
+    fn unique(&mut self) -> UniqueSpec {
+        let (short, long) = (self.below(60), 200 + self.below(400));
+        let hold = self.of(&[None, Some(short), Some(long)]);
+        UniqueSpec { key: self.of(&KEYS).to_owned(), hold, replace: !self.one_in(3) }
+    }
+
+    /// Mostly the same, so that it is changed.
+    fn plan(&mut self) -> &'static str {
+        PLANS[usize::from(self.one_in(5))]
+    }
+
+    fn schedule(&mut self) -> ScheduleSpec {
+        let seldom = self.of(&[(200, false), (1000, false), (1000, true), (2000, true)]);
+        let (every, is_cron) = self.of(&[(20, false), (50, false), seldom]);
+        // Not all of the many slots that a clock can leap over.
+        let all = if every < 50 { Misfire::Once } else { Misfire::All };
+        let delay = DelaySpec::For(if self.one_in(4) { self.millis().0 } else { 0 });
+        ScheduleSpec {
+            every,
+            is_cron,
+            misfire: self.of(&[Misfire::Skip, Misfire::Once, all]),
+            overlap: self.of(&[Overlap::Allow, Overlap::Skip]),
+            task: PushSpec { delay, batch: None, after: None, ..self.task() },
         }
     }
 
@@ -299,7 +336,7 @@ type Kind = (u64, fn(&mut Dice) -> Step);
 const WORKERS: usize = 3;
 pub(crate) const NODES_MAX: usize = 3;
 
-const KINDS: [Kind; 29] = [
+const KINDS: [Kind; 32] = [
     (14, |dice| Step::Push {
         task: dice.task(),
         id: dice.maybe(2, |dice| dice.number(8)),
@@ -334,7 +371,7 @@ const KINDS: [Kind; 29] = [
     (1, |dice| Step::CancelAll(dice.number(4))),
     (1, |dice| Step::RetryAll(dice.number(4))),
     (1, |dice| Step::ForgetAll(dice.number(4))),
-    (12, |dice| Step::Tick { budget: dice.of(&[1, 1, 2, 1000]) }),
+    (12, |dice| Step::Tick { budget: dice.of(&[1, 1, 2, 1000]), has_room: !dice.one_in(10) }),
     (12, |dice| Step::Wait { ms: dice.below(40) }),
     (2, |dice| Step::Jump { node: dice.number(NODES_MAX), ms: dice.of(&[-2000, -100, -20, 20, 100, 2000]) }),
     (12, |dice| Step::Replicate { node: dice.number(NODES_MAX), commands: 1 + dice.number(6) }),
@@ -352,6 +389,9 @@ const KINDS: [Kind; 29] = [
     (2, |dice| Step::RetryBatch(dice.batch(), dice.number(4))),
     (2, |dice| Step::ForgetBatch(dice.batch())),
     (6, |dice| Step::Set((0..=dice.number(2)).map(|_| dice.setting()).collect())),
+    (6, |dice| Step::Schedule(dice.plan(), dice.schedule())),
+    (2, |dice| Step::ScheduleAgain(dice.number(3))),
+    (1, |dice| Step::Unschedule(dice.plan())),
     (10, |dice| Step::Collect { reader: dice.number(3), count: 1 + dice.number(3), anew: dice.one_in(10), lost: dice.one_in(5) }),
 ];
 
@@ -370,7 +410,7 @@ impl Plan {
             });
             KINDS[kind.unwrap()].1(dice)
         };
-        let (nodes, defaults, len) = (2 + dice.number(NODES_MAX - 1), dice.defaults(), 20 + dice.number(130));
+        let (nodes, defaults, len) = (2 + dice.number(NODES_MAX - 1), dice.defaults(), 20 + dice.number(160));
         Self { nodes, defaults, steps: (0..len).map(|_| draw(&mut dice)).collect() }
     }
 }

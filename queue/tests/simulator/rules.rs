@@ -21,6 +21,8 @@ pub(crate) enum Deed<'a> {
     Time(Option<bool>),
     /// With this payload.
     Pushed(&'a PushSpec, &'a [u8]),
+    /// A push has put this in the place of what it was.
+    Replaced(&'a PushSpec),
     /// By whom, with which lease, and whether in a session.
     Claimed(&'a str, Option<Ms>, bool),
     Extended(Option<Ms>, Option<&'a [u8]>),
@@ -47,7 +49,10 @@ impl<'a> Deed<'a> {
         let is_open = before.is_some_and(Known::is_answerable);
         match (said.command, said.answer) {
             (Command::Push { task, .. }, Answer::Pushed { id: pushed, added: true }) if pushed == id => {
-                Self::Pushed(task, &task.payload)
+                match before.filter(|before| !before.seen.state.is_terminal()) {
+                    Some(_) => Self::Replaced(task),
+                    None => Self::Pushed(task, &task.payload),
+                }
             }
             (Command::PushAll { task, payloads, .. }, Answer::PushedAll(ids)) if ids.iter().any(|pushed| pushed == id) => {
                 let payload = ids.iter().zip(payloads).find(|(pushed, _)| *pushed == id);
@@ -193,6 +198,7 @@ impl Known {
                 self.void();
                 Ok(true)
             }
+            Deed::Replaced(task) => self.be_replaced(task, said),
             Deed::Claimed(worker, lease, session) => self.be_claimed(worker, lease, session, now),
             Deed::Extended(lease, checkpoint) => {
                 ensure(self.claim == Claim::Live, "a lost claim was extended")?;
@@ -241,6 +247,24 @@ impl Known {
             Deed::Time(is_open) => self.age(after, is_open, now),
             Deed::Nothing | Deed::Forgotten | Deed::Some(Choice::Forget) => Err("nobody did anything to it".to_owned()),
         }
+    }
+
+    /// It begins anew with what was pushed, but keeps its place in line, and waits for what it waits for.
+    fn be_replaced(&mut self, task: &PushSpec, said: &Said<'_>) -> Result<bool, String> {
+        let is_open = matches!(self.seen.state, State::Waiting | State::Scheduled | State::Ready);
+        ensure(is_open, "a push replaced it, and it was claimed or had ended")?;
+        let (was, missing) = (self.seen.state, self.seen.missing);
+        let (batch, group) = (self.seen.batch.take(), self.seen.group.take());
+        self.seen = Seen { missing, batch, group, ..pushed(task, &task.payload, self.seen.attempt, said) };
+        if was == State::Waiting {
+            (self.seen.state, self.seen.at) = (State::Waiting, said.now);
+            if let Some(after) = &mut self.after {
+                after.wait_until(Some(due(task.delay, said.now)).filter(|&due| due > said.now));
+            }
+        }
+        (self.options, self.settings, self.has_lost_tries) = (task.options, said.settings(&task.options), false);
+        self.void();
+        Ok(was != State::Ready)
     }
 
     /// Whether it is the same to look at, but for when a task that has ended goes: that hangs on who needs it.

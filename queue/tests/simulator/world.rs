@@ -10,11 +10,13 @@ use crate::limits::Setting;
 use crate::node::{Entry, Node};
 use crate::plan::{Plan, Step, Verdict};
 use crate::readers::{Lost, Reader, Told};
-use crate::support::{self, AfterSpec, Answer, Command, OnSpec, PushSpec, START};
+use crate::rules::ensure;
+use crate::slots::{self, slot_id};
+use crate::support::{self, AfterSpec, Answer, Command, OnSpec, Passed, PushSpec, START};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use taskqueue::effect::{Change, Effect, unpack};
-use taskqueue::{Defaults, Journal, MadeId, TaskId, Txn, op};
+use taskqueue::{Defaults, Journal, MadeId, SlotOutcome, TaskId, Txn, op};
 
 /// A claim that a worker knows of, and what it has answered.
 #[derive(Clone, Debug)]
@@ -38,6 +40,8 @@ pub(crate) struct World {
     connections: [Option<(usize, u64)>; 3],
     /// What producers have said, and may say again.
     pushes: Vec<Command>,
+    /// What was said of schedules, and may be said again.
+    schedules: Vec<Command>,
     /// The ids of all tasks that there ever were, those that were spoken of last at the end: so that it comes to more than one thing.
     ids: Vec<String>,
     acknowledged: Vec<Acknowledged>,
@@ -59,6 +63,7 @@ impl World {
             workers: Default::default(),
             connections: [None; 3],
             pushes: Vec::new(),
+            schedules: Vec::new(),
             ids: Vec::new(),
             acknowledged: Vec::new(),
             readers: Reader::all(),
@@ -91,10 +96,10 @@ impl World {
                 self.push(Command::Push { task, id, renew, floor: MadeId::default() }, lost)
             }
             Step::PushMany { task, payloads, lost } => self.push_many(task, payloads, lost),
-            Step::PushAgain { pick } => match self.pushes.iter().rev().nth(pick).cloned() {
-                Some(push) => self.push(push, false),
-                None => Ok(()),
-            },
+            Step::PushAgain { pick } => {
+                let said = self.pushes.iter().rev().nth(pick).cloned();
+                said.map_or(Ok(()), |push| self.push(push, false))
+            }
             Step::Claim { worker, lease, session, lost } => {
                 let session = session.then(|| self.connection(worker));
                 self.claim(worker, lease, session, lost)
@@ -112,16 +117,11 @@ impl World {
             }),
             Step::AnswerAgain { worker, claim } => {
                 let held = self.workers[worker].iter().rev().nth(claim);
-                match held.and_then(|held| held.answered.clone()) {
-                    Some(command) => self.say(&command).map(drop),
-                    None => Ok(()),
-                }
+                let said = held.and_then(|held| held.answered.clone());
+                said.map_or(Ok(()), |command| self.say(&command).map(drop))
             }
             Step::Crash { worker } => {
-                self.tell(|| format!("worker-{worker} crashes"));
-                self.count("crashes of workers");
-                self.workers[worker].clear();
-                self.hang_up(worker);
+                self.crash(worker);
                 Ok(())
             }
             Step::HangUp { worker } => {
@@ -149,7 +149,16 @@ impl World {
                 }
                 self.collect(reader, count, lost).map(drop)
             }
-            Step::Tick { budget } => self.tick(budget),
+            Step::Schedule(name, spec) => self.schedule(Command::Schedule(name.to_owned(), spec)),
+            Step::ScheduleAgain(pick) => {
+                let said = self.schedules.iter().rev().nth(pick).cloned();
+                said.map_or(Ok(()), |schedule| self.schedule(schedule))
+            }
+            Step::Unschedule(name) => self.say(&Command::Unschedule(name.to_owned())).map(drop),
+            Step::Tick { budget, has_room } => {
+                self.fire(budget, has_room)?;
+                self.tick(budget)
+            }
             Step::Wait { ms } => {
                 self.time_ms += ms;
                 Ok(())
@@ -201,7 +210,8 @@ impl World {
     }
 
     fn push_many(&mut self, task: PushSpec, payloads: Vec<Vec<u8>>, lost: bool) -> Result<(), String> {
-        let (task, floor) = (self.with_dependencies(task), self.nodes[self.master].last_made);
+        let (mut task, floor) = (self.with_dependencies(task), self.nodes[self.master].last_made);
+        task.unique = None;
         if let Answer::PushedAll(ids) = self.say(&Command::PushAll { task, payloads, floor })? {
             for id in ids {
                 self.note_pushed(&id, true, true, lost);
@@ -213,9 +223,11 @@ impl World {
     fn note_pushed(&mut self, id: &str, added: bool, made: bool, lost: bool) {
         let node = &mut self.nodes[self.master];
         if let (TaskId::Made(made), true) = (support::task_id(id), made) {
-            node.last_made = made;
+            // A push with a key may be answered by what was made before.
+            node.last_made = node.last_made.max(made);
         }
-        if !lost {
+        // What holds a key may be gone.
+        if !lost && (added || node.log.last().is_some_and(|entry| entry.book.tasks.contains_key(id))) {
             self.acknowledged.push(Acknowledged { id: id.to_owned(), at: node.log.len(), entry: node.log.last().cloned() });
         }
         if added {
@@ -265,6 +277,13 @@ impl World {
         }
     }
 
+    fn crash(&mut self, worker: usize) {
+        self.tell(|| format!("worker-{worker} crashes"));
+        self.count("crashes of workers");
+        self.workers[worker].clear();
+        self.hang_up(worker);
+    }
+
     fn hang_up(&mut self, worker: usize) {
         if let Some((node, connection)) = self.connections[worker].take() {
             self.tell(|| format!("connection {connection} to node {node}, of worker-{worker}, is closed"));
@@ -286,6 +305,37 @@ impl World {
             Some(command) => self.say(&command).map(drop),
             None => Ok(()),
         }
+    }
+
+    fn schedule(&mut self, command: Command) -> Result<(), String> {
+        self.say(&command)?;
+        self.schedules.push(command);
+        Ok(())
+    }
+
+    /// What schedules ask for is pushed, at most so many slots.
+    fn fire(&mut self, slots: usize, has_room: bool) -> Result<(), String> {
+        for _ in 0..slots {
+            let node = &self.nodes[self.master];
+            let now = node.now(self.time_ms);
+            if !node.book().has_slots_due(now) {
+                break;
+            }
+            ensure(node.queue.soonest() <= now, "a slot is due, and the queue does not want to be looked at")?;
+            let answer = self.say(&Command::Fire { has_room })?;
+            if let Answer::Passed(Some(Passed { name, slot, missed, outcome, .. })) = answer {
+                self.count(match outcome {
+                    SlotOutcome::Fired => "slots of schedules",
+                    SlotOutcome::Skipped | SlotOutcome::Missed => "slots that were skipped or missed",
+                });
+                *self.counts.entry("slots that were skipped or missed").or_default() += missed;
+                let id = slot_id(&name, slot);
+                if self.nodes[self.master].book().tasks.contains_key(&*id) && !self.ids.contains(&id) {
+                    self.note_pushed(&id, true, false, true);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Time is looked at when the queue asked for it, as the server's timer does.
@@ -362,15 +412,23 @@ impl World {
         if let Some(told) = &mut self.told {
             told.push(line());
         }
-        let expected = book.expected(command, &answer, now);
+        let following = book.following(command, now);
+        let asked = following.as_ref().unwrap_or(command);
+        let expected = book.expected(asked, &answer, now);
         if answer != expected {
             return Err(format!("{}: the answer should be {expected:?}", line()));
         }
+        // What schedules push is as if a client pushed it.
+        let of_slot = book.pushed_for_slot(&answer, now);
+        let (meant, told_so) = of_slot.as_ref().map_or((asked, &answer), |(push, answer)| (push, answer));
+        let found = book.found(meant, told_so);
         let there: Vec<(Rc<str>, u64)> = book.tasks.iter().map(|(id, known)| (id.clone(), known.born)).collect();
         let (told, events) = (told(&txn), txn.journal().events.len());
         let own = if let Command::Set(settings) = command { settings.options } else { book.settings.options };
-        let said = Said { command, answer: &answer, now, defaults: &self.defaults, own, sessions: &node.sessions, told: &told };
+        let said =
+            Said { command: meant, answer: told_so, now, defaults: &self.defaults, own, sessions: &node.sessions, told: &told };
         book.observe(txn.queue(), &txn.journal().events, &said).map_err(|what| format!("{}: {what}", line()))?;
+        book.note_schedules(command, &answer);
         // Now and then, so that commands meet what has not been told.
         let count = usize::from(node.log.len().is_multiple_of(10));
         op::tell(&mut txn, count, &self.defaults);
@@ -387,12 +445,15 @@ impl World {
         }
         let snapshot = node.queue.snapshot();
         if !journal.packed.is_empty() {
-            let facts = facts(command, &answer, &there, &book);
+            let facts = facts(meant, told_so, &there, &book).into_iter().chain(slots::fact(command, &answer)).collect();
             let (packed, snapshot) = (journal.packed.bytes().to_vec(), snapshot.clone());
             node.log.push(Rc::new(Entry { at: now, packed, snapshot, book, facts }));
         }
         node.continues_with(&snapshot).map_err(|what| format!("{}: {what}", line()))?;
         self.count("commands");
+        if let Some(found) = found {
+            self.count(found);
+        }
         if let Some(id) = spoken_of(command, &answer) {
             self.move_to_the_end(id);
         }
@@ -402,7 +463,12 @@ impl World {
     /// Ids that clients give: names, and some of the form and time that the queue makes.
     fn client_id(&self, number: usize) -> String {
         match number {
-            0..6 => format!("name-{number}"),
+            0..5 => format!("name-{number}"),
+            // What a schedule is about to push, if there is one.
+            5 => match self.nodes[self.master].queue.schedules().next() {
+                Some(schedule) => slot_id(schedule.name, schedule.progress.next),
+                None => "name-5".to_owned(),
+            },
             6 => format!("{}-0", START.0 + 60_100),
             _ => format!("{}-1", self.nodes[self.master].now(self.time_ms).0),
         }

@@ -7,8 +7,8 @@
 use proptest::prelude::*;
 use taskqueue::op::{self, After, Claim, Completion, Delay, IntoBatch, Next, On, Push, PushOutcome, Unique};
 use taskqueue::{
-    Connection, Defaults, Effect, Journal, MadeId, Ms, Options, Pause, Queue, Rate, Refusal, Retention, Settings, State, TaskId,
-    Txn, UnixMs, effect,
+    Connection, Defaults, Definition, Effect, Journal, MadeId, Misfire, Ms, Options, Overlap, Pause, Progress, Queue, Rate,
+    Recurrence, Refusal, Retention, Settings, SlotOutcome, State, TaskId, Txn, UnixMs, effect,
 };
 
 /// When the tests begin.
@@ -82,7 +82,7 @@ pub(crate) enum Step {
 }
 
 /// What a push says besides its id.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct PushSpec {
     pub(crate) payload: Vec<u8>,
     pub(crate) priority: u8,
@@ -100,11 +100,55 @@ pub(crate) struct PushSpec {
 }
 
 /// A key, for how long it is held if that is said, and REPLACE.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct UniqueSpec {
     pub(crate) key: String,
     pub(crate) hold: Option<u64>,
     pub(crate) replace: bool,
+}
+
+/// When a schedule has slots, and what is pushed at each: at multiples of so many milliseconds, said as EVERY or as CRON.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ScheduleSpec {
+    pub(crate) every: u64,
+    pub(crate) is_cron: bool,
+    pub(crate) misfire: Misfire,
+    pub(crate) overlap: Overlap,
+    pub(crate) task: PushSpec,
+}
+
+impl ScheduleSpec {
+    /// Whether both have the same slots, said in the same way.
+    pub(crate) fn recurs_as(&self, other: &Self) -> bool {
+        (self.every, self.is_cron) == (other.every, other.is_cron)
+    }
+
+    pub(crate) fn recurrence(&self) -> Recurrence<'_> {
+        let expression = match self.every {
+            _ if !self.is_cron => return Recurrence::Every(Ms(self.every)),
+            1_000 => "* * * * * *",
+            2_000 => "*/2 * * * * *",
+            every => panic!("no CRON is every {every} ms"),
+        };
+        Recurrence::Cron { expression, zone: "UTC" }
+    }
+
+    pub(crate) fn definition(&self) -> Definition<'_> {
+        let Push { payload, priority, delay, ttl, options, unique, group, .. } = as_push(&self.task, None, false, &[]);
+        let Delay::For(delay) = delay else { panic!("a schedule has no AT") };
+        let (recurrence, misfire, overlap) = (self.recurrence(), self.misfire, self.overlap);
+        Definition { recurrence, misfire, overlap, payload, priority, delay, ttl, options, unique, group }
+    }
+}
+
+/// A slot that has passed, and so many before it that were missed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Passed {
+    pub(crate) name: String,
+    pub(crate) slot: UnixMs,
+    pub(crate) next: UnixMs,
+    pub(crate) missed: u64,
+    pub(crate) outcome: SlotOutcome,
 }
 
 impl PushSpec {
@@ -116,13 +160,13 @@ impl PushSpec {
 }
 
 /// What a task waits for, and whether it runs whatever becomes of that.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct AfterSpec {
     pub(crate) on: OnSpec,
     pub(crate) run_anyway: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum OnSpec {
     /// Tasks that are found out when it is pushed.
     Picks(Vec<usize>),
@@ -130,7 +174,7 @@ pub(crate) enum OnSpec {
     Batch(String),
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum DelaySpec {
     For(u64),
     /// `Until` so long after [`START`].
@@ -155,14 +199,47 @@ enum Token {
 /// A command as it is said to queue and model alike.
 #[derive(Clone, Debug)]
 pub(crate) enum Command {
-    Push { task: PushSpec, id: Option<String>, renew: bool, floor: MadeId },
-    PushAll { task: PushSpec, payloads: Vec<Vec<u8>>, floor: MadeId },
-    Claim { worker: String, lease: Option<Ms>, session: Option<u64> },
+    Push {
+        task: PushSpec,
+        id: Option<String>,
+        renew: bool,
+        floor: MadeId,
+    },
+    PushAll {
+        task: PushSpec,
+        payloads: Vec<Vec<u8>>,
+        floor: MadeId,
+    },
+    Claim {
+        worker: String,
+        lease: Option<Ms>,
+        session: Option<u64>,
+    },
     Close(u64),
-    Extend { id: String, attempt: Option<u32>, lease: Option<Ms>, checkpoint: Option<Vec<u8>> },
-    Complete { id: String, attempt: Option<u32>, result: Vec<u8>, retain: Option<Retention> },
-    Fail { id: String, attempt: Option<u32>, error: Vec<u8>, next: Next, dice: u64 },
-    Release { id: String, attempt: Option<u32>, delay: Ms },
+    Extend {
+        id: String,
+        attempt: Option<u32>,
+        lease: Option<Ms>,
+        checkpoint: Option<Vec<u8>>,
+    },
+    Complete {
+        id: String,
+        attempt: Option<u32>,
+        result: Vec<u8>,
+        retain: Option<Retention>,
+    },
+    Fail {
+        id: String,
+        attempt: Option<u32>,
+        error: Vec<u8>,
+        next: Next,
+        dice: u64,
+    },
+    Release {
+        id: String,
+        attempt: Option<u32>,
+        delay: Ms,
+    },
     Cancel(String),
     Forget(String),
     Retry(String),
@@ -173,8 +250,16 @@ pub(crate) enum Command {
     CancelBatch(String, usize),
     ForgetBatch(String),
     RetryBatch(String, usize),
-    Tick { budget: usize },
+    Tick {
+        budget: usize,
+    },
     Set(Settings),
+    Schedule(String, ScheduleSpec),
+    Unschedule(String),
+    /// Time lets the next slot of all schedules pass, if it is due.
+    Fire {
+        has_room: bool,
+    },
 }
 
 /// What a command answers.
@@ -194,6 +279,10 @@ pub(crate) enum Answer {
     Count(usize),
     /// Whether something that is due is left.
     Left(bool),
+    /// The next slot.
+    Next(UnixMs),
+    /// What slot has passed.
+    Passed(Option<Passed>),
 }
 
 fn millis() -> impl Strategy<Value = u64> {
@@ -586,7 +675,32 @@ pub(crate) fn say(txn: &mut Txn<'_>, defaults: &Defaults, command: &Command) -> 
             op::set(txn, settings);
             Answer::Done
         }
+        Command::Schedule(name, spec) => answer(op::schedule(txn, name, &spec.definition()), Answer::Next),
+        Command::Unschedule(name) => counted(op::unschedule(txn, name)),
+        Command::Fire { has_room } => {
+            let before = progress(txn.queue());
+            op::fire(txn, 1, *has_room);
+            let passed = progress(txn.queue()).into_iter().zip(before).find(|(after, before)| after != before);
+            Answer::Passed(passed.map(|((name, after), (_, before))| passed_between(name, before, after)))
+        }
     }
+}
+
+fn progress(queue: &Queue) -> Vec<(String, Progress)> {
+    queue.schedules().map(|schedule| (schedule.name.to_owned(), schedule.progress)).collect()
+}
+
+/// The slot that has passed, as a schedule's progress tells.
+fn passed_between(name: String, before: Progress, after: Progress) -> Passed {
+    let outcome = if after.fired > before.fired {
+        SlotOutcome::Fired
+    } else if after.skipped > before.skipped {
+        SlotOutcome::Skipped
+    } else {
+        SlotOutcome::Missed
+    };
+    let missed = (after.missed - before.missed).saturating_sub(u64::from(outcome == SlotOutcome::Missed));
+    Passed { name, slot: after.last.unwrap_or_default(), next: after.next, missed, outcome }
 }
 
 fn dependencies(task: &PushSpec) -> Vec<TaskId<'_>> {

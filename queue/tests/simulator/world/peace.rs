@@ -2,6 +2,8 @@
 
 use crate::batches::BATCHES;
 use crate::readers::Told;
+use crate::rules::ensure;
+use crate::slots::PLANS;
 use crate::support::{Answer, Command};
 use crate::world::World;
 use taskqueue::{Pause, Settings, State, UnixMs};
@@ -13,6 +15,7 @@ impl World {
         (0..self.workers.len()).for_each(|worker| self.hang_up(worker));
         self.go_on()?;
         self.seal_all()?;
+        self.let_slots_come()?;
         for _ in 0..2_000 {
             let node = &self.nodes[self.master];
             let (now, soonest) = (node.now(self.time_ms), node.queue.soonest());
@@ -20,6 +23,7 @@ impl World {
                 State::ALL.into_iter().filter(|state| !state.is_terminal()).map(|state| node.queue.count(state)).sum();
             if open == 0 {
                 self.read_on()?;
+                self.free_keys()?;
                 return self.agree();
             }
             if soonest <= now {
@@ -70,6 +74,24 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Schedules push some tasks more, and are removed.
+    fn let_slots_come(&mut self) -> Result<(), String> {
+        for _ in 0..2 {
+            let node = &self.nodes[self.master];
+            let wait = node.queue.next_slot().since(node.now(self.time_ms));
+            self.time_ms += Some(wait.0).filter(|&ms| ms < 5_000).unwrap_or_default();
+            self.fire(1_000, true)?;
+        }
+        PLANS.iter().try_for_each(|name| self.say(&Command::Unschedule((*name).to_owned())).map(drop))
+    }
+
+    /// Each key that is held has an end; but to forget the task frees it at once.
+    fn free_keys(&mut self) -> Result<(), String> {
+        let keys = self.nodes[self.master].book().keys;
+        ensure(keys.is_none_for_ever(), "a key is held, and its task has ended")?;
+        keys.holders().try_for_each(|id| self.say(&Command::Forget(id.to_owned())).map(drop))
     }
 
     /// Whoever reads is given all that is left.
