@@ -105,9 +105,14 @@ pub(super) fn take_key(txn: &mut Txn<'_>, slot: Slot, key: &str, until: Option<U
 pub(super) fn key_again(queue: &Queue, slot: Slot, now: UnixMs) -> Result<Option<Key>, ()> {
     let key = queue.key(slot).filter(|key| queue.ended_badly(slot) && lasts(key.until, now));
     match key {
-        Some(key) if queue.held_at(&key.name, now).is_some() && !sabotaged!(RetryIgnoresKey) => Err(()),
         Some(_) if sabotaged!(RetryTakesNoKey) => Ok(None),
-        Some(_) if sabotaged!(RetryIgnoresKey) => Ok(None),
+        Some(key) if queue.held_at(&key.name, now).is_some() => {
+            if sabotaged!(RetryIgnoresKey) {
+                Ok(None)
+            } else {
+                Err(())
+            }
+        }
         key => Ok(key.cloned()),
     }
 }
