@@ -24,7 +24,7 @@ use redis::command::CommandSpec;
 use redis::info;
 use redis::load::Module;
 
-/// The commands, in the order of a task's life.
+/// The commands for clients, in the order of a task's life.
 const COMMANDS: &[CommandSpec] = &[
     commands::push::SPEC,
     commands::mpush::SPEC,
@@ -56,6 +56,10 @@ const COMMANDS: &[CommandSpec] = &[
     commands::workers::SPEC,
     commands::events::SPEC,
     commands::help::SPEC,
+];
+
+/// The commands that the module says to itself and to other servers.
+const INTERNAL: &[CommandSpec] = &[
     apply::SPEC,
     agenda::PROBE,
     #[cfg(feature = "fault-injection")]
@@ -69,7 +73,7 @@ static MODULE: Module = Module {
     name: c"task",
     version: VERSION,
     acl_category: "task",
-    commands: COMMANDS,
+    commands: &[COMMANDS, INTERNAL],
     settings: config::SETTINGS,
     register: |loader| loader.data_type(&value::QUEUE),
     start: |context| {

@@ -13,11 +13,11 @@ pub(crate) fn publish(context: &Context, queue: KeyName<'_>, db: i32, notices: &
     let is_cluster = context.flags().is_cluster();
     let Some(channel) = channel(queue.bytes(), is_cluster).map(|name| OwnedName::new(&name)) else { return };
     for notice in notices {
-        context.publish(&channel, message(queue.bytes(), db, notice).as_bytes(), is_cluster);
+        context.publish(&channel, &message(queue.bytes(), db, notice), is_cluster);
     }
 }
 
-fn message(queue: &[u8], db: i32, notice: &Notice) -> String {
+fn message(queue: &[u8], db: i32, notice: &Notice) -> Vec<u8> {
     let fields = Fields(vec![
         ("event", notice.event.name().into()),
         ("queue", Field::Bytes(queue)),

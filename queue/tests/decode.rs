@@ -8,10 +8,13 @@ mod support;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use support::{Command, Driver, PushSpec, START, cases, history, restored, run};
-use taskqueue::effect::{Change, Depends, ExtraImage, Head, Image, Keyed, Order, Packed, Pushed, Totals, VERSION, unpack};
+use taskqueue::effect::{
+    BatchImage, Change, Depends, ExtraImage, Head, Image, Keyed, Order, Packed, Pushed, Totals, VERSION, unpack,
+};
+use taskqueue::op::Unique;
 use taskqueue::{
-    Defaults, Effect, Journal, LastClaim, MadeId, Mismatch, Ms, Options, Queue, Retention, Settings, Start, State, TaskId, Tie,
-    UnixMs,
+    Defaults, Definition, Effect, Journal, LastClaim, MadeId, Misfire, Mismatch, Ms, Options, Overlap, Progress, Queue, Rate,
+    Recurrence, Retention, Settings, SlotOutcome, Start, State, TaskId, Tie, UnixMs,
 };
 
 /// Applies what can be applied. A refused effect changes nothing, an accepted one leaves the queue sound.
@@ -55,6 +58,7 @@ fn lives_on(mut queue: Queue) -> Result<(), TestCaseError> {
         let mut replica = replica;
         support::apply_all(&mut replica, journal.packed.bytes());
         prop_assert_eq!(replica.snapshot(), queue.snapshot());
+        prop_assert_eq!(restored(&queue.snapshot()).snapshot(), queue.snapshot());
     }
     Ok(())
 }
@@ -169,7 +173,7 @@ fn change() -> impl Strategy<Value = Change<'static>> {
     ]
 }
 
-fn image() -> impl Strategy<Value = Image<'static>> {
+fn image() -> BoxedStrategy<Image<'static>> {
     use LastClaim::{Completed, FailedForGood, FailedToReady, FailedToScheduled, Lapsed, Open, Released, Voided};
     let claims = vec![Open, Completed, FailedToScheduled, FailedToReady, FailedForGood, Released, Lapsed, Voided];
     let status = (select(&State::ALL[..]), select(claims), prop_oneof![0..3_u32, Just(u32::MAX)], any::<u8>());
@@ -185,12 +189,14 @@ fn image() -> impl Strategy<Value = Image<'static>> {
             ExtraImage { created, options, ttl_at, uncounted, claimed_at, timeout_at, error, checkpoint, session, keep }
         });
     let worker = (any::<bool>(), number());
-    (id(), status, instant(), number(), worker, prop::option::of(extra)).prop_map(|(id, status, at, order, worker, extra)| {
-        let (state, last_claim, attempt, priority) = status;
-        let has_worker = if worker.0 { attempt > 0 } else { worker.1 % 2 == 0 };
-        let worker = has_worker.then_some(("w", Ms(worker.1)));
-        Image { id, state, last_claim, data: b"data", at, order, attempt, priority, worker, extra }
-    })
+    (id(), status, instant(), number(), worker, prop::option::of(extra))
+        .prop_map(|(id, status, at, order, worker, extra)| {
+            let (state, last_claim, attempt, priority) = status;
+            let has_worker = if worker.0 { attempt > 0 } else { worker.1 % 2 == 0 };
+            let worker = has_worker.then_some(("w", Ms(worker.1)));
+            Image { id, state, last_claim, data: b"data", at, order, attempt, priority, worker, extra }
+        })
+        .boxed()
 }
 
 /// Of lists of times and counts, some are well-formed.
@@ -215,7 +221,9 @@ fn effect() -> impl Strategy<Value = Effect<'static>> {
         8 => image().prop_map(Effect::Restored),
         12 => changed,
         4 => depends,
-        2 => batch().boxed(),
+        3 => batch().boxed(),
+        3 => schedule().boxed(),
+        2 => rate().boxed(),
         2 => events().boxed(),
         4 => key().boxed(),
         4 => group().boxed(),
@@ -250,7 +258,82 @@ fn batch() -> impl Strategy<Value = Effect<'static>> {
         }),
         1 => (name(), instant()).prop_map(|(batch, at)| Effect::Sealed { batch, at }),
         1 => name().prop_map(|batch| Effect::BatchDropped { batch }),
+        1 => number().prop_map(|last| Effect::BatchesNumbered { last }),
+        1 => saved_batch(),
+        2 => (0..4_u64, 0..4_u32, image()).prop_map(|(batch, number, image)| Effect::MemberRestored { batch, number, image }),
     ]
+}
+
+fn saved_batch() -> impl Strategy<Value = Effect<'static>> {
+    let count = || prop_oneof![4 => 0..4_u32, 1 => any::<u32>()];
+    let flags = (any::<bool>(), any::<bool>());
+    (select(&NAMES[..3]), number(), flags, (instant(), instant()), (count(), count())).prop_map(
+        |(name, incarnation, (is_sealed, is_leaving), (kept_until, touched), (opened, ended))| {
+            Effect::BatchRestored(BatchImage { name, incarnation, is_sealed, is_leaving, kept_until, touched, opened, ended })
+        },
+    )
+}
+
+/// Limits of rate, and claims that count for them, some well-formed.
+fn rate() -> impl Strategy<Value = Effect<'static>> {
+    let rate = prop::option::of((0..4_u32, number()).prop_map(|(claims, window)| Rate { claims, window: Ms(window) }));
+    let starts = prop::collection::vec((number(), 0..3_u32), 0..3);
+    prop_oneof![
+        rate.prop_map(|rate| Effect::Set(Settings { rate, ..Settings::default() })),
+        starts.prop_map(|starts| {
+            let starts: Vec<u8> = starts.iter().flat_map(|start| postcard::to_allocvec(start).unwrap()).collect();
+            Effect::Started { starts: Vec::leak(starts) }
+        }),
+        instant().prop_map(|at| Effect::StartsRewound { at }),
+    ]
+}
+
+fn schedule() -> impl Strategy<Value = Effect<'static>> {
+    let name = || select(&NAMES[..]);
+    let progress = (instant(), prop::option::of(instant()), prop::option::of(instant()), number(), number(), number())
+        .prop_map(|(next, last, last_fired, fired, skipped, missed)| Progress { next, last, last_fired, fired, skipped, missed });
+    let outcome = select(vec![SlotOutcome::Fired, SlotOutcome::Skipped, SlotOutcome::Missed]);
+    let passed = (name(), instant(), instant(), number(), outcome);
+    prop_oneof![
+        2 => (name(), definition(), instant()).prop_map(|(name, definition, next)| Effect::Scheduled { name, definition, next }),
+        1 => name().prop_map(|name| Effect::Unscheduled { name }),
+        2 => passed.prop_map(|(name, slot, next, missed, outcome)| Effect::SlotPassed { name, slot, next, missed, outcome }),
+        2 => (name(), definition(), progress)
+            .prop_map(|(name, definition, progress)| Effect::ScheduleRestored { name, definition, progress }),
+    ]
+}
+
+/// What no TASK.SCHEDULE says is among it.
+fn definition() -> BoxedStrategy<Definition<'static>> {
+    let cron = (select(vec!["* * * * * *", "@daily", "61 * * * *", ""]), select(vec!["UTC", "Europe/Berlin", "Mars", ""]))
+        .prop_map(|(expression, zone)| Recurrence::Cron { expression, zone });
+    let recurrence = prop_oneof![number().prop_map(|every| Recurrence::Every(Ms(every))), cron];
+    let kept = (
+        select(vec![Misfire::Skip, Misfire::Once, Misfire::All]),
+        select(vec![Overlap::Allow, Overlap::Skip]),
+        any::<u8>(),
+        number(),
+        prop::option::of(number()),
+    );
+    let unique = (select(&NAMES[..]), prop::option::of(number()), any::<bool>()).prop_map(|(key, hold, replace)| Unique {
+        key,
+        hold: hold.map(Ms),
+        replace,
+    });
+    (recurrence, kept, options(), prop::option::of(unique), prop::option::of(select(&NAMES[..])))
+        .prop_map(|(recurrence, (misfire, overlap, priority, delay, ttl), options, unique, group)| Definition {
+            recurrence,
+            misfire,
+            overlap,
+            payload: b"payload",
+            priority,
+            delay: Ms(delay),
+            ttl: ttl.map(Ms),
+            options: options.unwrap_or_default(),
+            unique,
+            group,
+        })
+        .boxed()
 }
 
 /// What the log of events is restored from, some well-formed; and that it is kept.

@@ -50,12 +50,12 @@ impl Fields<'_> {
 
     /// Replies with one JSON object.
     pub(super) fn reply_json(&self, context: &Context) {
-        context.bulk(self.to_json().as_bytes());
+        context.bulk(&self.to_json());
     }
 
     /// One JSON object.
-    pub(crate) fn to_json(&self) -> String {
-        to_json(self)
+    pub(crate) fn to_json(&self) -> Vec<u8> {
+        json_of(|json| self.serialize(json))
     }
 
     /// Replies with a map, or with one JSON object.
@@ -67,16 +67,19 @@ impl Fields<'_> {
 /// Replies with an array of maps, or with one JSON array of objects.
 pub(super) fn reply_all<'a>(context: &Context, rows: impl ExactSizeIterator<Item = Fields<'a>>, json: bool) {
     if json {
-        context.bulk(to_json(&rows.collect::<Vec<_>>()).as_bytes());
+        context.bulk(&json_of(|json| json.collect_seq(rows)));
         return;
     }
     context.array(rows.len());
     rows.for_each(|row| row.reply(context));
 }
 
-fn to_json(value: &impl Serialize) -> String {
+/// What `write` writes.
+fn json_of(write: impl FnOnce(&mut serde_json::Serializer<&mut Vec<u8>>) -> serde_json::Result<()>) -> Vec<u8> {
+    let mut json = Vec::new();
     // Writing JSON to memory fails for no value that fields have.
-    serde_json::to_string(value).unwrap_or_default()
+    write(&mut serde_json::Serializer::new(&mut json)).ok();
+    json
 }
 
 impl Serialize for Fields<'_> {

@@ -20,12 +20,9 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     acl: "read fast",
 };
 
-/// What the summary of a command begins with that is not for people.
-const INTERNAL: &str = "Internal";
-
 #[allow(clippy::unnecessary_wraps, reason = "as all commands")]
 fn help(context: &Context, _: Argv<'_>) -> Result<(), Error> {
-    let lines: Vec<String> = COMMANDS.iter().filter(|spec| !spec.summary.starts_with(INTERNAL)).flat_map(lines).collect();
+    let lines: Vec<String> = COMMANDS.iter().flat_map(lines).collect();
     context.array(lines.len());
     for line in lines {
         context.bulk(line.as_bytes());

@@ -25,8 +25,8 @@ pub(crate) struct Module {
     pub(crate) version: i32,
     /// An ACL category for its commands.
     pub(crate) acl_category: &'static str,
-    /// Its commands.
-    pub(crate) commands: &'static [CommandSpec],
+    /// Its commands, list by list.
+    pub(crate) commands: &'static [&'static [CommandSpec]],
     /// Its settings.
     pub(crate) settings: &'static [Setting],
     /// Registers its data types, and whatever else can fail. Before the commands; no subscriptions and timers here.
@@ -113,7 +113,7 @@ fn load(context: &Context, module: &'static Module, arguments: Argv<'_>) -> Resu
     }
     (module.register)(&Loader { context })?;
     let category = command::add_acl_category(context, module.acl_category);
-    for spec in module.commands {
+    for spec in module.commands.iter().copied().flatten() {
         command::register(context, spec, category)?;
     }
     for setting in module.settings {
