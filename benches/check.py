@@ -142,9 +142,32 @@ def server():
         each("TASK.PUSH with task.publish", [("TASK.PUSH", "q", payload)] * COMMANDS)
         counter.say([("CONFIG", "SET", "task.publish", "no"), ("DEL", "q")])
 
+    def limited(name, settings, options=lambda number: ()):
+        def step():
+            queue = "limited"
+            counter.say([("TASK.SET", queue, *settings)] if settings else [])
+            pushes = [("TASK.PUSH", queue, payload, *options(number)) for number in range(COMMANDS)]
+            each(f"TASK.PUSH with {name}", pushes)
+            claims = each(f"TASK.CLAIM with {name}", [("TASK.CLAIM", queue)] * COMMANDS)
+            each(f"TASK.COMPLETE with {name}", [("TASK.COMPLETE", queue, claim[0], result) for claim in claims])
+            counter.say([("DEL", queue)])
+
+        return step
+
+    limits = [
+        limited("CONCURRENCY", ("CONCURRENCY", COMMANDS)),
+        limited("RATE", ("RATE", COMMANDS, 60_000)),
+        limited("MAXLEN", ("MAXLEN", COMMANDS)),
+        limited("EVENTS", ("EVENTS", 1000)),
+        limited("UNIQUE", (), lambda number: ("UNIQUE", f"key:{number}")),
+        limited("one GROUP", (), lambda _: ("GROUP", "customer")),
+        limited(f"{COMMANDS:,} GROUPs", (), lambda number: ("GROUP", f"customer:{number}")),
+        limited("GROUPCONCURRENCY 1", ("GROUPCONCURRENCY", 1), lambda number: ("GROUP", f"customer:{number}")),
+    ]
+
     # Once a second the module looks whether anybody listens to replication. From then on it sends nothing (docs/adr/0008).
     time.sleep(3)
-    for step in [cycle, others, batch, published] * REPEATS:
+    for step in [cycle, others, batch, published, *limits] * REPEATS:
         step()
     counter.server.clean()
     return counted

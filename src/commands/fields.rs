@@ -76,7 +76,7 @@ pub(super) fn reply_all<'a>(context: &Context, rows: impl ExactSizeIterator<Item
 
 /// What `write` writes.
 fn json_of(write: impl FnOnce(&mut serde_json::Serializer<&mut Vec<u8>>) -> serde_json::Result<()>) -> Vec<u8> {
-    let mut json = Vec::new();
+    let mut json = Vec::with_capacity(128);
     // Writing JSON to memory fails for no value that fields have.
     write(&mut serde_json::Serializer::new(&mut json)).ok();
     json
