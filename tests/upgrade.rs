@@ -4,12 +4,17 @@
 
 use crate::support::{
     Builder, Client, Server, Shutdown, eventually_within,
-    history::{History, Load},
+    history::{
+        History, Load,
+        flow::{Flow, FlowLoad},
+        log::{Line, Rules, check_slots, slots},
+    },
     module,
 };
 use std::{
     env, fs,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 use tempfile::TempDir;
@@ -68,25 +73,73 @@ fn fail_over(from: &Node, to: &Node) {
     to.server.run_all(&["CONFIG REWRITE"]);
 }
 
+/// Between two slots of the schedule.
+const EVERY_MS: i64 = 50;
+
+/// Those who use the servers: one queue with all that workers and producers do, and one with limits, groups, keys and a schedule.
+struct Users {
+    history: Arc<History>,
+    flow: Arc<Flow>,
+}
+
+impl Users {
+    fn begin(server: &Server) -> Self {
+        let line = |name: &str| match name.as_bytes().first() {
+            Some(b'g') => Line::Strict,
+            Some(b'r') => Line::Followed,
+            _ => Line::Free,
+        };
+        let rules = Rules { rate: Some((200, 800)), concurrency: Some(3), maxlen: Some(50), line };
+        let flow = Flow::new(rules, &["g0", "r0", "g1", "r1"]);
+        flow.set(server);
+        server.run_all(&[&format!("TASK.SCHEDULE jobs each x EVERY {EVERY_MS} MISFIRE all RETAIN -1")]);
+        Self { history: History::over(["work".to_owned()]), flow }
+    }
+
+    fn start(&self, server: &Server) -> (Load, FlowLoad) {
+        (Load::start(server, &self.history), FlowLoad::start(server, &self.flow, 0))
+    }
+
+    #[track_caller]
+    fn wait_for_ends(&self) {
+        self.history.wait_for_ends(50);
+        self.flow.wait_for_ends(20);
+    }
+
+    #[track_caller]
+    fn finish(&self, server: &Server) {
+        self.history.finish(server);
+        assert_eq!(server.run("TASK.UNSCHEDULE jobs each"), 1);
+        let rows = self.flow.finish(server);
+        // Not each of them: the queue may have been full.
+        let wrong = check_slots(&slots(&rows, "each"), EVERY_MS, false);
+        assert!(wrong.is_empty(), "{wrong:?}");
+    }
+}
+
 /// The procedure: first the replica, then the master, which is a replica then. All of it under load.
-fn upgrade(nodes: &mut [Node; 2], to: &Path, history: &std::sync::Arc<History>) {
+fn upgrade(nodes: &mut [Node; 2], to: &Path, users: &Users) {
     let [master, replica] = nodes;
-    let load = Load::start(&master.server, history);
-    history.wait_for_ends(50);
+    let (load, flow_load) = users.start(&master.server);
+    users.wait_for_ends();
     replica.install(to);
     eventually_within(RELINK, || replica.follows());
-    history.wait_for_ends(50);
-    history.fault("FAILOVER to another version");
+    users.wait_for_ends();
+    users.history.fault("FAILOVER to another version");
+    users.flow.fault();
     fail_over(master, replica);
     load.join();
-    let load = Load::start(&replica.server, history);
-    history.wait_for_ends(50);
+    flow_load.join();
+    let (load, flow_load) = users.start(&replica.server);
+    users.wait_for_ends();
     master.install(to);
     eventually_within(RELINK, || master.follows());
-    history.wait_for_ends(50);
+    users.wait_for_ends();
     load.stop();
+    flow_load.stop();
     replica.server.wait_for_replica(&master.server);
-    history.check(&replica.server);
+    users.history.check(&replica.server);
+    users.flow.check(&replica.server);
     assert_eq!(replica.loaded(), master.loaded());
     nodes.swap(0, 1);
 }
@@ -98,19 +151,21 @@ fn there_and_back(configure: impl Fn(Builder) -> Builder) {
     let master = Node::start(&old, &configure);
     let replica = Node::start(&old, |builder| configure(builder).replica_of(&master.server));
     master.server.wait_for_replica(&replica.server);
+    let users = Users::begin(&master.server);
     let mut nodes = [master, replica];
-    let history = History::new();
     let mut loaded = vec![nodes[0].loaded()];
     for to in [&new, &old] {
-        upgrade(&mut nodes, to, &history);
+        upgrade(&mut nodes, to, &users);
         loaded.push(nodes[0].loaded());
     }
     println!("versions and commands: {loaded:?}");
     assert_eq!(loaded[0], loaded[2]);
     let [master, replica] = &nodes;
-    history.finish(&master.server);
+    users.finish(&master.server);
     eventually_within(RELINK, || replica.server.digest() == master.server.digest());
-    assert!(replica.server.dump("jobs") == master.server.dump("jobs"));
+    for queue in ["work", "jobs"] {
+        assert!(replica.server.dump(queue) == master.server.dump(queue), "{queue}");
+    }
 }
 
 /// What a restart keeps is in the append-only file: each replica syncs anew.
