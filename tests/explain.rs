@@ -123,6 +123,23 @@ fn tells_who_has_it_and_how_it_ended() {
     assert_eq!(explained(&server, "b", &["canceled"]), "canceled");
 }
 
+/// If the server would refuse the claim, that is why: with its own error, or that writes are paused. What the queue says comes first.
+#[test]
+fn tells_that_the_server_takes_no_writes() {
+    let server = Server::start();
+    server.run_all(&["TASK.PUSH jobs x ID a", "TASK.PUSH jobs x ID b", "TASK.PUSH jobs x ID late DELAY 100000"]);
+    server.run("CONFIG SET min-replicas-to-write 1");
+    assert_eq!(explained(&server, "a", &["NOREPLICAS", "it is the next"]), "writes-refused");
+    assert_eq!(explained(&server, "b", &["NOREPLICAS", "1 task is before it"]), "writes-refused");
+    assert_eq!(explained(&server, "late", &["becomes ready in"]), "due");
+    server.run("CONFIG SET min-replicas-to-write 0");
+    assert_eq!(explained(&server, "a", &["next"]), "next");
+    server.run("CLIENT PAUSE 100000 WRITE");
+    assert_eq!(explained(&server, "a", &["writes are paused"]), "writes-refused");
+    server.run_all(&["CLIENT UNPAUSE", "CONFIG SET maxmemory 1"]);
+    assert_eq!(explained(&server, "a", &["next"]), "next", "a full server goes on to hand out");
+}
+
 /// A replica says the same; a task that is not there, nil; and wrong arguments are refused.
 #[test]
 fn runs_on_replicas_and_refuses_what_it_does_not_know() {

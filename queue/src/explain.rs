@@ -65,6 +65,16 @@ impl Explanation<'_> {
         }
     }
 
+    /// Nothing in the queue keeps the task from being claimed, in its turn, or from what is due.
+    #[must_use]
+    pub fn has_no_obstacle(&self) -> bool {
+        match self.reason {
+            Reason::InLine { .. } | Reason::Expiring { .. } => true,
+            Reason::Due { at, .. } => at <= self.now,
+            _ => false,
+        }
+    }
+
     fn wait(&self, until: UnixMs) -> Ms {
         until.since(self.now)
     }

@@ -6,7 +6,7 @@
 
 mod work;
 
-pub(crate) use work::PROBE;
+pub(crate) use work::{PROBE, refusal};
 
 use crate::redis::context::Context;
 use crate::redis::string::OwnedName;

@@ -3,7 +3,7 @@
 use super::{Key, arm, monotonic_ms};
 use crate::redis::command::{Access, Arg, CommandSpec, handler};
 use crate::redis::context::{Context, add_latency, avoid_replica_traffic};
-use crate::redis::string::OwnedName;
+use crate::redis::string::{KeyName, OwnedName};
 use crate::transact::{Missing, now, transact};
 use crate::value::QUEUE;
 use crate::waiters::Orphan;
@@ -39,6 +39,14 @@ pub(crate) const PROBE: CommandSpec = CommandSpec {
     access: Access::Update,
     acl: "write fast",
 };
+
+/// Why nothing happens to a queue of this master now, though it is due: the server would refuse the write, or has paused writes.
+pub(crate) fn refusal(context: &Context, key: KeyName<'_>) -> Option<String> {
+    if avoid_replica_traffic() {
+        return Some("writes are paused, by CLIENT PAUSE or a failover".to_owned());
+    }
+    context.refusal(PROBE_NAME, key)
+}
 
 /// What the timer runs.
 pub(super) fn tick(context: &Context) {

@@ -1,5 +1,6 @@
 //! `TASK.EXPLAIN queue id`
 
+use crate::agenda;
 use crate::args::Args;
 use crate::redis::command::{Access, Arg, CommandSpec, handler};
 use crate::redis::context::Context;
@@ -22,17 +23,28 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     acl: "read fast",
 };
 
+/// The word for what is not the queue's doing.
+const WRITES_REFUSED: &str = "writes-refused";
+
 fn explain(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     let mut args = Args::new(args);
     let (queue, id) = (args.key()?, args.id()?);
     let key = context.open_read(queue, &QUEUE)?;
-    match key.value()?.and_then(|value| Some(value.queue.explain(value.queue.find(id)?, now()))) {
-        Some(explanation) => {
-            context.array(2);
-            context.bulk(explanation.word().as_bytes());
-            context.bulk(explanation.to_string().as_bytes());
-        }
-        None => context.null_array(),
+    let Some(explanation) = key.value()?.and_then(|value| Some(value.queue.explain(value.queue.find(id)?, now()))) else {
+        context.null_array();
+        return Ok(());
+    };
+    let (mut word, mut sentence) = (explanation.word(), explanation.to_string());
+    let may_be_refused = explanation.has_no_obstacle() && agenda::is_master();
+    // Asking the server calls a command of the key.
+    drop(key);
+    if may_be_refused && let Some(refusal) = agenda::refusal(context, queue) {
+        word = WRITES_REFUSED;
+        sentence =
+            format!("the server takes no writes, so nothing is handed out and time stands still: {refusal}; else {sentence}");
     }
+    context.array(2);
+    context.bulk(word.as_bytes());
+    context.bulk(sentence.as_bytes());
     Ok(())
 }

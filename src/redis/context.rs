@@ -4,6 +4,7 @@ use std::ffi::{CStr, CString};
 use std::os::raw::c_int;
 use std::process;
 use std::ptr;
+use std::slice;
 use std::time::Duration;
 
 use redis_module::raw::{self, RedisModuleCtx};
@@ -160,8 +161,13 @@ impl Context {
     ///
     /// Not told by it: paused writes ([`avoid_replica_traffic`]) and a writable replica (check for a master first).
     pub(crate) fn refuses_writes(&self, probe: &CStr, key: KeyName<'_>) -> bool {
+        self.refusal(probe, key).is_some()
+    }
+
+    /// The error with which it would: see [`Self::refuses_writes`].
+    pub(crate) fn refusal(&self, probe: &CStr, key: KeyName<'_>) -> Option<String> {
         // S: check what a client's command is checked for. E: refusals as replies; valkey 9.1 crashes on `S` without it.
-        self.call_is_error(probe, c"SEs", key)
+        self.error_of_call(probe, c"SEs", key)
     }
 
     /// Whether the server would refuse what takes memory, if a client asked for it now. `probe` as in [`Self::refuses_writes`], with the
@@ -170,25 +176,35 @@ impl Context {
         let flags = self.flags();
         // A server that evicts keys makes room for a client first; whether it could for the last one is known to it alone.
         // M: check for memory as well. It tells of the last command, so only a server that is short of it now is asked.
-        flags.is_out_of_memory() && (!flags.evicts() || self.call_is_error(probe, c"SEMs", key))
+        flags.is_out_of_memory() && (!flags.evicts() || self.error_of_call(probe, c"SEMs", key).is_some())
     }
 
     /// Whether this node serves the key's slot; always true outside a cluster.
     pub(crate) fn owns_key(&self, key: KeyName<'_>) -> bool {
-        !self.flags().is_cluster() || !self.call_is_error(c"EXISTS", c"Es", key)
+        !self.flags().is_cluster() || self.error_of_call(c"EXISTS", c"Es", key).is_none()
     }
 
-    fn call_is_error(&self, command: &CStr, format: &CStr, key: KeyName<'_>) -> bool {
-        // SAFETY: the context is live; both formats take one string, which follows; the reply is freed once.
+    /// What a command refuses with; nothing, if the server says no more than that it does.
+    fn error_of_call(&self, command: &CStr, format: &CStr, key: KeyName<'_>) -> Option<String> {
+        // SAFETY: the context is live; all formats take one string, which follows; the text of the reply is copied before that is freed, once.
         unsafe {
             let reply = api!(RedisModule_Call(self.raw, command.as_ptr(), format.as_ptr(), key.raw()));
             let reply = reply.unwrap_or(ptr::null_mut());
             if reply.is_null() {
-                return true;
+                return Some(String::new());
             }
             let kind = api!(RedisModule_CallReplyType(reply)).unwrap_or(-1);
+            let error = (kind as isize == raw::REDISMODULE_REPLY_ERROR).then(|| {
+                let mut length = 0;
+                let text = api!(RedisModule_CallReplyStringPtr(reply, &raw mut length)).unwrap_or(ptr::null());
+                if text.is_null() {
+                    String::new()
+                } else {
+                    String::from_utf8_lossy(slice::from_raw_parts(text.cast(), length)).into_owned()
+                }
+            });
             api!(RedisModule_FreeCallReply(reply));
-            kind as isize == raw::REDISMODULE_REPLY_ERROR
+            error
         }
     }
 }
