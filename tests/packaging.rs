@@ -36,6 +36,32 @@ fn a_server_loads_what_was_installed() {
     assert!(left.stdout.is_empty(), "{}", String::from_utf8_lossy(&left.stdout));
 }
 
+/// Without cargo, which knows what is out of date, a module is installed only if it is newer than its sources.
+#[test]
+fn what_is_out_of_date_is_not_installed() {
+    let folder = tempfile::tempdir().unwrap();
+    let built = folder.path().join("built.so");
+    std::fs::copy(module(), &built).unwrap();
+    let tools = folder.path().join("tools");
+    std::fs::create_dir(&tools).unwrap();
+    let path = std::env::var_os("PATH").expect("a PATH");
+    for tool in ["bash", "chmod", "dirname", "find", "install", "mv", "strip"] {
+        let found = std::env::split_paths(&path).map(|folder| folder.join(tool)).find(|file| file.exists()).expect(tool);
+        std::os::unix::fs::symlink(found, tools.join(tool)).unwrap();
+    }
+    let install = || {
+        let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/package"));
+        let prefix = folder.path().join("usr");
+        command.arg("install").arg(prefix).env("REDIS_TASK_MODULE", &built).env("PATH", &tools).output().expect("bash")
+    };
+    let output = install();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    std::fs::File::open(&built).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+    let output = install();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains(" is newer than ") && said.contains("make build"), "{said}");
+}
+
 /// The Debian package holds the module, where its description says. (Where there is no dpkg, there is no such package.)
 #[test]
 fn the_package_has_what_its_description_loads() {
