@@ -273,6 +273,77 @@ fn python_moves_lists_and_streams() {
     assert_eq!((printed.as_str(), server.count("read", "ready")), ("0 moved\n", 299));
 }
 
+/// What a run was refused is moved by the next one, also where --idle leaves alone what others were given; a second stream of the same name, and
+/// another group, are not taken for the first; no field is lost.
+#[test]
+fn python_moves_streams_by_and_by() {
+    let server = Server::start();
+    let run = |arguments: &[&str]| {
+        let (output, printed) = run_python("migrate.py", &server, arguments);
+        (output.status.success(), printed, String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let moved = |count: u64, said: &str| (true, format!("{count} moved\n"), said.to_owned());
+    server.run_all(&["XGROUP CREATE log a 0 MKSTREAM", "XGROUP CREATE log b 0"]);
+    for n in 1..=150 {
+        server.run(&format!("XADD log {n}-0 n {n}"));
+    }
+    server.run("XADD log 151-0 n one m x n two");
+    server.run("XREADGROUP GROUP a w1 COUNT 10 STREAMS log >");
+    server.run("TASK.SET jobs MAXLEN 100");
+    let idle = ["stream", "log", "a", "jobs", "--idle", "600000"];
+    let (good, printed, said) = run(&idle);
+    assert!(!good && said.contains("QUEUEFULL"), "{printed}{said}");
+    assert_eq!(server.run("XPENDING log a").at(0).int(), 51, "the second page of the mover's, and those of a worker");
+    server.run("XDEL log 111-0 151-0"); // which the mover was given
+    server.run("XADD log 152-0 n one m x n two");
+    let (good, ..) = run(&idle);
+    assert!(!good, "it is still full");
+    server.run("TASK.SET jobs MAXLEN 0");
+    let left = "10 left, which workers were given meanwhile, or in the last --idle ms\n";
+    assert_eq!(run(&idle), moved(40, left));
+    assert_eq!(run(&idle), moved(0, left));
+    assert_eq!(run(&idle[..4]), moved(10, ""));
+    assert_eq!(server.count("jobs", "ready"), 150);
+    assert_eq!(server.run("TASK.GET jobs log:a:152-0").field("payload"), r#"{"n": ["one", "two"], "m": "x"}"#);
+
+    assert_eq!(run(&["stream", "log", "b", "jobs"]), moved(150, ""));
+    server.run_all(&["DEL log", "XADD log 1-0 n other", "XGROUP CREATE log a 0", "XGROUP CREATE log c 0"]);
+    assert_eq!(run(&["stream", "log", "a", "jobs", "--prefix", "second"]), moved(1, ""));
+    assert_eq!(server.count("jobs", "ready"), 301);
+    assert_eq!(server.run("TASK.GET jobs second:a:1-0").field("payload"), r#"{"n": "other"}"#);
+    let (good, _, said) = run(&["stream", "log", "c", "jobs", "--field", "m"]);
+    assert!(!good && said == "The entry 1-0 has 0 fields m, not one.\n", "{said}");
+}
+
+/// What would lose tasks is refused before anything is changed.
+#[test]
+fn python_moves_nothing_that_it_would_lose() {
+    let server = Server::start();
+    server.run_all(&["RPUSH old x y", "SET text x", "XADD log 1-0 n 1", "XGROUP CREATE log workers 0"]);
+    for (arguments, error) in [
+        ("list old new -- UNIQUE x", "UNIQUE is none of the options that can be given: "),
+        ("list old new -- PRIORITY 1 NX", "NX is none of"),
+        ("list old new -- BATCH b SEAL", "SEAL is none of"),
+        ("list old new -- id x", "id is none of"),
+        ("list log new", "log is a stream, not a list."),
+        ("list old text", "text is a string, not a taskqueue."),
+        ("stream old workers new", "old is a list, not a stream."),
+        ("list old new -- ATTEMPTS", "ATTEMPTS needs a value"),
+        ("list old new -- ATTEMPTS many", "ATTEMPTS"),
+        ("stream log nobody new", "NOGROUP"),
+    ] {
+        let (output, printed) = run_python("migrate.py", &server, &arguments.split(' ').collect::<Vec<_>>());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(error) && !said.contains("Traceback"), "{arguments}: {printed}{said}");
+    }
+    assert_eq!(server.run("EXISTS new"), 0);
+    // A push that was refused has cut off nothing.
+    server.run("TASK.SET new PAUSED in");
+    let (output, _) = run_python("migrate.py", &server, &["list", "old", "new"]);
+    assert!(!output.status.success());
+    assert_eq!(server.run("LLEN old:moving"), 2);
+}
+
 /// The worker to run for real: it works longer than its lease, fails what fails, and on SIGTERM ends with its task.
 #[test]
 fn python_worker_finishes_its_task_on_sigterm() {
