@@ -1,6 +1,6 @@
 //! The examples do what they say.
 
-use crate::support::{Server, Value, cargo, eventually_within};
+use crate::support::{Server, Value, cargo, eventually_within, sentinel::Sentinel};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -371,6 +371,71 @@ fn python_worker_finishes_its_task_on_sigterm() {
     assert_eq!(server.run("TASK.RESULT jobs fails").at(1), "exit code 1: saw fails");
     assert_eq!(server.run("TASK.RESULT jobs long").at(1), "slept 3, attempt 1\n");
     assert_eq!(server.state("jobs", "late"), "ready");
+}
+
+/// It finds its master by Sentinel, goes on with the next one, and keeps the server's password to itself.
+#[test]
+fn python_worker_follows_sentinel() {
+    let mut master = Server::start();
+    let replica = Server::replica_of(&master);
+    let mut sentinel = Sentinel::over(&master);
+    sentinel.wait_for_replicas(1);
+    let user = "ACL SETUSER worker on >secret ~jobs nocommands +task.claim +task.extend +task.complete +task.fail";
+    assert_eq!((master.run(user).text(), replica.run(user).text()), ("OK".to_owned(), "OK".to_owned()));
+    let address = format!("127.0.0.1:{}", sentinel.port());
+    let mut command = Command::new(python());
+    command.arg(root().join("examples/python/worker.py")).env("REDIS_URL", "redis://worker:secret@");
+    command.args(["--sentinel", &address, "--master", "tasks", "jobs", "sh", "-c", "echo ${REDIS_URL:-none}"]);
+    let mut worker = Worker(command.stderr(Stdio::null()).spawn().expect("`make python` makes .venv"));
+    let completes = |server: &Server, id: &str| {
+        assert_eq!(server.run(&format!("TASK.CALL jobs x ID {id} BLOCK 20000")).at(2), "none\n");
+    };
+    completes(&master, "first");
+    master.wait_for_replica(&replica);
+    master.kill();
+    eventually_within(Duration::from_secs(30), || sentinel.master_port() == replica.port());
+    eventually_within(Duration::from_secs(30), || {
+        replica.reconnect();
+        replica.info("role") == "master"
+    });
+    completes(&replica, "second");
+    // On SIGTERM it ends also while no server is there.
+    drop(replica);
+    drop(sentinel);
+    assert!(Command::new("kill").arg(worker.0.id().to_string()).status().unwrap().success());
+    eventually_within(Duration::from_secs(20), || worker.0.try_wait().unwrap().is_some());
+}
+
+/// A script that runs too long, so that all others are told BUSY, ends no worker.
+#[test]
+fn python_workers_outlive_a_long_script() {
+    let server = Server::start();
+    server.run("CONFIG SET busy-reply-threshold 10");
+    let readme = server.directory().join("readme.py");
+    std::fs::write(&readme, with_port(&python_block("README.md"), &server)).unwrap();
+    let script = root().join("examples/python/worker.py");
+    let mut done = 0;
+    for (program, arguments) in [(readme, ""), (script, "--port PORT mail cat")] {
+        let mut client = server.client();
+        client.send("EVAL \"while true do end\" 0");
+        let mut other = server.client();
+        eventually_within(Duration::from_secs(10), || other.run("PING").is_error());
+        let said = server.directory().join("said");
+        let file = std::fs::File::create(&said).unwrap();
+        let mut command = Command::new(python());
+        command.arg("-u").arg(program).args(arguments.replace("PORT", &server.port().to_string()).split_whitespace());
+        command.stdout(file.try_clone().unwrap()).stderr(file);
+        let _worker = Worker(command.spawn().expect("`make python` makes .venv"));
+        let is_told = || std::fs::read_to_string(&said).unwrap().contains("TASK.CLAIM");
+        eventually_within(Duration::from_secs(10), is_told);
+        let text = std::fs::read_to_string(&said).unwrap();
+        assert!(text.contains("BUSY"), "{text}");
+        assert_eq!(other.run("SCRIPT KILL"), "OK");
+        assert!(client.read().is_error());
+        server.run("TASK.PUSH mail x");
+        done += 1;
+        eventually_within(Duration::from_secs(20), || server.count("mail", "completed") == done);
+    }
 }
 
 /// What monitoring is given: the same metrics by the program for Prometheus and by the script for `redis_exporter`.
