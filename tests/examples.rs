@@ -388,7 +388,9 @@ fn python_worker_follows_sentinel() {
     command.args(["--sentinel", &address, "--master", "tasks", "jobs", "sh", "-c", "echo ${REDIS_URL:-none}"]);
     let mut worker = Worker(command.stderr(Stdio::null()).spawn().expect("`make python` makes .venv"));
     let completes = |server: &Server, id: &str| {
-        assert_eq!(server.run(&format!("TASK.CALL jobs x ID {id} BLOCK 20000")).at(2), "none\n");
+        server.run(&format!("TASK.PUSH jobs x ID {id}"));
+        eventually_within(Duration::from_secs(20), || server.state("jobs", id) == "completed");
+        assert_eq!(server.run(&format!("TASK.RESULT jobs {id}")).at(1), "none\n");
     };
     completes(&master, "first");
     master.wait_for_replica(&replica);
@@ -414,7 +416,6 @@ fn python_workers_outlive_a_long_script() {
     let readme = server.directory().join("readme.py");
     std::fs::write(&readme, with_port(&python_block("README.md"), &server)).unwrap();
     let script = root().join("examples/python/worker.py");
-    let mut done = 0;
     for (program, arguments) in [(readme, ""), (script, "--port PORT mail cat")] {
         let mut client = server.client();
         client.send("EVAL \"while true do end\" 0");
@@ -432,9 +433,8 @@ fn python_workers_outlive_a_long_script() {
         assert!(text.contains("BUSY"), "{text}");
         assert_eq!(other.run("SCRIPT KILL"), "OK");
         assert!(client.read().is_error());
-        server.run("TASK.PUSH mail x");
-        done += 1;
-        eventually_within(Duration::from_secs(20), || server.count("mail", "completed") == done);
+        let id = server.run("TASK.PUSH mail x").text();
+        eventually_within(Duration::from_secs(20), || server.state("mail", &id) == "completed");
     }
 }
 

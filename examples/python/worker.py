@@ -67,7 +67,8 @@ def connect(options):
         return redis.Redis.from_url(url, **settings)
     sentinels = [address.rsplit(":", 1) for address in options.sentinel.split(",")]
     access = {name: value for name, value in parse_url(url).items() if name in ("username", "password", "db")}
-    return Sentinel(sentinels, socket_timeout=1).master_for(
+    asking = settings | {"socket_timeout": 1}
+    return Sentinel(sentinels, sentinel_kwargs=asking).master_for(
         options.master, ssl=url.startswith("rediss:"), **access, **settings
     )
 
