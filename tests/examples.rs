@@ -1,7 +1,8 @@
 //! The examples do what they say.
 
-use crate::support::{Server, cargo, eventually_within};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::support::{Server, Value, cargo, eventually_within, sentinel::Sentinel};
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -261,7 +262,7 @@ fn python_moves_lists_and_streams() {
     for n in 1..=count {
         let expected = if n % 7 == 0 { b"\xffsame".to_vec() } else { n.to_string().into_bytes() };
         let task = server.run("TASK.CLAIM new");
-        assert_eq!(task.at(1), &crate::support::Value::Bulk(expected), "{n}");
+        assert_eq!(task.at(1), &Value::Bulk(expected), "{n}");
     }
     assert_eq!(server.run("TASK.CLAIM new").at(1), "last");
 
@@ -271,6 +272,77 @@ fn python_moves_lists_and_streams() {
     assert_eq!(server.run("TASK.CLAIM read").at(1), "1");
     let (_, printed) = run_python("migrate.py", &server, &["stream", "log", "workers", "read"]);
     assert_eq!((printed.as_str(), server.count("read", "ready")), ("0 moved\n", 299));
+}
+
+/// What a run was refused is moved by the next one, also where --idle leaves alone what others were given; a second stream of the same name, and
+/// another group, are not taken for the first; no field is lost.
+#[test]
+fn python_moves_streams_by_and_by() {
+    let server = Server::start();
+    let run = |arguments: &[&str]| {
+        let (output, printed) = run_python("migrate.py", &server, arguments);
+        (output.status.success(), printed, String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let moved = |count: u64, said: &str| (true, format!("{count} moved\n"), said.to_owned());
+    server.run_all(&["XGROUP CREATE log a 0 MKSTREAM", "XGROUP CREATE log b 0"]);
+    for n in 1..=150 {
+        server.run(&format!("XADD log {n}-0 n {n}"));
+    }
+    server.run("XADD log 151-0 n one m x n two");
+    server.run("XREADGROUP GROUP a w1 COUNT 10 STREAMS log >");
+    server.run("TASK.SET jobs MAXLEN 100");
+    let idle = ["stream", "log", "a", "jobs", "--idle", "600000"];
+    let (good, printed, said) = run(&idle);
+    assert!(!good && said.contains("QUEUEFULL"), "{printed}{said}");
+    assert_eq!(server.run("XPENDING log a").at(0).int(), 51, "the second page of the mover's, and those of a worker");
+    server.run("XDEL log 111-0 151-0"); // which the mover was given
+    server.run("XADD log 152-0 n one m x n two");
+    let (good, ..) = run(&idle);
+    assert!(!good, "it is still full");
+    server.run("TASK.SET jobs MAXLEN 0");
+    let left = "10 left, which workers were given meanwhile, or in the last --idle ms\n";
+    assert_eq!(run(&idle), moved(40, left));
+    assert_eq!(run(&idle), moved(0, left));
+    assert_eq!(run(&idle[..4]), moved(10, ""));
+    assert_eq!(server.count("jobs", "ready"), 150);
+    assert_eq!(server.run("TASK.GET jobs log:a:152-0").field("payload"), r#"{"n": ["one", "two"], "m": "x"}"#);
+
+    assert_eq!(run(&["stream", "log", "b", "jobs"]), moved(150, ""));
+    server.run_all(&["DEL log", "XADD log 1-0 n other", "XGROUP CREATE log a 0", "XGROUP CREATE log c 0"]);
+    assert_eq!(run(&["stream", "log", "a", "jobs", "--prefix", "second"]), moved(1, ""));
+    assert_eq!(server.count("jobs", "ready"), 301);
+    assert_eq!(server.run("TASK.GET jobs second:a:1-0").field("payload"), r#"{"n": "other"}"#);
+    let (good, _, said) = run(&["stream", "log", "c", "jobs", "--field", "m"]);
+    assert!(!good && said == "The entry 1-0 has 0 fields m, not one.\n", "{said}");
+}
+
+/// What would lose tasks is refused before anything is changed.
+#[test]
+fn python_moves_nothing_that_it_would_lose() {
+    let server = Server::start();
+    server.run_all(&["RPUSH old x y", "SET text x", "XADD log 1-0 n 1", "XGROUP CREATE log workers 0"]);
+    for (arguments, error) in [
+        ("list old new -- UNIQUE x", "UNIQUE is none of the options that can be given: "),
+        ("list old new -- PRIORITY 1 NX", "NX is none of"),
+        ("list old new -- BATCH b SEAL", "SEAL is none of"),
+        ("list old new -- id x", "id is none of"),
+        ("list log new", "log is a stream, not a list."),
+        ("list old text", "text is a string, not a taskqueue."),
+        ("stream old workers new", "old is a list, not a stream."),
+        ("list old new -- ATTEMPTS", "ATTEMPTS needs a value"),
+        ("list old new -- ATTEMPTS many", "ATTEMPTS"),
+        ("stream log nobody new", "NOGROUP"),
+    ] {
+        let (output, printed) = run_python("migrate.py", &server, &arguments.split(' ').collect::<Vec<_>>());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(error) && !said.contains("Traceback"), "{arguments}: {printed}{said}");
+    }
+    assert_eq!(server.run("EXISTS new"), 0);
+    // A push that was refused has cut off nothing.
+    server.run("TASK.SET new PAUSED in");
+    let (output, _) = run_python("migrate.py", &server, &["list", "old", "new"]);
+    assert!(!output.status.success());
+    assert_eq!(server.run("LLEN old:moving"), 2);
 }
 
 /// The worker to run for real: it works longer than its lease, fails what fails, and on SIGTERM ends with its task.
@@ -301,10 +373,79 @@ fn python_worker_finishes_its_task_on_sigterm() {
     assert_eq!(server.state("jobs", "late"), "ready");
 }
 
+/// It finds its master by Sentinel, goes on with the next one, and keeps the server's password to itself.
+#[test]
+fn python_worker_follows_sentinel() {
+    let mut master = Server::start();
+    let replica = Server::replica_of(&master);
+    let mut sentinel = Sentinel::over(&master);
+    sentinel.wait_for_replicas(1);
+    let user = "ACL SETUSER worker on >secret ~jobs nocommands +task.claim +task.extend +task.complete +task.fail";
+    assert_eq!((master.run(user).text(), replica.run(user).text()), ("OK".to_owned(), "OK".to_owned()));
+    let address = format!("127.0.0.1:{}", sentinel.port());
+    let mut command = Command::new(python());
+    command.arg(root().join("examples/python/worker.py")).env("REDIS_URL", "redis://worker:secret@");
+    command.args(["--sentinel", &address, "--master", "tasks", "jobs", "sh", "-c", "echo ${REDIS_URL:-none}"]);
+    let mut worker = Worker(command.stderr(Stdio::null()).spawn().expect("`make python` makes .venv"));
+    let completes = |server: &Server, id: &str| {
+        server.run(&format!("TASK.PUSH jobs x ID {id}"));
+        eventually_within(Duration::from_secs(20), || server.state("jobs", id) == "completed");
+        assert_eq!(server.run(&format!("TASK.RESULT jobs {id}")).at(1), "none\n");
+    };
+    completes(&master, "first");
+    master.wait_for_replica(&replica);
+    master.kill();
+    eventually_within(Duration::from_secs(30), || sentinel.master_port() == replica.port());
+    eventually_within(Duration::from_secs(30), || {
+        replica.reconnect();
+        replica.info("role") == "master"
+    });
+    completes(&replica, "second");
+    // On SIGTERM it ends also while no server is there.
+    drop(replica);
+    drop(sentinel);
+    assert!(Command::new("kill").arg(worker.0.id().to_string()).status().unwrap().success());
+    eventually_within(Duration::from_secs(20), || worker.0.try_wait().unwrap().is_some());
+}
+
+/// A script that runs too long, so that all others are told BUSY, ends no worker.
+#[test]
+fn python_workers_outlive_a_long_script() {
+    let server = Server::start();
+    server.run("CONFIG SET busy-reply-threshold 10");
+    let readme = server.directory().join("readme.py");
+    std::fs::write(&readme, with_port(&python_block("README.md"), &server)).unwrap();
+    let script = root().join("examples/python/worker.py");
+    for (program, arguments) in [(readme, ""), (script, "--port PORT mail cat")] {
+        let mut client = server.client();
+        client.send("EVAL \"while true do end\" 0");
+        let mut other = server.client();
+        eventually_within(Duration::from_secs(10), || other.run("PING").is_error());
+        let said = server.directory().join("said");
+        let file = std::fs::File::create(&said).unwrap();
+        let mut command = Command::new(python());
+        command.arg("-u").arg(program).args(arguments.replace("PORT", &server.port().to_string()).split_whitespace());
+        command.stdout(file.try_clone().unwrap()).stderr(file);
+        let _worker = Worker(command.spawn().expect("`make python` makes .venv"));
+        let is_told = || std::fs::read_to_string(&said).unwrap().contains("TASK.CLAIM");
+        eventually_within(Duration::from_secs(10), is_told);
+        let text = std::fs::read_to_string(&said).unwrap();
+        assert!(text.contains("BUSY"), "{text}");
+        assert_eq!(other.run("SCRIPT KILL"), "OK");
+        assert!(client.read().is_error());
+        let id = server.run("TASK.PUSH mail x").text();
+        eventually_within(Duration::from_secs(20), || server.state("mail", &id) == "completed");
+    }
+}
+
 /// What monitoring is given: the same metrics by the program for Prometheus and by the script for `redis_exporter`.
 #[test]
 fn python_metrics() {
     let server = server_with_queues();
+    let _waiting = server.block("TASK.CLAIM idle BLOCK 0");
+    server.run("TASK.SCHEDULE late often x EVERY 100");
+    server.run("CONFIG SET min-replicas-to-write 1");
+    eventually_within(Duration::from_secs(20), || server.info("task_writes_refused") == "1");
     let (output, printed) = run_python("metrics.py", &server, &["--schedules"]);
     assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
     for line in [
@@ -312,24 +453,97 @@ fn python_metrics() {
         r#"redis_task_tasks{queue="a \"queue\"\n",state="ready"} 1"#,
         r#"redis_task_events_total{queue="mail",event="pushed"} 2"#,
         r#"redis_task_slots_total{queue="mail",schedule="nightly",outcome="fired"} 0"#,
-        r#"redis_task_paused{queue="mail"} 0"#,
-        r#"redis_task_waiting_clients{for="tasks"} 0"#,
+        r#"redis_task_paused{queue="mail",direction="in"} 1"#,
+        r#"redis_task_paused{queue="mail",direction="out"} 0"#,
+        r#"redis_task_waiting_workers{queue="idle"} 1"#,
+        r#"redis_task_waiting_clients{for="tasks"} 1"#,
         "redis_task_replicated_bytes_total 0",
+        "redis_task_writes_refused 1",
+        "redis_task_scan_complete 1",
     ] {
         assert!(printed.lines().any(|printed| printed == line), "no {line} in\n{printed}");
     }
-
-    let values = exporter_values(&server);
-    for (key, value) in
-        [("tasks mail claimed", "1"), ("events_total mail pushed", "2"), ("paused mail", "0"), ("waiting_clients tasks", "0")]
-    {
-        assert_eq!(values.get(key).map(String::as_str), Some(value), "{key} in {values:?}");
+    // redis_task_tasks{queue="mail",state="ready"} is `tasks mail ready` of the script.
+    let unquoted = |text: &str| text.replace("\\n", "\n").replace("\\\"", "\"");
+    let by_program: BTreeMap<_, _> = printed
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.starts_with("redis_task_slots_total"))
+        .map(|line| {
+            let (name, value) = line["redis_task_".len()..].rsplit_once(' ').expect("a value");
+            let (name, labels) = name.split_once('{').unwrap_or((name, ""));
+            let labels = labels.trim_end_matches('}').split("\",").filter_map(|label| label.split_once("=\""));
+            let words = labels.map(|(_, value)| format!(" {}", unquoted(value.trim_end_matches('"'))));
+            (name.to_owned() + &words.collect::<String>(), value.parse::<f64>().expect("a number"))
+        })
+        .collect();
+    let by_script = exporter_values(&server.cmd(&[b"EVAL", QUEUES_LUA, b"0"]));
+    assert_eq!(by_program.keys().collect::<Vec<_>>(), by_script.keys().collect::<Vec<_>>());
+    for (key, value) in &by_program {
+        let passes = ["oldest_ready_seconds", "tick_late_seconds"].iter().any(|name| key.starts_with(name));
+        assert!(passes || (by_script[key] - value).abs() < 1e-9, "{key}: {value}, {}", by_script[key]);
     }
-    let name = |line: &str| line.split(['{', ' ']).next().map(str::to_owned);
-    let metrics = printed.lines().filter(|line| !line.starts_with('#'));
-    let by_program: BTreeSet<_> = metrics.filter_map(name).filter(|name| name != "redis_task_slots_total").collect();
-    let by_script: BTreeSet<_> = values.keys().filter_map(|key| name(&format!("redis_task_{key}"))).collect();
-    assert_eq!(by_program, by_script);
+}
+
+/// A monitor that may read some queues tells of them; one that may read none, or may not ask, does not say that all is empty.
+#[test]
+fn python_metrics_without_rights() {
+    let server = server_with_queues();
+    server.run("ACL SETUSER some on >pw %R~mail resetchannels nocommands +scan +task.info +info +eval");
+    server.run("ACL SETUSER blind on >pw %R~other resetchannels nocommands +scan +task.info +info +eval");
+    server.run("ACL SETUSER mute on >pw %R~* resetchannels nocommands +scan +info +eval");
+    let run = |user: &str| {
+        let url = format!("redis://{user}:pw@127.0.0.1:{}", server.port());
+        let (output, printed) = run_python("metrics.py", &server, &["--url", &url]);
+        let mut client = server.client();
+        client.run(&format!("AUTH {user} pw"));
+        (output.status.success(), printed, client.cmd(&[b"EVAL", QUEUES_LUA, b"0"]))
+    };
+    let (good, printed, values) = run("some");
+    assert!(good && printed.contains("{queue=\"mail\"}") && !printed.contains("{queue=\"idle\"}"), "{printed}");
+    let values = exporter_values(&values);
+    assert!(values.contains_key("memory_bytes mail") && !values.contains_key("memory_bytes idle"), "{values:?}");
+    for user in ["blind", "mute"] {
+        let (good, printed, values) = run(user);
+        assert!(!good && printed.is_empty() && values.is_error(), "{user}: {printed} {values:?}");
+    }
+}
+
+/// A connection that says nothing keeps no scrape waiting.
+#[test]
+fn python_metrics_for_several_at_once() {
+    let server = server_with_queues();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut command = Command::new(python());
+    let command = command.arg(root().join("examples/python/metrics.py")).args(["--port", &server.port().to_string()]);
+    let _process = Worker(command.args(["--listen", &port.to_string()]).spawn().expect("`make python` makes .venv"));
+    let connect = || std::net::TcpStream::connect(("127.0.0.1", port));
+    let mut idle = None;
+    eventually_within(Duration::from_secs(20), || {
+        idle = connect().ok();
+        idle.is_some()
+    });
+    let mut scrape = connect().unwrap();
+    scrape.set_read_timeout(Some(Duration::from_secs(8))).unwrap();
+    scrape.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+    let mut page = String::new();
+    scrape.read_to_string(&mut page).expect("a page");
+    assert!(page.starts_with("HTTP/1.0 200 ") && page.contains("redis_task_tasks{"), "{page}");
+}
+
+/// The script holds up the server for no more than so many queues, and says that there are more.
+#[test]
+fn the_script_for_the_exporter_is_bounded() {
+    let server = Server::start();
+    let complete = || exporter_values(&server.cmd(&[b"EVAL", QUEUES_LUA, b"0"]))["scan_complete"];
+    server.run("EVAL \"for n = 1, 200 do redis.call('TASK.PUSH', n, 'x') end\" 0");
+    assert!(complete() > 0.0);
+    server.run("TASK.PUSH more x");
+    let values = exporter_values(&server.cmd(&[b"EVAL", QUEUES_LUA, b"0"]));
+    assert_eq!(values.keys().filter(|key| key.starts_with("memory_bytes ")).count(), 200);
+    assert!(complete() < 1.0);
+    server.run("FLUSHALL");
+    server.run("EVAL \"for n = 1, 60000 do redis.call('SET', n, 'x') end\" 0");
+    assert!(complete() < 1.0);
 }
 
 /// The dashboard and the alarms ask for metrics and labels that are there.
@@ -364,16 +578,17 @@ fn server_with_queues() -> Server {
     server.run("TASK.PUSH mail x ID b");
     server.run("TASK.CLAIM mail");
     server.run("TASK.SCHEDULE mail nightly x CRON @daily");
-    server.run("SET other x");
+    server.run_all(&["SET other x", "TASK.PUSH idle x", "TASK.CLAIM idle", "TASK.SET mail PAUSED in"]);
     server.cmd(&[b"TASK.PUSH", b"a \"queue\"\n", b"x"]);
     server
 }
 
-/// What the script for `redis_exporter` answers.
-fn exporter_values(server: &Server) -> BTreeMap<String, String> {
-    let script = std::fs::read(root().join("examples/deploy/queues.lua")).unwrap();
-    let values = server.cmd(&[b"EVAL", &script, b"0"]);
-    values.items().chunks(2).map(|pair| (pair[0].text(), pair[1].text())).collect()
+/// The script for `redis_exporter`.
+const QUEUES_LUA: &[u8] = include_bytes!("../examples/deploy/queues.lua");
+
+/// What it answers.
+fn exporter_values(answer: &Value) -> BTreeMap<String, f64> {
+    answer.items().chunks(2).map(|pair| (pair[0].text(), pair[1].text().parse().expect("a number"))).collect()
 }
 
 /// The wrapper with types; `clients/run` tries those in Python and TypeScript.

@@ -1,6 +1,6 @@
 //! What is installed works.
 
-use crate::support::{Server, eventually_within, module};
+use crate::support::{Server, Shutdown, eventually_within, module};
 use std::{path::Path, process::Command, time::Duration};
 
 /// Runs scripts/package with the module under test.
@@ -13,14 +13,20 @@ fn package(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
-/// A server that includes the installed configuration has the commands, and keeps them while another version is installed.
+/// The line that the installation prints, in redis.conf with settings below it, outlives CONFIG REWRITE, which Sentinel says too. A server
+/// keeps the module that it has loaded while another one is installed.
 #[test]
 fn a_server_loads_what_was_installed() {
     let folder = tempfile::tempdir().unwrap();
     let prefix = folder.path().join("usr").display().to_string();
     let printed = package(&["install", &prefix]);
-    let conf = printed.trim_end().rsplit(' ').next().expect("the configuration");
-    let server = Server::builder().without_module().config("include", conf).start();
+    let path = printed.lines().find_map(|line| line.strip_prefix("loadmodule ")).expect("a line that loads it");
+    let builder = Server::builder().without_module().config("loadmodule", path);
+    let mut server = builder.config("task.lease", "60000").config("task.attempts", "9").start();
+    server.run_all(&["CONFIG SET task.attempts 7", "CONFIG REWRITE"]);
+    let server = server.restart(Shutdown::NoSave);
+    assert_eq!(server.run("CONFIG GET task.lease").at(1), "60000");
+    assert_eq!(server.run("CONFIG GET task.attempts").at(1), "7");
     server.run("TASK.PUSH jobs x ID a");
     package(&["install", &prefix]);
     assert_eq!(server.run("TASK.CLAIM jobs").at(0), "a");
@@ -30,9 +36,35 @@ fn a_server_loads_what_was_installed() {
     assert!(left.stdout.is_empty(), "{}", String::from_utf8_lossy(&left.stdout));
 }
 
-/// The Debian package holds the module, where its configuration looks for it. (Where there is no dpkg, there is no such package.)
+/// Without cargo, which knows what is out of date, a module is installed only if it is newer than its sources.
 #[test]
-fn the_package_has_what_its_configuration_loads() {
+fn what_is_out_of_date_is_not_installed() {
+    let folder = tempfile::tempdir().unwrap();
+    let built = folder.path().join("built.so");
+    std::fs::copy(module(), &built).unwrap();
+    let tools = folder.path().join("tools");
+    std::fs::create_dir(&tools).unwrap();
+    let path = std::env::var_os("PATH").expect("a PATH");
+    for tool in ["bash", "chmod", "dirname", "find", "install", "mv", "strip"] {
+        let found = std::env::split_paths(&path).map(|folder| folder.join(tool)).find(|file| file.exists()).expect(tool);
+        std::os::unix::fs::symlink(found, tools.join(tool)).unwrap();
+    }
+    let install = || {
+        let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/package"));
+        let prefix = folder.path().join("usr");
+        command.arg("install").arg(prefix).env("REDIS_TASK_MODULE", &built).env("PATH", &tools).output().expect("bash")
+    };
+    let output = install();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    std::fs::File::open(&built).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+    let output = install();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains(" is newer than ") && said.contains("make build"), "{said}");
+}
+
+/// The Debian package holds the module, where its description says. (Where there is no dpkg, there is no such package.)
+#[test]
+fn the_package_has_what_its_description_loads() {
     if Command::new("dpkg-deb").arg("--version").output().is_err() {
         return;
     }
@@ -41,12 +73,15 @@ fn the_package_has_what_its_configuration_loads() {
     let deb = package(&["deb", &path]);
     let root = folder.path().join("root");
     assert!(Command::new("dpkg-deb").args(["-x", deb.trim_end()]).arg(&root).status().unwrap().success());
-    let conf = std::fs::read_to_string(root.join("etc/redis/redis-task.conf")).unwrap();
-    let load = conf.lines().find_map(|line| line.strip_prefix("loadmodule /")).expect("a line that loads it");
+    let field = |name: &str| {
+        let output = Command::new("dpkg-deb").args(["-f", deb.trim_end(), name]).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+    };
+    let description = field("Description");
+    let load = description.lines().find_map(|line| line.strip_prefix(" loadmodule /")).expect("a line that loads it");
     let server = Server::builder().module(&root.join(load)).start();
     assert_eq!(server.run("TASK.PUSH jobs x ID a"), "a");
-    let field = |name: &str| Command::new("dpkg-deb").args(["-f", deb.trim_end(), name]).output().unwrap().stdout;
-    assert_eq!(String::from_utf8_lossy(&field("Version")).trim_end(), env!("CARGO_PKG_VERSION"));
+    assert_eq!(field("Version"), env!("CARGO_PKG_VERSION"));
 }
 
 /// The version that MODULE LIST shows is that of the package: 1.2.3 is 10203.

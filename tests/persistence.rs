@@ -46,6 +46,29 @@ fn assert_same(server: &Server, before: &(Vec<u8>, String), when: &str) {
     assert!(after.0 == before.0, "DUMP {when}");
 }
 
+/// A server that is started quietly, on an old file, changes nothing until it is told to, and can then pause a queue before anything is handed out.
+#[test]
+fn a_restored_server_can_be_looked_at_before_it_works() {
+    let server = Server::start();
+    server.run_all(&[
+        "TASK.PUSH mail x ID ready",
+        "TASK.PUSH mail x ID due DELAY 100",
+        "TASK.SCHEDULE mail often x EVERY 10",
+        "SAVE",
+    ]);
+    let dump = std::fs::read(server.directory().join("dump.rdb")).unwrap();
+    let server = Server::builder().file("dump.rdb", dump).config("min-replicas-to-write", "1").start();
+    let mut worker = server.client();
+    assert!(worker.run("TASK.CLAIM mail").is_error());
+    let before = server.dump("mail");
+    holds_for(200, || server.dump("mail") == before);
+    let said = server.client().run_each(&["CONFIG SET min-replicas-to-write 0", "TASK.SET mail PAUSED all"]);
+    assert!(said.iter().all(|reply| *reply == "OK"), "{said:?}");
+    assert!(worker.run("TASK.CLAIM mail").is_nil());
+    eventually(|| server.state("mail", "due") == "ready");
+    assert_eq!(server.count("mail", "claimed"), 0);
+}
+
 /// An RDB holds the queue.
 #[test]
 fn rdb() {

@@ -139,7 +139,13 @@ fn a_producer_learns_by_nx() {
 #[test]
 fn an_observer_hears_of_its_queues_only() {
     let server = server();
-    for line in ["SUBSCRIBE __keyspace@0__:jobs:mail", "PSUBSCRIBE __keyspace@*__:jobs:*", "SUBSCRIBE task:jobs:mail"] {
+    // The last is one that the page warns of.
+    for line in [
+        "SUBSCRIBE __keyspace@0__:jobs:mail",
+        "PSUBSCRIBE __keyspace@*__:jobs:*",
+        "SUBSCRIBE task:jobs:mail",
+        "SUBSCRIBE __keyspace@0__:other__:jobs:x",
+    ] {
         let reply = login(&server, "observer").run(line);
         assert!(!reply.is_error(), "{line}: {reply:?}");
     }
@@ -177,6 +183,32 @@ fn a_cluster_client_has_what_it_needs() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "b'x'\n", "{}", String::from_utf8_lossy(&output.stderr));
     let asked = login(&server, "worker").run("ASKING");
     assert_eq!(asked, "OK");
+}
+
+/// In a cluster the observer hears the channels of its queues by the right that the page names, and those that it warns of.
+#[test]
+fn an_observer_of_a_cluster_hears_its_queues() {
+    let server = Server::builder().cluster().config("task.publish", "yes").start();
+    apply(&server, "acl");
+    server.run_all(&["ACL SETUSER observer &task:{jobs:*}"]);
+    for (queue, channel, is_heard) in [
+        ("jobs:mail", "task:{jobs:mail}", true),
+        ("{jobs:mail}", "task:{jobs:mail}", true),
+        ("{jobs:a}b}", "task:{jobs:a}b}", true),
+        ("{jobs:a}secret", "task:{jobs:a}secret", false),
+        ("secret", "task:{secret}", false),
+    ] {
+        let mut observer = login(&server, "observer");
+        observer.send(&format!("SSUBSCRIBE {channel}"));
+        let reply = observer.read();
+        assert_eq!(!reply.is_error(), is_heard, "{channel}: {reply:?}");
+        if is_heard {
+            server.run(&format!("TASK.PUSH {queue} x"));
+            assert!(observer.read().at(2).text().contains(&format!("\"queue\":\"{queue}\"")), "{queue}");
+        } else {
+            assert_eq!(reply.code(), "NOPERM");
+        }
+    }
 }
 
 /// The script of the page completes and writes, each right being there.

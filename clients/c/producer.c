@@ -14,7 +14,7 @@ static redisContext *r;
 /* A failover, or a server that takes no writes now. */
 static int is_for_later(const char *error)
 {
-    static const char *codes[] = {"UNBLOCKED", "TRYAGAIN", "NOREPLICAS", "MISCONF", "CLUSTERDOWN", "READONLY", "LOADING", "MASTERDOWN"};
+    static const char *codes[] = {"UNBLOCKED", "TRYAGAIN", "NOREPLICAS", "MISCONF", "CLUSTERDOWN", "READONLY", "LOADING", "MASTERDOWN", "BUSY"};
     for (size_t n = 0; n < sizeof codes / sizeof *codes; n++)
         if (strncmp(error, codes[n], strlen(codes[n])) == 0)
             return 1;

@@ -34,7 +34,7 @@ static redisReply *ask(int claims, const char *format, ...)
 {
     static const char *const refused[] = {"NOTASK", "STALE", "CANCELED", "NOTCLAIMED", NULL};
     /* A failover, or a server that takes no writes now. */
-    static const char *const again[] = {"UNBLOCKED", "TRYAGAIN", "NOREPLICAS", "MISCONF", "CLUSTERDOWN", "READONLY", "LOADING", "MASTERDOWN", NULL};
+    static const char *const again[] = {"UNBLOCKED", "TRYAGAIN", "NOREPLICAS", "MISCONF", "CLUSTERDOWN", "READONLY", "LOADING", "MASTERDOWN", "BUSY", NULL};
     const struct timeval connecting = {5, 0}, reading = {10, 0}; /* longer than BLOCK */
     for (;;) {
         redisReply *reply = NULL;

@@ -15,7 +15,7 @@ import (
 const queue = "sums"
 
 // A failover, or a server that takes no writes now.
-var again = regexp.MustCompile("^(UNBLOCKED|TRYAGAIN|NOREPLICAS|MISCONF|CLUSTERDOWN|READONLY|LOADING|MASTERDOWN)")
+var again = regexp.MustCompile("^(UNBLOCKED|TRYAGAIN|NOREPLICAS|MISCONF|CLUSTERDOWN|READONLY|LOADING|MASTERDOWN|BUSY)")
 
 var address = "127.0.0.1:6379"
 var connection redis.Conn

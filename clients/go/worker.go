@@ -21,7 +21,7 @@ const queue = "sums"
 var refused = regexp.MustCompile("^(NOTASK|STALE|CANCELED|NOTCLAIMED)")
 
 // A failover, or a server that takes no writes now.
-var again = regexp.MustCompile("^(UNBLOCKED|TRYAGAIN|NOREPLICAS|MISCONF|CLUSTERDOWN|READONLY|LOADING|MASTERDOWN)")
+var again = regexp.MustCompile("^(UNBLOCKED|TRYAGAIN|NOREPLICAS|MISCONF|CLUSTERDOWN|READONLY|LOADING|MASTERDOWN|BUSY)")
 
 var errLost = errors.New("the task was canceled, or another worker has it")
 

@@ -6,7 +6,7 @@ import { Redis } from 'ioredis'
 const QUEUE = 'sums'
 const REFUSED = /^(NOTASK|STALE|CANCELED|NOTCLAIMED)/ // the task is not ours any more: nothing is wrong
 // A failover, or a server that takes no writes now.
-const AGAIN = /^(UNBLOCKED|TRYAGAIN|NOREPLICAS|MISCONF|CLUSTERDOWN|READONLY|LOADING|MASTERDOWN)/
+const AGAIN = /^(UNBLOCKED|TRYAGAIN|NOREPLICAS|MISCONF|CLUSTERDOWN|READONLY|LOADING|MASTERDOWN|BUSY)/
 
 // A CLAIM whose reply was lost must not be said again in silence, so commands under way fail when their connection breaks.
 // A connection that waits takes no other commands, so heartbeats have their own. Silent for 10 seconds (BLOCK is 1), it is closed.

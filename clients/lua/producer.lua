@@ -5,7 +5,7 @@ local socket = require "socket"
 
 local QUEUE = "sums"
 -- A failover, or a server that takes no writes now.
-local AGAIN = { UNBLOCKED = true, TRYAGAIN = true, NOREPLICAS = true, MISCONF = true, CLUSTERDOWN = true, READONLY = true, LOADING = true, MASTERDOWN = true }
+local AGAIN = { UNBLOCKED = true, TRYAGAIN = true, NOREPLICAS = true, MISCONF = true, CLUSTERDOWN = true, READONLY = true, LOADING = true, MASTERDOWN = true, BUSY = true }
 
 for _, name in ipairs { "task.push", "task.seal", "task.collect" } do
   redis.define_command(name)

@@ -8,7 +8,7 @@ local QUEUE = "sums"
 -- The task is not ours any more: nothing is wrong.
 local REFUSED = { NOTASK = true, STALE = true, CANCELED = true, NOTCLAIMED = true }
 -- A failover, or a server that takes no writes now.
-local AGAIN = { UNBLOCKED = true, TRYAGAIN = true, NOREPLICAS = true, MISCONF = true, CLUSTERDOWN = true, READONLY = true, LOADING = true, MASTERDOWN = true }
+local AGAIN = { UNBLOCKED = true, TRYAGAIN = true, NOREPLICAS = true, MISCONF = true, CLUSTERDOWN = true, READONLY = true, LOADING = true, MASTERDOWN = true, BUSY = true }
 
 for _, name in ipairs { "task.claim", "task.extend", "task.complete", "task.fail", "task.release" } do
   redis.define_command(name)

@@ -6,7 +6,7 @@ import { createClient, ErrorReply } from 'redis'
 
 const QUEUE = 'sums'
 // A failover, or a server that takes no writes now.
-const AGAIN = /^(UNBLOCKED|TRYAGAIN|NOREPLICAS|MISCONF|CLUSTERDOWN|READONLY|LOADING|MASTERDOWN)/
+const AGAIN = /^(UNBLOCKED|TRYAGAIN|NOREPLICAS|MISCONF|CLUSTERDOWN|READONLY|LOADING|MASTERDOWN|BUSY)/
 
 const [port = 6379, run = randomUUID(), ...given] = process.argv.slice(2)
 const numbers = given.length ? given : Array.from({ length: 10 }, (_, n) => n + 1)

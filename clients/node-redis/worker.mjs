@@ -6,7 +6,7 @@ import { createClient, ErrorReply } from 'redis'
 const QUEUE = 'sums'
 const REFUSED = /^(NOTASK|STALE|CANCELED|NOTCLAIMED)/ // the task is not ours any more: nothing is wrong
 // A failover, or a server that takes no writes now.
-const AGAIN = /^(UNBLOCKED|TRYAGAIN|NOREPLICAS|MISCONF|CLUSTERDOWN|READONLY|LOADING|MASTERDOWN)/
+const AGAIN = /^(UNBLOCKED|TRYAGAIN|NOREPLICAS|MISCONF|CLUSTERDOWN|READONLY|LOADING|MASTERDOWN|BUSY)/
 
 // What is under way when a connection breaks fails; what is said meanwhile waits for the next connection. A connection that waits
 // takes no other commands, so heartbeats have their own. One that is silent for 10 seconds (BLOCK is 1) is closed, and made again.

@@ -6,7 +6,7 @@ use Redis;
 
 use constant QUEUE => 'sums';
 # A failover, or a server that takes no writes now.
-my $again = qr/UNBLOCKED|TRYAGAIN|NOREPLICAS|MISCONF|CLUSTERDOWN|READONLY|LOADING|MASTERDOWN/;
+my $again = qr/UNBLOCKED|TRYAGAIN|NOREPLICAS|MISCONF|CLUSTERDOWN|READONLY|LOADING|MASTERDOWN|BUSY/;
 
 my ($port, $run, @numbers) = @ARGV;
 $port //= 6379;

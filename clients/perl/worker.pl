@@ -8,7 +8,7 @@ use Time::HiRes qw(sleep time);
 use constant QUEUE => 'sums';
 my $refused = qr/NOTASK|STALE|CANCELED|NOTCLAIMED/; # the task is not ours any more: nothing is wrong
 # A failover, or a server that takes no writes now.
-my $again = qr/UNBLOCKED|TRYAGAIN|NOREPLICAS|MISCONF|CLUSTERDOWN|READONLY|LOADING|MASTERDOWN/;
+my $again = qr/UNBLOCKED|TRYAGAIN|NOREPLICAS|MISCONF|CLUSTERDOWN|READONLY|LOADING|MASTERDOWN|BUSY/;
 
 my $port = $ARGV[0] // 6379;
 my $stopping;

@@ -3,7 +3,7 @@
 
 const QUEUE = 'sums';
 // A failover, or a server that takes no writes now.
-const AGAIN = '/^(UNBLOCKED|TRYAGAIN|NOREPLICAS|MISCONF|CLUSTERDOWN|READONLY|LOADING|MASTERDOWN)/';
+const AGAIN = '/^(UNBLOCKED|TRYAGAIN|NOREPLICAS|MISCONF|CLUSTERDOWN|READONLY|LOADING|MASTERDOWN|BUSY)/';
 const CODE = '/^[A-Z]+ /'; // any refusal
 
 $port = (int) ($argv[1] ?? 6379);

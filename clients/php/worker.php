@@ -4,7 +4,7 @@
 const QUEUE = 'sums';
 const REFUSED = '/^(NOTASK|STALE|CANCELED|NOTCLAIMED)/'; // the task is not ours any more: nothing is wrong
 // A failover, or a server that takes no writes now.
-const AGAIN = '/^(UNBLOCKED|TRYAGAIN|NOREPLICAS|MISCONF|CLUSTERDOWN|READONLY|LOADING|MASTERDOWN)/';
+const AGAIN = '/^(UNBLOCKED|TRYAGAIN|NOREPLICAS|MISCONF|CLUSTERDOWN|READONLY|LOADING|MASTERDOWN|BUSY)/';
 const CODE = '/^[A-Z]+ /'; // any refusal
 
 class Stopping extends Exception {} // we are to end, and give the task back

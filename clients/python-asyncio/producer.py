@@ -10,7 +10,7 @@ from redis.exceptions import ClusterDownError, TryAgainError
 QUEUE = "sums"
 # A failover, or a server that takes no writes now. redis-py makes classes of some codes, and takes those out of the text.
 LATER = redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError, TryAgainError, ClusterDownError
-AGAIN = "UNBLOCKED", "NOREPLICAS", "MISCONF"
+AGAIN = "UNBLOCKED", "NOREPLICAS", "MISCONF", "BUSY"
 
 port, run, *numbers = sys.argv[1:] + [6379, uuid.uuid4().hex, *range(1, 11)][len(sys.argv) - 1 :]
 r = redis.Redis(port=int(port), socket_timeout=10, decode_responses=True)

@@ -13,7 +13,7 @@ QUEUE = "sums"
 REFUSED = "NOTASK", "STALE", "CANCELED", "NOTCLAIMED"  # the task is not ours any more: nothing is wrong
 # A failover, or a server that takes no writes now. redis-py makes classes of some codes, and takes those out of the text.
 LATER = redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError, TryAgainError, ClusterDownError
-AGAIN = "UNBLOCKED", "NOREPLICAS", "MISCONF"
+AGAIN = "UNBLOCKED", "NOREPLICAS", "MISCONF", "BUSY"
 
 # The client says a command again by itself: COMPLETE, FAIL and RELEASE with ATTEMPT allow it, and so does EXTEND. A CLAIM whose
 # reply was lost is better not said again in silence, so retries are ours. The read timeout is longer than BLOCK.

@@ -5,7 +5,7 @@ require "securerandom"
 
 QUEUE = "sums"
 # A failover, or a server that takes no writes now.
-AGAIN = /\A(UNBLOCKED|TRYAGAIN|NOREPLICAS|MISCONF|CLUSTERDOWN|READONLY|LOADING|MASTERDOWN)/
+AGAIN = /\A(UNBLOCKED|TRYAGAIN|NOREPLICAS|MISCONF|CLUSTERDOWN|READONLY|LOADING|MASTERDOWN|BUSY)/
 
 port, run, *numbers = ARGV
 run ||= SecureRandom.uuid

@@ -5,7 +5,7 @@ require "redis"
 QUEUE = "sums"
 REFUSED = /\A(NOTASK|STALE|CANCELED|NOTCLAIMED)/ # the task is not ours any more: nothing is wrong
 # A failover, or a server that takes no writes now.
-AGAIN = /\A(UNBLOCKED|TRYAGAIN|NOREPLICAS|MISCONF|CLUSTERDOWN|READONLY|LOADING|MASTERDOWN)/
+AGAIN = /\A(UNBLOCKED|TRYAGAIN|NOREPLICAS|MISCONF|CLUSTERDOWN|READONLY|LOADING|MASTERDOWN|BUSY)/
 
 # A CLAIM whose reply was lost is better not said again in silence, so retries are ours. The read timeout is longer than BLOCK.
 REDIS = Redis.new(port: (ARGV[0] || 6379).to_i, read_timeout: 10, reconnect_attempts: 0)

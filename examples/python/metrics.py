@@ -6,7 +6,8 @@
 
 Write what it prints to a file of node_exporter's textfile collector, or let it listen and scrape it. It says SCAN, and one
 TASK.INFO for each queue: O(keys of the server). docs/operations.md says which of these to watch. The user needs
-%R~ on the queues, and +scan +task.info +info (with --schedules also +task.schedules).
+%R~ on the queues, and +scan +task.info +info (with --schedules also +task.schedules). Queues that it may not read are left
+out; if it may read none of those there are, or may not say one of these, that is an error: exit code 1, or status 503.
 """
 
 import argparse
@@ -42,20 +43,27 @@ def quote(text):
 
 
 def collect(r, options):
-    page = Page()
+    page, refused = Page(), None
     # SCAN may name a key twice; a metric must stand once.
     for queue in sorted(set(r.scan_iter(match=options.match, count=1000, _type="taskqueue"))):
         try:
             info = json.loads(r.execute_command("TASK.INFO", queue, "JSON"))
             schedules = list(schedules_of(r, queue)) if options.schedules else []
-        except redis.ResponseError:
-            continue  # its key is something else by now, or not ours to read
+        except redis.exceptions.NoPermissionError as error:
+            refused = error
+            continue
+        except redis.ResponseError as error:
+            if str(error).startswith("WRONGTYPE"):
+                continue  # its key is something else by now
+            raise
         add_queue(page, queue, info)
         for schedule in schedules:
             for outcome in "fired", "skipped", "missed":
                 help = "Slots of schedules by what became of them."
                 labels = {"queue": queue, "schedule": schedule["name"], "outcome": outcome}
                 page.add("redis_task_slots_total", "counter", help, schedule[outcome], **labels)
+    if refused and not page.metrics:
+        raise refused
     add_server(page, r)
     return page.text()
 
@@ -81,15 +89,19 @@ def add_queue(page, queue, info):
             if info[field] is not None:
                 page.add(name, "gauge", help, info[field][percentile] / 1000, queue=queue, percentile=percentile)
     page.add("redis_task_memory_bytes", "gauge", "Memory of the queue.", info["memory"], queue=queue)
-    paused = int(info["settings"]["paused"] != "no")
-    page.add("redis_task_paused", "gauge", "1: the queue is paused, in some way.", paused, queue=queue)
+    workers = info["waiting-workers"]
+    page.add("redis_task_waiting_workers", "gauge", "Workers that wait for a task of the queue.", workers, queue=queue)
+    for direction in "in", "out":
+        paused = int(info["settings"]["paused"] in (direction, "all"))
+        help = "1: the queue takes no pushes (in), or hands out no tasks (out)."
+        page.add("redis_task_paused", "gauge", help, paused, queue=queue, direction=direction)
 
 
 def add_server(page, r):
-    try:
-        info = r.info("task")
-    except redis.ResponseError:
-        return  # not ours to read
+    info = r.info("task")
+    page.add("redis_task_scan_complete", "gauge", "1: all keys were looked at.", 1)
+    help = "1: something is due, and time stands still for it, because the server would refuse a write."
+    page.add("redis_task_writes_refused", "gauge", help, info["task_writes_refused"])
     for what in "tasks", "results", "batches", "events":
         help = "Clients that wait."
         page.add("redis_task_waiting_clients", "gauge", help, info[f"task_waiting_for_{what}"], **{"for": what})
@@ -107,16 +119,19 @@ def main():
     parser.add_argument("--schedules", action="store_true", help="count the slots of schedules too")
     parser.add_argument("--listen", type=int, help="a port to answer at")
     options = parser.parse_args()
-    r = redis.Redis.from_url(options.url or f"redis://localhost:{options.port}")
+    r = redis.Redis.from_url(options.url or f"redis://localhost:{options.port}", socket_timeout=10)
     if options.listen is None:
         print(collect(r, options), end="")
         return
 
     class Handler(http.server.BaseHTTPRequestHandler):
+        timeout = 10  # seconds that a connection may be idle
+
         def do_GET(self):
             try:
                 status, body = 200, collect(r, options).encode()
             except redis.RedisError as error:
+                print(error, file=sys.stderr, flush=True)
                 status, body = 503, f"{error}\n".encode()
             self.send_response(status)
             self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
@@ -126,7 +141,7 @@ def main():
         def log_message(self, *_):
             pass
 
-    http.server.HTTPServer(("127.0.0.1", options.listen), Handler).serve_forever()
+    http.server.ThreadingHTTPServer(("127.0.0.1", options.listen), Handler).serve_forever()
 
 
 if __name__ == "__main__":

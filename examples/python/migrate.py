@@ -2,17 +2,19 @@
 
     pip install -r requirements.txt
     python migrate.py list SOURCE QUEUE [--first left]       # RPUSH, LPOP; without --first: LPUSH, RPOP
-    python migrate.py stream SOURCE GROUP QUEUE [--field NAME] [--idle MS]
+    python migrate.py stream SOURCE GROUP QUEUE [--field NAME] [--idle MS] [--prefix NAME]
     ... [--port 6379 | --url redis://...] [--to redis://...] [PUSH OPTIONS, as in: -- PRIORITY 5 ATTEMPTS 10]
 
 A list is first renamed to `SOURCE:moving`, in one step: who pushes to SOURCE meanwhile begins a new list, which the next run moves.
 Its workers cannot take what is being moved. Each element becomes a task `moved:<run>:<number>`. After each page of tasks its elements
 are cut off; so a page that is said again finds its tasks by their IDs, and adds none.
 
-Of a stream the entries are moved that GROUP has not acknowledged: first those that are pending for --idle milliseconds, whoever
-has them, then those that nobody was given. Stop the group's workers before, or they do some of them, too. Each becomes a task
-`SOURCE:<entry's id>`, and is acknowledged when its task is there. The payload is a JSON object of the entry's fields, or one field.
-The stream itself stays as it is.
+Of a stream the entries are moved that GROUP has not acknowledged: first those that an earlier run was given, then those that are
+pending for --idle milliseconds, whoever has them, then those that nobody was given. Stop the group's workers before, or they do some
+of them, too. Each becomes a task `SOURCE:GROUP:<entry's id>`, and is acknowledged when its task is there. Streams of one name on two
+servers, into one queue, need a --prefix each, which stands in the place of SOURCE: else the entries of one could be taken for those
+of the other. The payload is a JSON object of the entry's fields (one that is there twice has an array), or one field. The stream
+itself stays as it is.
 
 One run of a source at a time. Say it again soon: a task that is done is known for an hour (RETAIN).
 """
@@ -28,13 +30,32 @@ import redis
 
 PAGE = 100
 
+# Others could leave a task out, let it be done again, or refuse what follows (ID, NX, UNIQUE, RENEW, SEAL).
+OPTIONS = "PRIORITY", "DELAY", "AT", "TTL", "ATTEMPTS", "BACKOFF", "LEASE", "TIMEOUT", "RETAIN", "RETAINFAILED", "GROUP", "BATCH"
+
+
+def check(source, target, options):
+    """Ends the program if something is wrong, before anything is changed."""
+    for name in options.push[::2]:
+        if name.upper() not in OPTIONS:
+            sys.exit(f"{name} is none of the options that can be given: {', '.join(OPTIONS)}.")
+    keys = [(source, options.source, options.kind), (target, options.queue, "taskqueue")]
+    if options.kind == "list":
+        keys.append((source, f"{options.source}:moving", "list"))
+    for r, key, expected in keys:
+        found = r.type(key).decode()
+        if found not in (expected, "none"):
+            sys.exit(f"{key} is a {found}, not a {expected}.")
+    target.execute_command("TASK.INFO", options.queue)  # an error where the module is not loaded
+
 
 def push(r, queue, tasks, options):
     """Pushes (id, payload) pairs. Raises at the first that is refused: then it is unknown which are there, until it is said again."""
     pipeline = r.pipeline(transaction=False)
     for id, payload in tasks:
         pipeline.execute_command("TASK.PUSH", queue, payload, "ID", id, *options)
-    pipeline.execute()
+    if pipeline.execute() != [id.encode() for id, _ in tasks]:
+        sys.exit(f"{queue} has not taken each task.")
 
 
 def move_list(source, target, options):
@@ -74,34 +95,64 @@ def move_list(source, target, options):
 
 
 def move_stream(source, target, options):
-    prefix = urllib.parse.quote(options.source, safe=":{}")  # an ID has no white space
+    # An ID has no white space; without a colon in the group no two streams and groups have the same name.
+    quote = urllib.parse.quote
+    name = f"{quote(options.prefix or options.source, safe=':{}')}:{quote(options.group, safe='{}')}"
 
     def move(entries):
-        tasks = [(f"{prefix}:{id.decode()}", payload(fields, options.field)) for id, fields in entries]
+        # Fields that are no list: the entry was deleted from the stream while it was pending.
+        tasks = [(f"{name}:{id.decode()}", payload(id, fields, options.field)) for id, fields in entries if fields]
         if tasks:
             push(target, options.queue, tasks, options.push)
+        if entries:
             source.xack(options.source, options.group, *(id for id, _ in entries))
         return len(tasks)
 
+    def given(start):
+        """Entries of this consumer: from 0 on those that it has and has not acknowledged, from > on those that nobody was given."""
+        command = "XREADGROUP", "GROUP", options.group, "migrate", "COUNT", PAGE, "STREAMS", options.source, start
+        while (answer := source.execute_command(*command)) and (entries := answer[0][1]):
+            yield entries
+
     total = 0
     while True:
-        moved, cursor = 0, None
+        # What an earlier run, or a reply that was lost, has left.
+        moved, cursor = sum(map(move, given("0"))), None
         while cursor != b"0-0":
-            claim = options.source, options.group, "migrate", options.idle, cursor or "0-0"
-            cursor, entries = source.xautoclaim(*claim, count=PAGE)[:2]
-            moved += move(entries)
-        while new := source.xreadgroup(options.group, "migrate", {options.source: ">"}, count=PAGE):
-            pages = new.values() if isinstance(new, dict) else (entries for _, entries in new)
-            moved += sum(move(entries) for entries in pages)
+            claim = options.source, options.group, "migrate", options.idle, cursor or "0-0", "COUNT", PAGE
+            cursor, entries = source.execute_command("XAUTOCLAIM", *claim)[:2]
+            moved += move([entry for entry in entries if entry])
+        moved += sum(map(move, given(">")))
         total += moved
-        if moved == 0:  # what a lost reply has left pending is found in another round
-            return total
+        if moved == 0:
+            break
+    if left := source.xpending(options.source, options.group)["pending"]:
+        print(f"{left} left, which workers were given meanwhile, or in the last --idle ms", file=sys.stderr)
+    return total
 
 
-def payload(fields, field):
+def payload(id, fields, field):
+    pairs = list(zip(fields[::2], fields[1::2]))
+    values = {}
     if field is not None:
-        return fields[field.encode()]
-    return json.dumps({name.decode(): value.decode() for name, value in fields.items()})
+        found = [value for name, value in pairs if name == field.encode()]
+        if len(found) != 1:
+            sys.exit(f"The entry {id.decode()} has {len(found)} fields {field}, not one.")
+        return found[0]
+    try:
+        for name, value in pairs:
+            values.setdefault(name.decode(), []).append(value.decode())
+    except UnicodeDecodeError:
+        sys.exit(f"The entry {id.decode()} is no UTF-8, which JSON must be. --field takes one field as it is.")
+    return json.dumps({name: found[0] if len(found) == 1 else found for name, found in values.items()})
+
+
+def connect(url):
+    # As it comes: redis-py would make a dict of an entry, and leave out a field that is there twice.
+    r = redis.Redis.from_url(url, protocol=2)
+    for command in "XREADGROUP", "XAUTOCLAIM":
+        r.set_response_callback(command, lambda answer, **_: answer)
+    return r
 
 
 def main():
@@ -122,11 +173,13 @@ def main():
     streams.add_argument("group")
     streams.add_argument("queue")
     streams.add_argument("--field", help="the field that is the payload")
+    streams.add_argument("--prefix", help="what the tasks' IDs begin with, instead of SOURCE")
     streams.add_argument("--idle", type=int, default=0, help="leave entries that a worker was given less than so many ms ago")
     options = parser.parse_args(arguments)
     options.push = extra
-    source = redis.Redis.from_url(options.url or f"redis://localhost:{options.port}")
-    target = redis.Redis.from_url(options.to) if options.to else source
+    source = connect(options.url or f"redis://localhost:{options.port}")
+    target = connect(options.to) if options.to else source
+    check(source, target, options)
     moved = (move_list if options.kind == "list" else move_stream)(source, target, options)
     print(f"{moved} moved")
 

@@ -42,7 +42,7 @@ def ask(r, *command):
         except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError) as error:
             if str(error).startswith(NOT_OURS):
                 return None
-            if type(error) is redis.ResponseError and not str(error).startswith(("UNBLOCKED", "NOREPLICAS", "MISCONF")):
+            if type(error) is redis.ResponseError and not str(error).startswith(("UNBLOCKED", "NOREPLICAS", "MISCONF", "BUSY")):
                 raise
             print(f"{command[0]}: {error}", file=sys.stderr)
         time.sleep(1)

@@ -9,9 +9,11 @@ worker has it by now, the command is killed. On SIGTERM the worker claims no mor
 
     pip install -r requirements.txt
     python worker.py [--port 6379 | --url redis://...] [--lease 30000] QUEUE COMMAND [ARGUMENT ...]
+    python worker.py --sentinel HOST:PORT,HOST:PORT --master NAME [--url redis://user:password@] QUEUE COMMAND [ARGUMENT ...]
 
-The command finds the task's id and attempt as TASK_ID and TASK_ATTEMPT in its environment. ../deploy/task-worker@.service
-runs workers with systemd.
+The URL can also be given as REDIS_URL in the environment, where other users of the machine do not see its password. With Sentinel
+its user and password are taken, and Sentinel's address of the master. The command finds the task's id and attempt as TASK_ID and
+TASK_ATTEMPT in its environment, and no REDIS_URL. ../deploy/task-worker@.service runs workers with systemd.
 """
 
 import argparse
@@ -23,9 +25,18 @@ import sys
 import time
 
 import redis
+from redis.backoff import NoBackoff
+from redis.connection import parse_url
+from redis.exceptions import ClusterDownError, TryAgainError
+from redis.retry import Retry
+from redis.sentinel import Sentinel
 
 NOT_OURS = "STALE", "CANCELED", "NOTCLAIMED", "NOTASK"
+# A failover, or a server that takes no writes now. redis-py makes classes of some codes (LOADING and MASTERDOWN are among these).
+LATER = redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError, TryAgainError, ClusterDownError
+AGAIN = "UNBLOCKED", "NOREPLICAS", "MISCONF", "BUSY"
 LOST = object()
+stop = []
 
 
 def ask(r, *command):
@@ -33,14 +44,33 @@ def ask(r, *command):
     while True:
         try:
             return r.execute_command(*command)
-        except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError) as error:
+        except LATER as error:
+            print(f"{command[0]}: {error}", file=sys.stderr)
+        except redis.ResponseError as error:
             if str(error).startswith(NOT_OURS):
                 return LOST
-            if type(error) is redis.ResponseError and not str(error).startswith(("UNBLOCKED", "NOREPLICAS", "MISCONF")):
+            if not str(error).startswith(AGAIN):
                 raise
             print(f"{command[0]}: {error}", file=sys.stderr)
+        if stop and command[0] == "TASK.CLAIM":
+            return None
         time.sleep(1)
         r.connection_pool.disconnect()  # the address may lead to a new master by now
+
+
+def connect(options):
+    # A CLAIM whose reply was lost is better not said again in silence, so retries are ours. The timeout is longer than BLOCK.
+    settings = {"socket_timeout": 10, "socket_keepalive": True, "retry": Retry(NoBackoff(), 0)}
+    url = os.environ.pop("REDIS_URL", None)  # nothing that the command should know
+    url = options.url or (f"redis://localhost:{options.port}" if options.port else url or "redis://localhost:6379")
+    if not options.sentinel:
+        return redis.Redis.from_url(url, **settings)
+    sentinels = [address.rsplit(":", 1) for address in options.sentinel.split(",")]
+    access = {name: value for name, value in parse_url(url).items() if name in ("username", "password", "db")}
+    asking = settings | {"socket_timeout": 1}
+    return Sentinel(sentinels, sentinel_kwargs=asking).master_for(
+        options.master, ssl=url.startswith("rediss:"), **access, **settings
+    )
 
 
 def work(r, options, task):
@@ -73,8 +103,10 @@ def work(r, options, task):
 
 def main():
     parser = argparse.ArgumentParser(description="Gives each task of a queue to a command.")
-    parser.add_argument("--port", type=int, default=6379)
-    parser.add_argument("--url", help="instead of --port, as in redis://user:password@host:6379")
+    parser.add_argument("--port", type=int, help="6379")
+    parser.add_argument("--url", help="instead of --port, as in redis://user:password@host:6379; REDIS_URL of the environment")
+    parser.add_argument("--sentinel", help="the addresses of Sentinels, as in host:26379,host:26379")
+    parser.add_argument("--master", help="the name of the master that they watch")
     parser.add_argument("--name", default=f"{socket.gethostname()}:{os.getpid()}")
     parser.add_argument("--lease", type=int, default=30_000, help="in milliseconds")
     parser.add_argument("queue")
@@ -82,9 +114,10 @@ def main():
     options = parser.parse_args()
     if not options.command:
         parser.error("which command?")
-    r = redis.Redis.from_url(options.url or f"redis://localhost:{options.port}")
+    if bool(options.sentinel) != bool(options.master):
+        parser.error("--sentinel and --master belong together")
+    r = connect(options)
 
-    stop = []
     signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
     claim = "TASK.CLAIM", options.queue, "WORKER", options.name, "LEASE", options.lease, "BLOCK", 1000
     while not stop:

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 /// A running Sentinel; it ends when this is dropped.
 pub(crate) struct Sentinel {
     process: Child,
+    port: u16,
     client: Client,
     _directory: TempDir,
 }
@@ -35,7 +36,11 @@ impl Sentinel {
             .spawn()
             .expect("a server that can be a Sentinel");
         eventually(|| Client::try_connect(port).is_ok());
-        Self { process, client: Client::connect(port), _directory: directory }
+        Self { process, port, client: Client::connect(port), _directory: directory }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// Waits until it knows so many replicas.

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 const QUEUE: &str = "sums";
 /// A failover, or a server that takes no writes now.
-const AGAIN: [&str; 8] = ["UNBLOCKED", "TRYAGAIN", "NOREPLICAS", "MISCONF", "CLUSTERDOWN", "READONLY", "LOADING", "MASTERDOWN"];
+const AGAIN: [&str; 9] = ["UNBLOCKED", "TRYAGAIN", "NOREPLICAS", "MISCONF", "CLUSTERDOWN", "READONLY", "LOADING", "MASTERDOWN", "BUSY"];
 
 struct Link {
     client: Client,

@@ -9,7 +9,7 @@ const QUEUE: &str = "sums";
 /// The task is not ours any more: nothing is wrong.
 const REFUSED: [&str; 4] = ["NOTASK", "STALE", "CANCELED", "NOTCLAIMED"];
 /// A failover, or a server that takes no writes now.
-const AGAIN: [&str; 8] = ["UNBLOCKED", "TRYAGAIN", "NOREPLICAS", "MISCONF", "CLUSTERDOWN", "READONLY", "LOADING", "MASTERDOWN"];
+const AGAIN: [&str; 9] = ["UNBLOCKED", "TRYAGAIN", "NOREPLICAS", "MISCONF", "CLUSTERDOWN", "READONLY", "LOADING", "MASTERDOWN", "BUSY"];
 
 /// What a claim is answered with, but for the checkpoint.
 type Task = (String, String, u32, u64, Option<Vec<u8>>);
