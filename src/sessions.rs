@@ -59,9 +59,10 @@ impl Sessions {
         self.keep(|(db, key)| Some((agenda::swapped(db, a, b), key)));
     }
 
-    /// Whether there is something to do at the next turn of the event loop.
-    pub(crate) fn is_due(&self) -> bool {
-        !(self.gone.is_empty() && self.over.is_empty())
+    /// In how many milliseconds there is something to do. What is over is left for another turn of the event loop: a timer of no
+    /// milliseconds fires once more in the same turn if the clock still shows the same microsecond.
+    pub(crate) fn due_in_ms(&self) -> Option<u64> {
+        if self.over.is_empty() { (!self.gone.is_empty()).then_some(0) } else { Some(1) }
     }
 
     /// How many connections have claims that last as long as they do.

@@ -355,7 +355,8 @@ fn groups_cost_nothing_when_they_are_empty() {
         assert_eq!(server.run(&format!("TASK.CANCEL {queue} ALL COUNT 2000")), int(1_000));
     }
     assert_eq!(server.run("TASK.INFO jobs").field("groups"), int(0));
-    assert_eq!(usage("jobs"), usage("plain"));
+    // A single group would take more; glibc's blocks of the same length differ by 16 bytes at times.
+    assert!((usage("jobs") - usage("plain")).abs() < 250, "{} beside {}", usage("jobs"), usage("plain"));
     push(&server, "a1 -1");
     assert_eq!(claimed(&server, 9), "a1 -1");
 }

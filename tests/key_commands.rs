@@ -71,6 +71,8 @@ fn move_and_swapdb() {
     let mut other = server.client();
     other.run("SELECT 1");
     assert_eq!(server.run("MOVE jobs 1"), int(1));
+    // See `Client::moves_well`.
+    server.run("SELECT 0");
     assert_eq!(server.run("TASK.RESULT jobs done"), Value::NullArray);
     assert_eq!(other.run("DUMP jobs"), bulk(&before));
     server.run("SWAPDB 0 1");

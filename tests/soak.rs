@@ -244,7 +244,7 @@ fn manage(client: &mut Client, dice: &mut Dice, _: u16) -> usize {
         2 => vec![format!("DEL {a}")],
         3 => vec![format!("UNLINK {a}")],
         4 => vec![format!("PEXPIRE {a} {}", 1 + dice.roll(500))],
-        5 => vec![format!("MOVE {a} 1")],
+        5 if client.moves_well() => vec![format!("MOVE {a} 1")],
         6 => vec!["SWAPDB 0 1".into()],
         7 => vec![format!("SET {a} text PX 30")],
         8 => vec![

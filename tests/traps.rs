@@ -62,6 +62,10 @@ fn a_queue_that_comes_with_a_pause() {
     for line in ["RENAME other jobs", "COPY other jobs", "MOVE jobs 0", "SWAPDB 0 1"] {
         let (mut master, replica) = pair();
         let mut client = master.client();
+        if line.starts_with("MOVE") && !client.moves_well() {
+            println!("skipped: {line}, which this version of Valkey replicates wrongly");
+            continue;
+        }
         let is_elsewhere = line.starts_with("MOVE") || line.starts_with("SWAPDB");
         let queue = if is_elsewhere { "jobs" } else { "other" };
         let mut worker = master.block("TASK.CLAIM jobs LEASE 600000 BLOCK 0");

@@ -245,7 +245,7 @@ impl Agenda {
 
     /// Milliseconds until there is something to do.
     fn wait_ms(&self, now: UnixMs, monotonic: u64) -> Option<u64> {
-        if self.sessions.is_due() || self.turns.is_due() {
+        if self.turns.is_due() {
             return Some(0);
         }
         let client = self.clients.first_key_value().map(|(&(at, _), _)| at.saturating_sub(monotonic));
@@ -253,7 +253,7 @@ impl Agenda {
             if self.orphans.is_empty() { self.order.first_key_value().map(|(&(at, _), _)| at.since(now).0) } else { Some(0) };
         let queue = queue.filter(|_| self.is_master && !self.is_loading);
         let queue = queue.map(|wait| wait.max(self.held_until.saturating_sub(monotonic)));
-        client.into_iter().chain(queue).min()
+        client.into_iter().chain(queue).chain(self.sessions.due_in_ms()).min()
     }
 
     /// Sets the timer for what comes first, if it is not set for that already.

@@ -30,7 +30,7 @@ struct State {
     function: fn(&Context),
 }
 
-/// Calls `function` in `delay_ms` milliseconds, 0 being the next turn of the event loop. Needs no context, so it works from
+/// Calls `function` in `delay_ms` milliseconds, 0 being at the end of this turn of the event loop or in the next one. Needs no context, so it works from
 /// `Value::unlink` and `Waiter::disconnected` too. None off the main thread, or while the module is not loaded.
 pub(crate) fn after(delay_ms: u64, function: fn(&Context)) -> Option<Timer> {
     let context = load::detached()?;

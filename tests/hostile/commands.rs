@@ -129,6 +129,8 @@ struct Grammar {
     dice: Dice,
     /// Whether a command may wait for ever.
     may_wait: bool,
+    /// Whether a queue may be moved to another database.
+    may_move: bool,
 }
 
 impl Grammar {
@@ -371,13 +373,14 @@ impl Grammar {
 
     /// Anything else that happens to keys and to the server.
     fn other(&mut self) -> &'static str {
+        let moved = if self.may_move { "MOVE jobs1 1" } else { "SWAPDB 0 1" };
         self.dice.pick(&[
             "RENAME jobs0 jobs1",
             "COPY jobs1 jobs2 REPLACE",
             "UNLINK jobs2",
             "DEL jobs0",
             "SWAPDB 0 1",
-            "MOVE jobs1 1",
+            moved,
             "PEXPIRE jobs2 20",
             "FLUSHALL ASYNC",
             "FLUSHDB",
@@ -435,7 +438,7 @@ impl Run {
         assert_eq!(master.cmd(&[b"FUNCTION", b"LOAD", library.as_bytes()]), "hostile");
         master.run_all(&["SET string x", "RPUSH list x"]);
         let listeners = (0..4).map(|kind| listener(&master, kind)).collect();
-        let grammar = Grammar { dice, may_wait: false };
+        let grammar = Grammar { dice, may_wait: false, may_move: master.client().moves_well() };
         Self { plain: master.client(), grammar, master, listeners, waiting: Vec::new() }
     }
 

@@ -146,6 +146,14 @@ impl Client {
         assert!(matches!(reply, Value::Map(_)), "no RESP3: {reply:?}");
     }
 
+    /// Whether MOVE leaves the connection in its database. Some versions of Valkey do not while a module listens to events of keys
+    /// (mended by its pull request 4024): a MOVE then reaches replicas and AOF as if it had been said in the other database.
+    #[track_caller]
+    pub(crate) fn moves_well(&mut self) -> bool {
+        let info = self.run("INFO server").text();
+        !["8.1.", "9.0.", "9.1.0\r"].iter().any(|version| info.contains(&format!("valkey_version:{version}")))
+    }
+
     /// The server's number of this connection.
     #[track_caller]
     pub(crate) fn id(&mut self) -> i64 {

@@ -1,5 +1,5 @@
 // A wall clock that a test sets: preloaded into a server, it adds to the time of day what the file REDIS_TASK_CLOCK says, a signed
-// number of microseconds in eight bytes. The monotonic clock goes on as it does.
+// number of microseconds in eight bytes, and goes in steps of as many as the next eight bytes say. The monotonic clock goes on as it does.
 
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -11,14 +11,16 @@
 #include <time.h>
 #include <unistd.h>
 
-static const volatile int64_t *offset_us;
+static const volatile struct {
+    int64_t offset_us, step_us;
+} *said;
 
 __attribute__((constructor)) static void map_offset(void) {
     const char *path = getenv("REDIS_TASK_CLOCK");
     int file = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
     if (file < 0) return;
-    void *map = mmap(NULL, sizeof *offset_us, PROT_READ, MAP_SHARED, file, 0);
-    if (map != MAP_FAILED) offset_us = map;
+    void *map = mmap(NULL, sizeof *said, PROT_READ, MAP_SHARED, file, 0);
+    if (map != MAP_FAILED) said = map;
     close(file);
 }
 
@@ -29,8 +31,9 @@ static int real_time(clockid_t clock, struct timespec *now) {
 
 int clock_gettime(clockid_t clock, struct timespec *now) {
     int error = real_time(clock, now);
-    if (error || !offset_us || (clock != CLOCK_REALTIME && clock != CLOCK_REALTIME_COARSE)) return error;
-    int64_t us = (int64_t)now->tv_sec * 1000000 + now->tv_nsec / 1000 + *offset_us;
+    if (error || !said || (clock != CLOCK_REALTIME && clock != CLOCK_REALTIME_COARSE)) return error;
+    int64_t us = (int64_t)now->tv_sec * 1000000 + now->tv_nsec / 1000 + said->offset_us;
+    us -= us % said->step_us;
     now->tv_nsec = us % 1000000 * 1000 + now->tv_nsec % 1000;
     now->tv_sec = us / 1000000;
     return 0;
