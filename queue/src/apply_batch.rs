@@ -37,7 +37,7 @@ impl Queue {
         place.is_sealed = true;
         place.touched = at;
         let is_done = self.settle(batch);
-        if is_done {
+        if is_done && !sabotaged!(SealNotKept) {
             self.note_batch(batch, at);
         }
         (batch, is_done)

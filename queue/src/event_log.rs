@@ -224,7 +224,7 @@ impl Chunk {
     /// The rows from one number up to another.
     fn rows(&self, from: u64, to: u64) -> &[u8] {
         let is_whole = to / CHUNK_LEN > self.first / CHUNK_LEN;
-        let end = if is_whole { self.rows.len() } else { self.place(to) };
+        let end = if is_whole || sabotaged!(PageTooLong) { self.rows.len() } else { self.place(to) };
         self.rows.get(self.place(from)..end).unwrap_or_default()
     }
 }
@@ -258,7 +258,9 @@ impl EventLog {
     /// From now on, at most so many events are kept.
     fn keep(&mut self, max: u32) {
         self.max = max;
-        self.trim();
+        if !sabotaged!(LoweredLate) {
+            self.trim();
+        }
         if max == 0 {
             self.chunks.clear();
         }
@@ -277,7 +279,9 @@ impl EventLog {
         if self.max > 0 {
             self.store(row);
         }
-        self.next = self.next.saturating_add(1);
+        if self.max > 0 || !sabotaged!(OffNotCounted) {
+            self.next = self.next.saturating_add(1);
+        }
         self.trim();
     }
 
@@ -299,7 +303,8 @@ impl EventLog {
 
     /// Lets those go that are more than are kept.
     fn trim(&mut self) {
-        self.first = self.first.max(self.next.saturating_sub(u64::from(self.max)));
+        let max = u64::from(self.max) + u64::from(self.max > 0 && sabotaged!(OneTooManyEvents));
+        self.first = self.first.max(self.next.saturating_sub(max));
         while self.chunks.get(1).is_some_and(|second| second.first <= self.first) {
             self.chunks.pop_front();
         }
@@ -307,7 +312,7 @@ impl EventLog {
 
     /// The rows from one number up to another, by chunks.
     fn rows(&self, from: u64, to: u64) -> impl Iterator<Item = &[u8]> {
-        let front = self.chunks.front().map_or(0, |front| front.first / CHUNK_LEN);
+        let front = self.chunks.front().filter(|_| !sabotaged!(FirstChunksForgotten)).map_or(0, |front| front.first / CHUNK_LEN);
         let skipped = usize::try_from((from / CHUNK_LEN).saturating_sub(front)).unwrap_or(usize::MAX);
         self.chunks.iter().skip(skipped).take_while(move |chunk| chunk.first < to).map(move |chunk| chunk.rows(from, to))
     }
@@ -318,15 +323,16 @@ impl EventLog {
             EventsCursor::End => (self.next, 0),
             EventsCursor::At { begun, number, mark } => {
                 self.check_given(begun, number, mark)?;
-                (number, mark)
+                (if sabotaged!(AheadNotChecked) { number.min(self.next) } else { number }, mark)
             }
         };
-        let first = from.max(self.first);
+        let in_memory = self.chunks.front().filter(|_| sabotaged!(UnkeptGiven)).map(|front| front.first);
+        let first = from.max(in_memory.unwrap_or(self.first));
         let end = first.saturating_add(count as u64).min(self.next);
         // What a reader was given last it may still tell when it is not kept any more.
         let mark = self.mark_before(end).unwrap_or(if end == from { given } else { 0 });
         let missed = first - from;
-        let missed = (missed > 0).then(|| {
+        let missed = (missed > 0 && !sabotaged!(MissedNotTold)).then(|| {
             let at = self.rows(first, first + 1).flat_map(unpack).next().and_then(Result::ok).map_or(self.at, |row| row.at);
             Missed { count: missed, last: first - 1, at }
         });
@@ -337,11 +343,12 @@ impl EventLog {
     /// Whether the event before `number`, the last that a reader was given, is of this log's history, and so all before it. What is not
     /// kept any more cannot be compared.
     fn check_given(&self, begun: UnixMs, number: u64, mark: u32) -> Result<(), Refusal> {
-        let is_of_other = begun > UnixMs(0) && begun != self.begun;
-        let is_ahead = number > self.next;
-        let is_another = mark > 0 && self.mark_before(number).is_some_and(|kept| kept != mark);
+        let is_of_other = begun > UnixMs(0) && begun != self.begun && !sabotaged!(BeginNotChecked);
+        let is_ahead = number > self.next && !sabotaged!(AheadNotChecked);
+        let kept = self.mark_before(number).or_else(|| sabotaged!(UnkeptTakenForLost).then_some(0));
+        let is_another = mark > 0 && kept.is_some_and(|kept| kept != mark) && !sabotaged!(MarkNotChecked);
         if is_of_other || is_ahead || is_another {
-            let may_come = if is_of_other { begun > self.begun } else { is_ahead };
+            let may_come = if is_of_other { begun > self.begun } else { is_ahead && !sabotaged!(BehindTakenForLost) };
             return Err(Refusal::EventsLost { may_come });
         }
         Ok(())
@@ -360,11 +367,12 @@ impl EventLog {
 
     /// What stands in a snapshot, after the settings.
     pub(crate) fn for_each_effect(&self, mut give: impl FnMut(&Effect<'_>)) {
-        if self.begun > UnixMs(0) {
+        if self.begun > UnixMs(0) && !sabotaged!(BeginForgotten) {
             give(&Effect::EventsBegun { at: self.begun });
         }
         if self.next > 1 {
-            give(&Effect::EventsNumbered { next: self.first, at: self.at });
+            let next = if sabotaged!(NumbersForgotten) { 1 } else { self.first };
+            give(&Effect::EventsNumbered { next, at: self.at });
             self.rows(self.first, self.next).for_each(|rows| give(&Effect::EventsRestored { rows }));
         }
     }
@@ -451,6 +459,7 @@ impl Queue {
         if max > 0 || self.events.is_some() {
             self.events.get_or_insert_with(|| Box::new(EventLog::new())).keep(max);
         }
+        self.events.take_if(|_| max == 0 && sabotaged!(OffForgetsNumbers));
         // One of which a snapshot would not know.
         self.events.take_if(|log| log.max == 0 && log.begun == UnixMs(0) && log.next == 1);
     }
@@ -480,11 +489,22 @@ impl Queue {
         let Some(mut log) = self.events.take() else { return };
         let task = self.tasks.at(slot);
         let (attempt, worker) = match *change {
+            Change::Claimed { worker, .. } if sabotaged!(ClaimBeforeKept) => (task.attempt, Some(worker)),
             Change::Claimed { attempt, worker, .. } => (attempt, Some(worker)),
+            _ if task.state() != State::Claimed && sabotaged!(LateWorkerForgotten) => (task.attempt, None),
             _ if ends_claim(change, task.state()) => (task.attempt, self.worker(slot).map(|(name, _)| name)),
             _ => (task.attempt, None),
         };
-        log.note(change.event(), change.instant().unwrap_or(log.at), self.id_of(slot), attempt, worker);
+        let (at, id) = (change.instant().unwrap_or(log.at), self.id_of(slot));
+        let is_last_lapse = sabotaged!(LastLapseKeptAsLapse) && matches!(change, Change::Failed { lapsed: true, .. });
+        let event = if is_last_lapse { Event::Lapse } else { change.event() };
+        let is_lost = sabotaged!(LapseNotKept) && matches!(change, Change::Lapsed { .. });
+        if !is_lost {
+            log.note(event, at, id, attempt, worker);
+        }
+        if sabotaged!(ReplacedKeptTwice) && matches!(change, Change::Replaced { .. }) {
+            log.note(event, at, id, attempt, worker);
+        }
         self.events = Some(log);
     }
 
@@ -492,7 +512,7 @@ impl Queue {
     #[cold]
     pub(crate) fn must_date(&self, change: &Change<'_>, now: UnixMs) -> bool {
         let is_other = self.events.as_deref().is_some_and(|log| log.at != now);
-        is_other && change.instant().is_none() && kind_of(change.event()).is_some()
+        is_other && !sabotaged!(DropUndated) && change.instant().is_none() && kind_of(change.event()).is_some()
     }
 
     /// What happens to the log itself.
@@ -529,7 +549,7 @@ impl Queue {
 }
 
 /// Whether a claim of the task ends by this, or did before, and was answered now.
-const fn ends_claim(change: &Change<'_>, before: State) -> bool {
+fn ends_claim(change: &Change<'_>, before: State) -> bool {
     match change {
         Change::Completed { .. }
         | Change::BackedOff { .. }
@@ -538,7 +558,7 @@ const fn ends_claim(change: &Change<'_>, before: State) -> bool {
         | Change::Released { .. }
         | Change::Deferred { .. }
         | Change::Lapsed { .. } => true,
-        Change::Canceled { .. } => matches!(before, State::Claimed),
+        Change::Canceled { .. } => matches!(before, State::Claimed) || sabotaged!(LastWorkerKept),
         _ => false,
     }
 }

@@ -178,11 +178,61 @@ mod switch {
         PassedSlotsForgotten,
         /// The next slot does not make the queue be looked at sooner.
         SlotLate,
+        /// A lapse is no event.
+        LapseNotKept,
+        /// That a push put something in the place of a task is kept twice.
+        ReplacedKeptTwice,
+        /// A last lapse, by which the task failed, is kept as any other.
+        LastLapseKeptAsLapse,
+        /// That a batch is done by its seal is no event.
+        SealNotKept,
+        /// The event of a claim has the attempt before it.
+        ClaimBeforeKept,
+        /// The event of a late answer does not say whose it was.
+        LateWorkerForgotten,
+        /// The event of CANCEL names who held the task last.
+        LastWorkerKept,
+        /// The event of a drop has the instant of the one before.
+        DropUndated,
+        /// When a drop happened is not sent to replicas and the AOF.
+        DateNotRecorded,
+        /// One more event is kept than EVENTS says.
+        OneTooManyEvents,
+        /// EVENTS lets go what is too much only when more comes.
+        LoweredLate,
+        /// EVENTS 0 lets the numbers of events begin anew.
+        OffForgetsNumbers,
+        /// What happens with EVENTS 0 is not counted.
+        OffNotCounted,
+        /// A page gives all events that are in memory, kept or not.
+        UnkeptGiven,
+        /// A reader is not told that he has missed some.
+        MissedNotTold,
+        /// A page has all events of its last chunk.
+        PageTooLong,
+        /// Chunks are looked for as if none were gone.
+        FirstChunksForgotten,
+        /// The mark in a cursor is not looked at.
+        MarkNotChecked,
+        /// A cursor is refused if what it was given last is not kept.
+        UnkeptTakenForLost,
+        /// A cursor that is ahead of the log goes on at its end.
+        AheadNotChecked,
+        /// A cursor is good for each queue of that name.
+        BeginNotChecked,
+        /// A replica that is behind takes for lost what is to come.
+        BehindTakenForLost,
+        /// When a log began is not sent to replicas and the AOF.
+        BeginNotRecorded,
+        /// A snapshot forgets when the log began.
+        BeginForgotten,
+        /// A snapshot numbers events from 1 on.
+        NumbersForgotten,
     }
 
     impl Mutation {
         /// All of them.
-        pub const ALL: [Self; 75] = [
+        pub const ALL: [Self; 100] = [
             Self::FencingSkipped,
             Self::RepeatNotRecognised,
             Self::ResultRepublished,
@@ -258,6 +308,31 @@ mod switch {
             Self::LastSlotForgotten,
             Self::PassedSlotsForgotten,
             Self::SlotLate,
+            Self::LapseNotKept,
+            Self::ReplacedKeptTwice,
+            Self::LastLapseKeptAsLapse,
+            Self::SealNotKept,
+            Self::ClaimBeforeKept,
+            Self::LateWorkerForgotten,
+            Self::LastWorkerKept,
+            Self::DropUndated,
+            Self::DateNotRecorded,
+            Self::OneTooManyEvents,
+            Self::LoweredLate,
+            Self::OffForgetsNumbers,
+            Self::OffNotCounted,
+            Self::UnkeptGiven,
+            Self::MissedNotTold,
+            Self::PageTooLong,
+            Self::FirstChunksForgotten,
+            Self::MarkNotChecked,
+            Self::UnkeptTakenForLost,
+            Self::AheadNotChecked,
+            Self::BeginNotChecked,
+            Self::BehindTakenForLost,
+            Self::BeginNotRecorded,
+            Self::BeginForgotten,
+            Self::NumbersForgotten,
         ];
     }
 

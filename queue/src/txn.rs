@@ -153,7 +153,9 @@ impl<'q> Txn<'q> {
     /// Records what happens to something else than tasks.
     pub(crate) fn record_other(&mut self, effect: &Effect<'_>) {
         debug_assert_eq!(self.queue.admit_other(effect), Ok(()), "{effect:?}");
-        let is_lost = sabotaged!(SlotNotRecorded) && matches!(effect, Effect::SlotPassed { .. });
+        let mut is_lost = sabotaged!(SlotNotRecorded) && matches!(effect, Effect::SlotPassed { .. });
+        is_lost |= sabotaged!(DateNotRecorded) && matches!(effect, Effect::Dated { .. });
+        is_lost |= sabotaged!(BeginNotRecorded) && matches!(effect, Effect::EventsBegun { .. });
         if !(self.journal.is_silent || is_lost) {
             self.journal.packed.push(effect);
         }

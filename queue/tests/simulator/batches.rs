@@ -15,6 +15,8 @@ pub(crate) const BATCHES: [&str; 2] = ["batch-0", "batch-1"];
 pub(crate) struct Batch {
     /// No other batch has the same allocation, on whatever history: so readers can tell it from others of its name.
     pub(crate) name: Rc<str>,
+    /// Its number, by the clock, in cursors.
+    pub(crate) incarnation: u64,
     stage: Stage,
     /// All ends that there were, in their order.
     pub(crate) ends: Vec<End>,
@@ -104,8 +106,10 @@ impl Book {
             return born;
         }
         self.births += 1;
+        self.last_batch = now.0.max(self.last_batch + 1);
         let batch = Batch {
             name: name.into(),
+            incarnation: self.last_batch,
             stage: Stage::Open,
             ends: Vec::new(),
             touched: now,
@@ -132,7 +136,10 @@ impl Book {
         if was_done != ended.is_some() {
             self.change_batch(born, |batch| batch.was_done = !was_done);
             match ended {
-                Some(_) => self.note_end(born, ended),
+                Some(_) => {
+                    self.happen_batch(&self.batches[&born].name.clone());
+                    self.note_end(born, ended);
+                }
                 None => self.begins_again(born),
             }
         }

@@ -1,6 +1,7 @@
 //! What is known of a queue on one history: what its tasks looked like after each command, and what their workers were told.
 
 use crate::batches::{Batch, named};
+use crate::events::{Happened, Log};
 use crate::groups::{Group, has_groups};
 use crate::keys::Keys;
 use crate::needs::After;
@@ -59,6 +60,8 @@ pub(crate) struct Known {
     pub(crate) claim: Claim,
     /// When it became ready, as a number.
     pub(crate) place: u64,
+    /// Whose its last claim is, or was.
+    pub(crate) holder: Option<Rc<str>>,
     /// The lease of its last claim.
     pub(crate) lease: Ms,
     /// When its claim ends however often it is extended.
@@ -131,6 +134,11 @@ pub(crate) struct Book {
     pub(crate) keys: Keys,
     /// A push has named a key.
     pub(crate) has_keys: bool,
+    /// What happened in this command so far.
+    pub(crate) happened: Vec<Happened>,
+    pub(crate) log: Log,
+    /// The incarnation of the last batch.
+    pub(crate) last_batch: u64,
     places: u64,
     pub(crate) births: u64,
 }
@@ -199,6 +207,7 @@ impl Book {
             }
             let id: Rc<str> = id.into();
             entered.push((known.seen.state == State::Ready).then(|| (UnixMs(0), id.clone())));
+            self.happen_pushed(&id, known.seen.state);
             self.tasks.insert(id.clone(), Rc::new(known));
             self.note_key(&id, None, said)?;
         }
@@ -299,6 +308,12 @@ impl Book {
         self.next_in_turn(now)
     }
 
+    /// The queue is gone, and everything in it.
+    pub(crate) fn without_queue(&self) -> Self {
+        let batches = self.batches.values().map(|batch| batch.name.clone());
+        Self { gone: self.gone.iter().cloned().chain(batches).collect(), births: self.births, ..Self::default() }
+    }
+
     /// The task of that id, unless it is about to follow its batch, and so as good as gone.
     pub(crate) fn known(&self, id: &str) -> Option<&Known> {
         self.tasks.get(id).map(|known| &**known).filter(|known| !known.leaves)
@@ -306,8 +321,9 @@ impl Book {
 
     /// A task is not there any more: it was forgotten, or dropped.
     pub(crate) fn leave(&mut self, id: &str, is_forgotten: bool, now: UnixMs) {
-        if let Some(known) = self.tasks.remove(id) {
-            self.keys.leave(id, is_forgotten, now);
+        if let Some((id, known)) = self.tasks.remove_entry(id) {
+            self.happen_dropped(&id, &known);
+            self.keys.leave(&id, is_forgotten, now);
             self.goes(known.born);
         }
     }

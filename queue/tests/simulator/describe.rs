@@ -88,13 +88,14 @@ fn answered(answer: &Answer, now: UnixMs) -> String {
 }
 
 fn set(settings: &Settings, now: UnixMs) -> String {
-    let Settings { retain_max, failed_max, max_len, rate, concurrency, group_concurrency, .. } = *settings;
+    let Settings { retain_max, failed_max, max_len, rate, concurrency, group_concurrency, events, .. } = *settings;
     let limits = [
         ("RETAINMAX", retain_max),
         ("FAILEDMAX", failed_max),
         ("MAXLEN", max_len),
         ("CONCURRENCY", concurrency),
         ("GROUPCONCURRENCY", group_concurrency),
+        ("EVENTS", events),
     ];
     let limits = limits.into_iter().filter(|&(_, most)| most > 0).map(|(name, most)| format!(" {name} {most}"));
     let rate = rate.map_or(String::new(), |rate| format!(" RATE {} {}", rate.claims, rate.window.0));

@@ -77,8 +77,10 @@ impl Book {
         let first_new = seen.iter().position(|group| !self.turns.contains(group)).unwrap_or(seen.len());
         let come: Vec<&Group> = seen[first_new..].iter().collect();
         ensure(!come.iter().any(|group| stay.contains(group)), "a group that comes is before one that was there")?;
-        let is_by_name = matches!(said.command, Command::Set(_)) || !has_groups(before);
-        ensure(!is_by_name || come.is_sorted(), "groups do not come in the order of their names")?;
+        ensure(has_groups(before) || come.is_sorted(), "the first group does not come after the tasks without one")?;
+        let place = |group: &&Group| self.next_of(group.as_deref(), &[]).map(|(_, known)| known.place);
+        let is_by_place = matches!(said.command, Command::Set(_));
+        ensure(!is_by_place || come.is_sorted_by_key(place), "groups do not come as their tasks became ready")?;
         self.turns = seen;
         Ok(())
     }

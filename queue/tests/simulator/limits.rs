@@ -20,6 +20,7 @@ pub(crate) enum Setting {
     MaxLen(u32),
     RetainMax(u32),
     FailedMax(u32),
+    Events(u32),
     /// With FOR, how long.
     Pause(Pause, Option<u64>),
 }
@@ -34,6 +35,7 @@ impl Setting {
             Self::MaxLen(most) => settings.max_len = most,
             Self::RetainMax(most) => settings.retain_max = most,
             Self::FailedMax(most) => settings.failed_max = most,
+            Self::Events(most) => settings.events = most,
             Self::Pause(pause, ms) => {
                 settings.pause = pause;
                 settings.paused_until = ms.filter(|_| pause != Pause::No).map(|ms| UnixMs(now.0 + ms));
@@ -99,6 +101,7 @@ impl Book {
                     self.tasks.values_mut().for_each(|known| Rc::make_mut(known).live_with(said));
                 }
                 self.settings = *settings;
+                self.log.begin(settings.events, now);
                 if settings.rate.is_none() {
                     self.starts.clear();
                 }

@@ -5,7 +5,7 @@
 //!
 //! Every command's answer, and what it did to each task, is held against what PROTOCOL says ([`answers`], [`rules`]), on the history
 //! that it met ([`book`]), with what is known of keys ([`keys`]) and schedules ([`slots`]); every replica, restart and promotion against what its master was at that point ([`node`]); every page of a
-//! batch's ends against those that its reader has been given ([`readers`]); in the end every task must end ([`world`]), and what
+//! batch's ends, and of the log of events ([`events`]), against what its reader has been given ([`readers`], [`log_readers`]); in the end every task must end ([`world`]), and what
 //! clients were told is looked at once more by itself ([`history`]).
 
 #![allow(
@@ -22,10 +22,12 @@ mod batches;
 mod book;
 mod bug;
 mod describe;
+mod events;
 mod groups;
 mod history;
 mod keys;
 mod limits;
+mod log_readers;
 mod needs;
 mod node;
 mod plan;

@@ -3,7 +3,7 @@
 use crate::batches::named;
 use crate::book::{Book, Known, Said, Seen};
 use crate::rules::{due, ensure};
-use crate::support::{AfterSpec, Command, OnSpec, PushSpec};
+use crate::support::{AfterSpec, Answer, Command, OnSpec, PushSpec};
 use std::rc::Rc;
 use std::slice;
 use taskqueue::{Refusal, State, UnixMs};
@@ -195,6 +195,8 @@ impl Book {
             }
             self.begins_again(born);
         }
+        let is_push = matches!(said.answer, Answer::Pushed { id: pushed, added: true } if **pushed == **id);
+        self.happen_to(id, before, &known, is_push, said.now);
         let (ended, batch) = (known.has_ended().filter(|_| !was_over), known.batch);
         self.tasks.insert(id.clone(), Rc::new(known));
         if ended.is_some() {

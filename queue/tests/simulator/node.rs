@@ -14,6 +14,8 @@ use taskqueue::{Connection, Effect, MadeId, Queue, UnixMs, effect};
 pub(crate) struct Entry {
     /// By the master's clock.
     pub(crate) at: UnixMs,
+    /// The queue was deleted.
+    pub(crate) deletes: bool,
     pub(crate) packed: Vec<u8>,
     /// The queue after it: every node that has come to here on this history has the same.
     pub(crate) snapshot: Vec<Vec<u8>>,
@@ -131,6 +133,10 @@ impl Node {
     }
 
     fn apply(&mut self, entry: &Entry, bug: Option<Bug>) -> Result<(), String> {
+        if entry.deletes {
+            self.queue = Queue::default();
+            self.sessions.clear();
+        }
         let times = if bug == Some(Bug::EffectsTwice) { 2 } else { 1 };
         for _ in 0..times {
             let packed = bug.map_or_else(|| entry.packed.clone(), |bug| bug.in_flight(&entry.packed, self.skew_ms));
@@ -153,7 +159,10 @@ impl Node {
 
     /// Whether it looks as it is known to.
     fn is_described(&self) -> Result<(), String> {
-        self.log.last().map_or_else(|| Book::default().describes(&self.queue), |entry| entry.book.describes(&self.queue))
+        let none = Book::default();
+        let book = self.log.last().map_or(&none, |entry| &entry.book);
+        book.describes(&self.queue)?;
+        book.log.is_of(&self.queue, book.log.rows.len())
     }
 
     /// Whether the queue is sound, and this snapshot of it the one that its history ends with.

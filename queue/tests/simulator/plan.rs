@@ -7,7 +7,7 @@ use crate::limits::Setting;
 use crate::slots::PLANS;
 use crate::support::{AfterSpec, DelaySpec, OnSpec, PushSpec, ScheduleSpec, UniqueSpec};
 use taskqueue::op::Next;
-use taskqueue::{Defaults, Misfire, Ms, Options, Overlap, Pause, Rate, Retention};
+use taskqueue::{Defaults, EventsCursor, Misfire, Ms, Options, Overlap, Pause, Rate, Retention};
 
 /// A whole run.
 #[derive(Clone, Debug)]
@@ -91,6 +91,18 @@ pub(crate) enum Step {
         anew: bool,
         lost: bool,
     },
+    /// A reader of events asks a node, or the master, for so many more, or begins; if the answer is `lost`, he asks again.
+    ReadEvents {
+        reader: usize,
+        node: Option<usize>,
+        count: usize,
+        anew: Option<EventsCursor>,
+        lost: bool,
+    },
+    /// Somebody deletes the queue, and may let one keep events that is made anew.
+    Delete {
+        events: Option<u32>,
+    },
     /// Somebody makes a schedule or changes it.
     Schedule(&'static str, ScheduleSpec),
     /// Somebody says again what he said of a schedule.
@@ -144,6 +156,7 @@ impl Step {
                 | Self::PushMany { lost: true, .. }
                 | Self::Claim { lost: true, .. }
                 | Self::Collect { lost: true, .. }
+                | Self::ReadEvents { lost: true, .. }
         )
     }
 }
@@ -287,7 +300,8 @@ impl Dice {
     }
 
     fn setting(&mut self) -> Setting {
-        match self.below(12) {
+        match self.below(13) {
+            12 => Setting::Events(self.events()),
             0 => Setting::Options(self.options()),
             9 | 10 => Setting::GroupConcurrency(self.of(&[0, 1, 1, 2])),
             1 | 2 | 11 => Setting::Rate((!self.one_in(4)).then(|| Rate {
@@ -304,6 +318,10 @@ impl Dice {
                 Setting::Pause(pause, ms)
             }
         }
+    }
+
+    fn events(&mut self) -> u32 {
+        self.of(&[0, 1, 4, 4, 500])
     }
 
     fn batch(&mut self) -> &'static str {
@@ -334,9 +352,10 @@ impl Dice {
 type Kind = (u64, fn(&mut Dice) -> Step);
 
 const WORKERS: usize = 3;
+pub(crate) const LOG_READERS: usize = 2;
 pub(crate) const NODES_MAX: usize = 3;
 
-const KINDS: [Kind; 32] = [
+const KINDS: [Kind; 34] = [
     (14, |dice| Step::Push {
         task: dice.task(),
         id: dice.maybe(2, |dice| dice.number(8)),
@@ -392,6 +411,19 @@ const KINDS: [Kind; 32] = [
     (6, |dice| Step::Schedule(dice.plan(), dice.schedule())),
     (2, |dice| Step::ScheduleAgain(dice.number(3))),
     (1, |dice| Step::Unschedule(dice.plan())),
+    (8, |dice| Step::ReadEvents {
+        reader: dice.number(LOG_READERS),
+        node: dice.maybe(4, |dice| dice.number(NODES_MAX)),
+        count: dice.of(&[1, 3, 1000]),
+        anew: dice.maybe(10, |dice| dice.of(&[EventsCursor::Oldest, EventsCursor::End])),
+        lost: dice.one_in(5),
+    }),
+    (1, |dice| {
+        if dice.one_in(3) {
+            return Step::Delete { events: dice.maybe(2, Dice::events) };
+        }
+        Step::Set(vec![Setting::Events(dice.events())])
+    }),
     (10, |dice| Step::Collect { reader: dice.number(3), count: 1 + dice.number(3), anew: dice.one_in(10), lost: dice.one_in(5) }),
 ];
 
@@ -411,6 +443,7 @@ impl Plan {
             KINDS[kind.unwrap()].1(dice)
         };
         let (nodes, defaults, len) = (2 + dice.number(NODES_MAX - 1), dice.defaults(), 20 + dice.number(160));
-        Self { nodes, defaults, steps: (0..len).map(|_| draw(&mut dice)).collect() }
+        let first = Step::Set(vec![Setting::Events(dice.of(&[0, 1, 4, 500, 500]))]);
+        Self { nodes, defaults, steps: [first].into_iter().chain((0..len).map(|_| draw(&mut dice))).collect() }
     }
 }

@@ -69,7 +69,9 @@ impl Reader {
         let is_gone = |of: &Rc<str>| book.gone.iter().any(|gone| Rc::ptr_eq(gone, of));
         match &self.of {
             Some(of) if is_gone(of) => {
-                ensure(page == Err(Refusal::NoBatch), "a cursor of an earlier batch was taken")?;
+                // Of a queue that was deleted and made anew, when the clock showed the same.
+                let looks_the_same = matches!(self.cursor, EndsCursor::At { batch: of, .. } if of == batch.incarnation);
+                ensure(looks_the_same || page == Err(Refusal::NoBatch), "a cursor of an earlier batch was taken")?;
                 self.begin_anew();
                 return Ok(Told::Refused);
             }

@@ -101,6 +101,7 @@ impl<'a> Deed<'a> {
             seen,
             claim: Claim::Never,
             place: 0,
+            holder: None,
             lease: Ms(0),
             timeout_at: None,
             options: task.options,
@@ -284,7 +285,7 @@ impl Known {
         self.stand(State::Claimed, timeout_at.into_iter().fold(lease_end, Ord::min));
         self.timeout_at = timeout_at;
         (self.seen.claimed_at, self.seen.expire_at, self.seen.session) = (Some(now), None, session);
-        self.seen.worker = Some(worker.to_owned());
+        (self.seen.worker, self.holder) = (Some(worker.to_owned()), Some(worker.into()));
         self.seen.attempt += 1;
         self.seen.tries += 1;
         self.claim = Claim::Live;

@@ -1,22 +1,24 @@
 //! The servers and their clients, and what happens to them step by step.
 
 mod peace;
+mod reading;
 
-use crate::book::{Known, Said};
+use crate::book::{Fact, Known, Said};
 use crate::bug::Bug;
 use crate::describe::describe;
 use crate::history::{Acknowledged, facts, review};
 use crate::limits::Setting;
+use crate::log_readers::LogReader;
 use crate::node::{Entry, Node};
-use crate::plan::{Plan, Step, Verdict};
-use crate::readers::{Lost, Reader, Told};
+use crate::plan::{LOG_READERS, Plan, Step, Verdict};
+use crate::readers::Reader;
 use crate::rules::ensure;
 use crate::slots::{self, slot_id};
 use crate::support::{self, AfterSpec, Answer, Command, OnSpec, Passed, PushSpec, START};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use taskqueue::effect::{Change, Effect, unpack};
-use taskqueue::{Defaults, Journal, MadeId, SlotOutcome, TaskId, Txn, op};
+use taskqueue::{Defaults, EventsCursor, Journal, MadeId, Queue, SlotOutcome, TaskId, Txn, op};
 
 /// A claim that a worker knows of, and what it has answered.
 #[derive(Clone, Debug)]
@@ -46,6 +48,7 @@ pub(crate) struct World {
     ids: Vec<String>,
     acknowledged: Vec<Acknowledged>,
     readers: Vec<Reader>,
+    log_readers: [LogReader; LOG_READERS],
     bug: Option<Bug>,
     /// How often each fault happened, and how much there was besides.
     pub(crate) counts: Counts,
@@ -67,6 +70,7 @@ impl World {
             ids: Vec::new(),
             acknowledged: Vec::new(),
             readers: Reader::all(),
+            log_readers: [LogReader::new(EventsCursor::Oldest), LogReader::new(EventsCursor::End)],
             bug,
             counts: Counts::new(),
             told: None,
@@ -143,12 +147,9 @@ impl World {
             Step::CancelBatch(batch, count) => self.say(&Command::CancelBatch(batch.to_owned(), count)).map(drop),
             Step::RetryBatch(batch, count) => self.say(&Command::RetryBatch(batch.to_owned(), count)).map(drop),
             Step::ForgetBatch(batch) => self.say(&Command::ForgetBatch(batch.to_owned())).map(drop),
-            Step::Collect { reader, count, anew, lost } => {
-                if anew {
-                    self.readers[reader].begin_anew();
-                }
-                self.collect(reader, count, lost).map(drop)
-            }
+            Step::Collect { reader, count, anew, lost } => self.begin_or_collect(reader, count, anew, lost),
+            Step::ReadEvents { reader, node, count, anew, lost } => self.begin_or_read(reader, node, count, anew, lost),
+            Step::Delete { events } => self.delete(events),
             Step::Schedule(name, spec) => self.schedule(Command::Schedule(name.to_owned(), spec)),
             Step::ScheduleAgain(pick) => {
                 let said = self.schedules.iter().rev().nth(pick).cloned();
@@ -197,6 +198,21 @@ impl World {
         self.say(&Command::Set(settings)).map(drop)
     }
 
+    /// The queue is deleted, and with `events` one is made anew that keeps so many.
+    fn delete(&mut self, events: Option<u32>) -> Result<(), String> {
+        let node = &mut self.nodes[self.master];
+        let (at, book) = (node.now(self.time_ms), node.book());
+        let tasks = book.tasks.keys().map(|id| Fact::Dropped(id.to_string()));
+        let facts = tasks.chain(book.schedules.keys().cloned().map(Fact::Unscheduled)).collect();
+        node.queue = Queue::default();
+        node.sessions.clear();
+        let (snapshot, book) = (node.queue.snapshot(), book.without_queue());
+        node.log.push(Rc::new(Entry { at, deletes: true, packed: Vec::new(), snapshot, book, facts }));
+        self.tell(|| "the queue is deleted".to_owned());
+        self.count("queues that were deleted");
+        events.map_or(Ok(()), |events| self.set(&[Setting::Events(events)]))
+    }
+
     fn push(&mut self, command: Command, lost: bool) -> Result<(), String> {
         let Command::Push { task, id, renew, .. } = command else { return Ok(()) };
         let floor = self.nodes[self.master].last_made;
@@ -234,21 +250,6 @@ impl World {
             self.ids.retain(|known| known != id);
             self.ids.push(id.to_owned());
         }
-    }
-
-    /// A reader asks the master for the next ends.
-    fn collect(&mut self, reader: usize, count: usize, lost: bool) -> Result<Told, String> {
-        let node = &self.nodes[self.master];
-        let says = self.readers[reader].says(count);
-        let outcome = self.readers[reader].read(&node.queue, &node.book(), count, lost);
-        self.tell(|| format!("reader-{reader}: {says} → {outcome:?}"));
-        match outcome {
-            Ok(Told::Page { .. }) => self.count("pages of ends"),
-            Ok(Told::Lost(Lost::Given)) => self.count("cursors whose ends were lost"),
-            Ok(Told::Lost(Lost::Passed)) => self.count("cursors that had passed what was lost"),
-            _ => {}
-        }
-        outcome.map_err(|what| format!("{says}: {what}"))
     }
 
     /// The tasks that are meant, each once.
@@ -398,7 +399,8 @@ impl World {
     /// Says a command to the master, holds the answer and what it did against what is known, and puts it into the history.
     fn say(&mut self, command: &Command) -> Result<Answer, String> {
         let node = &mut self.nodes[self.master];
-        let (now, mut book, mut journal) = (node.now(self.time_ms), node.book(), Journal::default());
+        let (now, mut book) = (node.now(self.time_ms), node.book());
+        let mut journal = Journal { notices: Some(Vec::new()), ..Journal::default() };
         let mut txn = Txn::new(&mut node.queue, &mut journal, now);
         let answer = support::say(&mut txn, &self.defaults, command);
         if let (Command::Claim { session, .. }, Answer::Claimed(Some((id, _, attempt, _)))) = (command, &answer) {
@@ -440,6 +442,8 @@ impl World {
         }
         txn.drop_unkept();
         book.observe_drops(&node.queue, now).map_err(|what| format!("{}: {what}", line()))?;
+        let notices = journal.notices.take().unwrap_or_default();
+        book.note_events(&node.queue, &notices, now).map_err(|what| format!("{}: {what}", line()))?;
         if answer == Answer::Claimed(None) {
             book.will_be_woken(&node.queue, now).map_err(|what| format!("{}: {what}", line()))?;
         }
@@ -447,7 +451,7 @@ impl World {
         if !journal.packed.is_empty() {
             let facts = facts(meant, told_so, &there, &book).into_iter().chain(slots::fact(command, &answer)).collect();
             let (packed, snapshot) = (journal.packed.bytes().to_vec(), snapshot.clone());
-            node.log.push(Rc::new(Entry { at: now, packed, snapshot, book, facts }));
+            node.log.push(Rc::new(Entry { at: now, deletes: false, packed, snapshot, book, facts }));
         }
         node.continues_with(&snapshot).map_err(|what| format!("{}: {what}", line()))?;
         self.count("commands");

@@ -24,6 +24,7 @@ impl World {
             if open == 0 {
                 self.read_on()?;
                 self.free_keys()?;
+                self.read_all_events()?;
                 return self.agree();
             }
             if soonest <= now {
