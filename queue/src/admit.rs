@@ -3,7 +3,7 @@
 //! Whoever applies effects refuses nothing that a master has done. But bytes come from disks, networks and `RESTORE` too, so what no
 //! master can have done is told apart here, before anything changes: else an index would lose a task, or a count overflow.
 
-use crate::batch::{KEPT, NUMBERS_MAX, kept};
+use crate::batch::{KEPT, NUMBERS_MAX, TIED, kept};
 use crate::depend::{DEPENDENCIES_MAX, Of, Tie, unpack};
 use crate::effect::{BatchImage, Change, Depends, Effect, Head, Image, Order, Pushed};
 use crate::error::Mismatch;
@@ -200,7 +200,7 @@ impl Queue {
     }
 
     pub(crate) fn admit_image(&self, image: &Image<'_>) -> Result<(), Mismatch> {
-        let is_of_batch = (KEPT..UnixMs::NEVER).contains(&image.at);
+        let is_of_batch = (KEPT..TIED).contains(&image.at);
         valid(!(image.state.is_terminal() && is_of_batch))?;
         self.admit_any_image(image)
     }
@@ -229,7 +229,7 @@ impl Queue {
         let may_have_ttl = matches!(image.state, State::Waiting | State::Scheduled | State::Ready)
             && matches!(image.last_claim, LastClaim::Open | LastClaim::Voided);
         let has_place = matches!(image.state, State::Waiting | State::Ready | State::Claimed);
-        let is_kept = image.state.is_terminal() && image.at == UnixMs::NEVER;
+        let is_tied = image.state.is_terminal() && image.at == TIED;
         valid(
             claim_fits
                 && image.worker.is_some() == was_claimed
@@ -237,7 +237,7 @@ impl Queue {
                 && (extra.ttl_at.is_none() || may_have_ttl)
                 && ((extra.claimed_at, extra.timeout_at, extra.session) == (None, None, false) || image.state == State::Claimed)
                 && [extra.created, extra.ttl_at, extra.claimed_at].into_iter().all(comes)
-                && (extra.keep.is_none() || is_kept)
+                && (extra.keep.is_none() || is_tied)
                 && image.worker.is_none_or(|(_, lease)| lease <= Ms::MAX)
                 && extra.options.is_none_or(|options| options.is_valid())
                 && (extra.created.is_some() || matches!(image.id, TaskId::Made(_)))

@@ -3,7 +3,7 @@
 //! [`Queue::apply`] takes an effect wherever it comes from: an operation on the master, the replication stream, the AOF, a snapshot.
 //! It needs no clock and no settings. It refuses only what cannot be of this queue's history.
 
-use crate::batch::{KEPT, droppable};
+use crate::batch::{KEPT, TIED, droppable};
 use crate::blocks::Blocks;
 use crate::effect::{Change, Effect, Event, ExtraImage, Heard, Image, Order, Pushed};
 use crate::error::Mismatch;
@@ -309,6 +309,9 @@ impl Queue {
         if let Some(extra) = &image.extra {
             self.restore_extra(slot, extra, image.at);
         }
+        if image.state.is_terminal() && image.at == TIED {
+            self.restore_keep(slot, image.extra.and_then(|extra| extra.keep));
+        }
         if image.state == State::Ready {
             self.enter_ready(slot, image.order, image.at);
         } else {
@@ -331,9 +334,6 @@ impl Queue {
         self.set_checkpoint(slot, image.checkpoint);
         self.set_ttl(slot, image.ttl_at);
         self.set_session(slot, image.session.then_some(Connection::UNKNOWN));
-        if let Some(keep) = image.keep {
-            self.restore_keep(slot, keep);
-        }
     }
 
     /// Adds a task in no state's index yet.

@@ -1,7 +1,7 @@
 //! What effects do to dependencies. Part of [`crate::apply`].
 
 use crate::apply::count;
-use crate::batch::droppable;
+use crate::batch::{TIED, droppable};
 use crate::depend::{After, Dependency, Node, Of, Outcome, Tie, Ties, unpack};
 use crate::effect::{Change, Depends};
 use crate::index::segments::Slot;
@@ -227,15 +227,15 @@ impl Queue {
     fn keep_end(&mut self, slot: Slot, node: Slot) {
         let task = self.tasks.at(slot);
         let (state, at, ended) = (task.state(), task.at, UnixMs(task.order));
-        if state.is_terminal() && task.member().is_none() && at != UnixMs::NEVER && !sabotaged!(NeededNotKept) {
-            self.nodes.slots.at_mut(node).keep = Some(at.since(ended));
-            self.move_end(slot, UnixMs::NEVER);
+        if state.is_terminal() && task.member().is_none() && at != TIED && !sabotaged!(NeededNotKept) {
+            self.nodes.slots.at_mut(node).keep = (at != UnixMs::NEVER).then(|| at.since(ended));
+            self.move_end(slot, TIED);
         }
     }
 
     /// A snapshot has the end of a task that is kept by its ties, which follow.
-    pub(crate) fn restore_keep(&mut self, slot: Slot, keep: Ms) {
-        let node = self.nodes.slots.insert(Node { keep: Some(keep), ..Node::new(Of::Task(slot)) });
+    pub(crate) fn restore_keep(&mut self, slot: Slot, keep: Option<Ms>) {
+        let node = self.nodes.slots.insert(Node { keep, ..Node::new(Of::Task(slot)) });
         self.set_node(Of::Task(slot), node);
     }
 
@@ -268,8 +268,8 @@ impl Queue {
         self.set_node(of, Slot::NIL);
         if let Of::Task(slot) = of {
             self.tidy_extra(slot);
-            if let Some(keep) = keep {
-                self.move_end(slot, at.after(keep));
+            if self.is_kept_by_ties(slot) {
+                self.move_end(slot, keep.map_or(UnixMs::NEVER, |keep| droppable(at.after(keep))));
             }
         }
         if let Some(batch) = self.batch_that_keeps(of) {
@@ -291,13 +291,14 @@ impl Queue {
         self.settle(batch);
     }
 
-    /// Moves a task that has ended to another instant to be dropped at.
-    fn move_end(&mut self, slot: Slot, drop_at: UnixMs) {
-        let state = self.tasks.at(slot).state();
+    /// Moves a task that has ended to another place among those of its state.
+    fn move_end(&mut self, slot: Slot, to: UnixMs) {
+        let task = self.tasks.at(slot);
+        let (state, from) = (task.state(), task.at);
         let (tasks, ends) = self.deadlines_mut(state);
         ends.remove(tasks, slot);
-        self.enter(slot, state, droppable(drop_at));
-        self.rewinds += u64::from(drop_at != UnixMs::NEVER);
+        self.enter(slot, state, to);
+        self.rewinds += u64::from(to < from);
     }
 
     fn change_node<R>(&mut self, node: Slot, change: impl FnOnce(&mut Node) -> R) -> R {

@@ -14,6 +14,9 @@ use std::num::NonZeroU32;
 /// dropped at, and before those that are kept for ever.
 pub(crate) const KEPT: UnixMs = UnixMs(1 << 63);
 
+/// A task of no batch that has ended and that others depend on stands here: before those that are kept for ever.
+pub(crate) const TIED: UnixMs = UnixMs(u64::MAX - 1);
+
 /// Where a task of no batch stands that can be dropped at `at`.
 pub(crate) fn droppable(at: UnixMs) -> UnixMs {
     if at < KEPT { at } else { UnixMs::NEVER }
@@ -21,7 +24,7 @@ pub(crate) fn droppable(at: UnixMs) -> UnixMs {
 
 /// Where a member that ended at `at` stands.
 pub(crate) fn kept(at: UnixMs) -> UnixMs {
-    UnixMs(KEPT.0 + at.0.min(KEPT.0 - 2))
+    UnixMs(KEPT.0 + at.0.min(KEPT.0 - 3))
 }
 
 /// Numbers that a batch can give in each of its logs.

@@ -1,8 +1,8 @@
 //! What always holds of a queue, for tests and fuzzers: not in release builds.
 
-use crate::batch::{Batch, Counts, KEPT, NUMBERS_MAX, Stage, kept};
+use crate::batch::{Batch, Counts, KEPT, NUMBERS_MAX, Stage, TIED, kept};
 use crate::blocks::Blocks;
-use crate::depend::{Of, Outcome};
+use crate::depend::{Node, Of, Outcome};
 use crate::effect::Effect;
 use crate::flow::Settings;
 use crate::id::TaskId;
@@ -201,7 +201,7 @@ impl Queue {
             if let Some(node) = self.node(slot) {
                 ensure(nodes.at(node).of == Of::Task(slot) && owners.insert(node), "a node is another's")?;
                 let task = self.tasks.at(slot);
-                ensure(!is_over || task.member().is_some() || task.at == UnixMs::NEVER, "a task with ties can be dropped")?;
+                ensure(!is_over || task.member().is_some() || task.at == TIED, "a task with ties can be dropped")?;
                 if let Some(batch) = self.batch_slot_of(slot) {
                     *held.entry(batch).or_default() += 1;
                 }
@@ -234,8 +234,8 @@ impl Queue {
             ensure(is_right, "a batch does not know by how many it is held")?;
         }
         // A snapshot has what is kept before those that it is kept for.
-        let untied =
-            (0..nodes.bound()).filter_map(|slot| nodes.get(Slot(slot))).filter(|node| node.ties == 0 && node.keep.is_some());
+        let is_untied = |node: &&Node| node.ties == 0 && matches!(node.of, Of::Task(slot) if self.is_kept_by_ties(slot));
+        let untied = (0..nodes.bound()).filter_map(|slot| nodes.get(Slot(slot))).filter(is_untied);
         ensure(
             ties.len() + untied.count() == nodes.len() && ties.iter().all(|(&node, &count)| nodes.at(node).ties == count),
             "ties are lost",

@@ -7,7 +7,7 @@
 //! An end stays an end for those that have not been told of it: a thing that goes, or begins again, leaves its node behind, which
 //! remembers how it ended. So nobody waits for what began to wait after him, and no circle can come to be.
 
-use crate::batch::Batch;
+use crate::batch::{Batch, TIED};
 use crate::blocks::{Blocks, Rounding};
 use crate::error::Mismatch;
 use crate::id::{OwnedId, TaskId};
@@ -238,9 +238,10 @@ impl Queue {
         self.ties(slot)?.node.get()
     }
 
-    /// Whether the task, which has ended, stays as long as others need it.
-    pub(crate) fn is_depended_on(&self, slot: Slot) -> bool {
-        self.node(slot).is_some_and(|node| self.nodes.slots.at(node).keep.is_some())
+    /// Whether the task has ended, and is kept by its ties.
+    pub(crate) fn is_kept_by_ties(&self, slot: Slot) -> bool {
+        let task = self.tasks.at(slot);
+        task.state().is_terminal() && task.at == TIED
     }
 
     /// Whether somebody waits for this batch, which is not done.

@@ -23,9 +23,6 @@ pub const RATE_MAX: u32 = 1_000_000;
 /// Most changes of state that a queue can keep.
 pub const EVENTS_MAX: u32 = 1_000_000;
 
-/// So many tasks that others depend on are passed over in search of one that can go.
-const DEPENDED_ON_MAX: usize = 64;
-
 /// What a queue sets; of the limits 0 is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
@@ -376,10 +373,7 @@ impl Queue {
             if max == 0 || kept <= max as usize + usize::from(sabotaged!(OneTooManyKept)) {
                 return None;
             }
-            let first = index.first_outside(&self.tasks, KEPT..UnixMs::NEVER)?;
-            let mut next =
-                index.iter_from(&self.tasks, first).take(DEPENDED_ON_MAX).take_while(|&slot| !self.is_kept_by_batch(slot));
-            next.find(|&slot| !self.is_depended_on(slot))
+            index.first_outside(&self.tasks, KEPT..UnixMs::NEVER)
         })
     }
 }

@@ -1,6 +1,6 @@
 //! What can be seen of a task.
 
-use crate::batch::Stage;
+use crate::batch::{KEPT, Stage};
 use crate::id::{MadeId, TaskId};
 use crate::index::segments::Slot;
 use crate::options::{Defaults, Options};
@@ -141,7 +141,7 @@ impl Queue {
             Some(Stage::Done(at)) => Some(at),
             Some(_) => None,
         };
-        at.filter(|&at| task.state().is_terminal() && at != UnixMs::NEVER)
+        at.filter(|&at| task.state().is_terminal() && at < KEPT)
     }
 
     /// When the task was pushed.

@@ -11,6 +11,9 @@ use taskqueue::effect::{Change, Totals};
 use taskqueue::op::{Completion, Next};
 use taskqueue::{BatchView, Defaults, Effect, Ms, Options, Pause, Rate, Refusal, Retention, Settings, State, UnixMs};
 
+/// Where a task is that others need: before those that are kept for ever.
+const TIED: UnixMs = UnixMs(u64::MAX - 1);
+
 proptest! {
     #![proptest_config(cases(300))]
 
@@ -668,9 +671,10 @@ impl Model {
     /// A task that has ended and is needed has no time to go at. (Members of batches are kept by those.)
     fn keep_while_needed(&mut self, id: &str) {
         let task = &self.tasks[id];
-        if task.state().is_terminal() && task.batch.is_none() && task.at != UnixMs::NEVER {
-            let (state, keep) = (task.state(), task.at.since(task.finished));
-            self.enter(id, state, UnixMs::NEVER);
+        if task.state().is_terminal() && task.batch.is_none() && task.at != TIED {
+            let keep = if task.at == UnixMs::NEVER { Ms(u64::MAX) } else { task.at.since(task.finished) };
+            let state = task.state();
+            self.enter(id, state, TIED);
             self.task(id).keep = Some(keep);
         }
     }
@@ -1528,7 +1532,7 @@ fn same(driver: &Driver, model: &Model) -> Result<(), String> {
                 .then_some(batch.kept_until)
                 .filter(|_| batch.is_done() && !task.batch.is_some_and(|batch| model.is_batch_needed(batch))),
         };
-        equal("drop at", view.drop_at, drop_at.filter(|&at| at != UnixMs::NEVER))?;
+        equal("drop at", view.drop_at, drop_at.filter(|&at| at < TIED))?;
         if let Some(name) = batch.and_then(|batch| batch.name.as_deref()) {
             equal("batch", view.batch, Some(name))?;
         }

@@ -1,11 +1,10 @@
 //! `TASK.FORGET`: finished tasks that are not to be kept any longer.
 
-use crate::batch::KEPT;
+use crate::batch::{KEPT, TIED};
 use crate::id::TaskId;
 use crate::index::segments::Slot;
 use crate::op::unique::free_key_of;
 use crate::queue::Queue;
-use crate::time::UnixMs;
 use crate::txn::Txn;
 
 /// Drops the task if it has ended and no batch keeps it. Answers whether it did so.
@@ -33,7 +32,7 @@ pub fn forget_all(txn: &mut Txn<'_>, count: usize) -> usize {
     (0..count)
         .take_while(|_| {
             let queue = txn.queue();
-            let heads = queue.finished.iter().filter_map(|ends| ends.first_outside(&queue.tasks, KEPT..UnixMs::NEVER));
+            let heads = queue.finished.iter().filter_map(|ends| ends.first_outside(&queue.tasks, KEPT..TIED));
             let next = heads.min_by_key(|&slot| queue.tasks.at(slot).order);
             next.is_some_and(|slot| {
                 drop_now(txn, slot);

@@ -142,7 +142,8 @@ impl Book {
     fn excess(&self, state: State, max: u32) -> (usize, Vec<Named>) {
         let kept = || self.tasks.iter().filter(|(_, known)| known.seen.state == state && known.batch.is_none());
         let excess = if max == 0 { 0 } else { kept().count().saturating_sub(max as usize) };
-        let may_go = kept().filter(|(_, known)| excess > 0 && known.keep.is_none());
+        let needed = if excess > 0 { self.needed() } else { Vec::new() };
+        let may_go = kept().filter(|(_, known)| excess > 0 && !needed.contains(&known.born));
         (excess, may_go.map(|(id, known)| (id.clone(), known.clone())).collect())
     }
 
