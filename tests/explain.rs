@@ -134,6 +134,10 @@ fn tells_that_the_server_takes_no_writes() {
     assert_eq!(explained(&server, "late", &["becomes ready in"]), "due");
     server.run("CONFIG SET min-replicas-to-write 0");
     assert_eq!(explained(&server, "a", &["next"]), "next");
+    server.run_all(&["TASK.PUSH jobs x ID held PRIORITY 1", "TASK.CLAIM jobs LEASE 1000", "CONFIG SET min-replicas-to-write 1"]);
+    assert_eq!(explained(&server, "held", &["it is running"]), "claimed");
+    eventually(|| server.run("TASK.EXPLAIN jobs held").at(0) == "writes-refused");
+    server.run("CONFIG SET min-replicas-to-write 0");
     server.run("CLIENT PAUSE 100000 WRITE");
     assert_eq!(explained(&server, "a", &["writes are paused"]), "writes-refused");
     server.run_all(&["CLIENT UNPAUSE", "CONFIG SET maxmemory 1"]);

@@ -201,6 +201,69 @@ fn limits_of_ended_tasks_pass_over_batches_and_dependencies() {
     eventually(|| server.count("jobs", "completed") == 3);
 }
 
+/// And what is kept for ever: however many others depend on, of the rest no more are kept than may be, also after a restart.
+#[test]
+fn limits_hold_for_what_is_kept_for_ever() {
+    let mut server = Server::builder().aof().start();
+    server.run("TASK.SET jobs RETAIN -1 RETAINMAX 75");
+    let needed: Vec<String> = (0..70).map(|number| format!("needed:{number}")).collect();
+    let complete = |server: &Server, id: &str| {
+        server.run_all(&["TASK.CLAIM jobs", &format!("TASK.COMPLETE jobs {id} r")]);
+    };
+    for id in &needed {
+        server.run(&format!("TASK.PUSH jobs x ID {id}"));
+    }
+    server.run(&format!("TASK.PUSH jobs x ID sum AFTER 70 {}", needed.join(" ")));
+    server.run("TASK.PUSH jobs x ID blocker DELAY 1000000");
+    server.run("TASK.PUSH jobs x ID rest AFTER 2 needed:0 blocker");
+    for id in &needed {
+        complete(&server, id);
+    }
+    let others = |server: &Server, name: &str| {
+        for number in 0..20 {
+            let id = format!("{name}:{number}");
+            server.run(&format!("TASK.PUSH jobs x ID {id} PRIORITY 1"));
+            complete(server, &id);
+        }
+    };
+    others(&server, "before");
+    eventually(|| server.count("jobs", "completed") == 75);
+    server.kill();
+    server.start_again();
+    others(&server, "after");
+    eventually(|| server.count("jobs", "completed") == 75);
+    let results = server.run(&format!("TASK.GATHER jobs 70 {}", needed.join(" ")));
+    assert!(results.items().iter().all(|result| result.at(1) == "completed"), "{results:?}");
+    assert_eq!(server.run("TASK.RESULT jobs after:14"), nil_array());
+    complete(&server, "sum");
+    // One is needed on. The others are kept for themselves from now on, and go in their turn.
+    others(&server, "last");
+    eventually(|| server.count("jobs", "completed") == 75);
+    assert_eq!(server.run("TASK.RESULT jobs needed:0").at(0), "completed");
+    assert_eq!(server.run("TASK.RESULT jobs last:19").at(0), "completed");
+}
+
+/// Said again it changes nothing: no WATCH is lost and nothing is replicated.
+#[test]
+fn said_again_changes_nothing() {
+    let server = Server::start();
+    server.run_all(&["TASK.SET jobs CONCURRENCY 5 EVENTS 10 PAUSED in", "TASK.SET empty LEASE default"]);
+    let mut watcher = server.client();
+    watcher.run("WATCH jobs");
+    watcher.run("MULTI");
+    watcher.run("PING");
+    let changes = server.info("rdb_changes_since_last_save");
+    server.run_all(&["TASK.SET jobs CONCURRENCY 5 EVENTS 10 PAUSED in", "TASK.SET jobs"]);
+    assert_eq!(server.info("rdb_changes_since_last_save"), changes);
+    assert_eq!(watcher.run("EXEC").items().len(), 1);
+    watcher.run("WATCH jobs");
+    watcher.run("MULTI");
+    watcher.run("PING");
+    server.run("TASK.SET jobs CONCURRENCY 6");
+    assert_eq!(watcher.run("EXEC"), nil_array());
+    assert_eq!(server.run("EXISTS empty"), 1);
+}
+
 /// CONCURRENCY: no more are claimed at once, and whatever ends a claim hands the place to who waits.
 #[test]
 fn a_free_place_wakes_the_next() {

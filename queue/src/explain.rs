@@ -70,7 +70,7 @@ impl Explanation<'_> {
     pub fn has_no_obstacle(&self) -> bool {
         match self.reason {
             Reason::InLine { .. } | Reason::Expiring { .. } => true,
-            Reason::Due { at, .. } => at <= self.now,
+            Reason::Due { at, .. } | Reason::Claimed { until: Some(at), .. } => at <= self.now,
             _ => false,
         }
     }

@@ -4,8 +4,12 @@ use crate::effect::Effect;
 use crate::flow::{Pause, Settings};
 use crate::txn::Txn;
 
-/// Sets what the queue sets for itself.
+/// Sets what the queue sets for itself. Nothing happens if that is what it has set; but a queue of which nothing else is known comes to be.
 pub fn set(txn: &mut Txn<'_>, settings: &Settings) {
+    let queue = txn.queue();
+    if queue.settings() == *settings && !(queue.is_empty() && *settings == Settings::default()) {
+        return;
+    }
     let begins = settings.events > 0 && !txn.queue().has_events();
     txn.record_other(&Effect::Set(*settings));
     if begins {
