@@ -408,6 +408,54 @@ fn python_worker_follows_sentinel() {
     eventually_within(Duration::from_secs(20), || worker.0.try_wait().unwrap().is_some());
 }
 
+/// A result that is too long and a program that is gone fail their tasks and say why; a program that was never there is refused at the start.
+#[test]
+fn python_worker_says_why_a_task_failed() {
+    let server = Server::start();
+    server.run_all(&["CONFIG SET task.max-payload 1000", "TASK.PUSH jobs x ID long ATTEMPTS 1"]);
+    let program = server.directory().join("program");
+    let (output, _) = run_python("worker.py", &server, &["jobs", program.to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("there is no program "), "{said}");
+    assert_eq!(server.state("jobs", "long"), "ready");
+
+    std::os::unix::fs::symlink("/bin/sh", &program).unwrap();
+    let mut command = Command::new(python());
+    command.arg(root().join("examples/python/worker.py")).args(["--port", &server.port().to_string(), "jobs"]);
+    let _worker = Worker(command.arg(&program).args(["-c", "yes | head -1000"]).spawn().expect("`make python` makes .venv"));
+    let fails = |id: &str, error: &str| {
+        eventually_within(Duration::from_secs(20), || server.state("jobs", id) == "failed");
+        let said = server.run(&format!("TASK.RESULT jobs {id}")).at(1).text();
+        assert!(said.contains(error), "{said}");
+    };
+    fails("long", "TASK.COMPLETE was refused: result must be at most 1000 bytes");
+    std::fs::remove_file(&program).unwrap();
+    server.run("TASK.PUSH jobs x ID gone ATTEMPTS 1");
+    fails("gone", "No such file or directory");
+}
+
+/// A wrong password, and a user without rights, end a worker: to say it again would not help.
+#[test]
+fn python_workers_end_without_rights() {
+    let server = Server::start();
+    server.run("ACL SETUSER nobody on >secret ~mail +ping");
+    let readme = server.directory().join("readme.py");
+    for (password, error) in [("wrong", "AuthenticationError"), ("secret", "NoPermissionError")] {
+        let access = format!("redis.Redis(username='nobody', password='{password}', ");
+        std::fs::write(&readme, with_port(&python_block("README.md"), &server).replace("redis.Redis(", &access)).unwrap();
+        let url = format!("redis://nobody:{password}@127.0.0.1:{}", server.port());
+        for (program, arguments) in [(&readme, ""), (&root().join("examples/python/worker.py"), "mail cat")] {
+            let mut command = Command::new(python());
+            command.arg(program).args(arguments.split_whitespace()).env("REDIS_URL", &url).stderr(Stdio::piped());
+            let mut worker = Worker(command.stdout(Stdio::null()).spawn().expect("`make python` makes .venv"));
+            eventually_within(Duration::from_secs(20), || worker.0.try_wait().unwrap().is_some());
+            let mut said = String::new();
+            worker.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+            assert!(said.contains(error), "{said}");
+        }
+    }
+}
+
 /// A script that runs too long, so that all others are told BUSY, ends no worker.
 #[test]
 fn python_workers_outlive_a_long_script() {
