@@ -45,13 +45,15 @@ fn what_is_out_of_date_is_not_installed() {
     let tools = folder.path().join("tools");
     std::fs::create_dir(&tools).unwrap();
     let path = std::env::var_os("PATH").expect("a PATH");
-    for tool in ["awk", "bash", "chmod", "dirname", "echo", "find", "head", "install", "make", "mv", "sed", "sh", "sort", "strip"] {
+    let names = "awk bash chmod dirname echo find head install make mv sed sh sort strip";
+    for tool in names.split(' ') {
         let found = std::env::split_paths(&path).map(|folder| folder.join(tool)).find(|file| file.exists()).expect(tool);
         std::os::unix::fs::symlink(found, tools.join(tool)).unwrap();
     }
     let install = || {
         let mut command = Command::new("make");
-        command.arg("--directory").arg(env!("CARGO_MANIFEST_DIR")).arg("install").arg(format!("PREFIX={}/usr", folder.path().display()));
+        let prefix = format!("PREFIX={}/usr", folder.path().display());
+        command.args(["--directory", env!("CARGO_MANIFEST_DIR"), "install", &prefix]);
         // As an argument it goes before what the Makefile says of it.
         let built = format!("REDIS_TASK_MODULE={}", built.display());
         let output = command.arg(built).env("PATH", &tools).env_remove("MAKEFLAGS").output().expect("make");
