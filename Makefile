@@ -133,8 +133,9 @@ demo: need-server build ## Count words by map-reduce with four workers, one of t
 demo-cluster: need-server build ## Kill a master of a cluster under load, and look for what was lost
 	cargo run --release --example cluster
 
-# Where there is no cargo, as for root, who installs what a user has built, what is built is taken; the script refuses what is out of date.
-install: $(if $(shell command -v cargo || true),build) ## Put the module and its documents below PREFIX=/usr/local (DESTDIR=/: below another root)
+# What is built is taken if it is not out of date: root, who installs what a user has built, needs no cargo.
+install: ## Put the module and its documents below PREFIX=/usr/local (DESTDIR=/: below another root)
+	@scripts/package check || $(MAKE) --no-print-directory build || { echo 'Say `make build` as a user who has Rust, and then this again.' >&2; exit 1; }
 	@scripts/package install "$(PREFIX)" "$(DESTDIR)"
 
 uninstall: ## Remove what `make install` put there

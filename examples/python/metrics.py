@@ -1,8 +1,10 @@
-"""Prints all queues of a server as metrics, in Prometheus' text format.
+"""Prints all queues of a database as metrics, in Prometheus' text format.
 
     pip install -r requirements.txt
     python metrics.py [--port 6379 | --url redis://...] [--match PATTERN] [--schedules]
     python metrics.py --listen 9122     # answers each GET on 127.0.0.1:9122
+
+The URL says which database: redis://localhost:6379/1; without a number it is 0. In a cluster ask each node.
 
 Write what it prints to a file of node_exporter's textfile collector, or let it listen and scrape it. It says SCAN, and one
 TASK.INFO for each queue: O(keys of the server). docs/operations.md says which of these to watch. The user needs
@@ -52,6 +54,8 @@ def collect(r, options):
         except redis.exceptions.NoPermissionError as error:
             refused = error
             continue
+        except redis.exceptions.AskError:
+            continue  # ASK or MOVED: another node of the cluster has it by now
         except redis.ResponseError as error:
             if str(error).startswith("WRONGTYPE"):
                 continue  # its key is something else by now
@@ -112,9 +116,9 @@ def add_server(page, r):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Prints all queues of a server as metrics.")
+    parser = argparse.ArgumentParser(description="Prints all queues of a database as metrics.")
     parser.add_argument("--port", type=int, default=6379)
-    parser.add_argument("--url", help="instead of --port, as in redis://user:password@host:6379")
+    parser.add_argument("--url", help="instead of --port, as in redis://user:password@host:6379/0")
     parser.add_argument("--match", default="*", help="which keys, as in SCAN")
     parser.add_argument("--schedules", action="store_true", help="count the slots of schedules too")
     parser.add_argument("--listen", type=int, help="a port to answer at")

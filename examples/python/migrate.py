@@ -22,6 +22,7 @@ One run of a source at a time. Say it again soon: a task that is done is known f
 import argparse
 import itertools
 import json
+import re
 import sys
 import urllib.parse
 import uuid
@@ -31,14 +32,36 @@ import redis
 PAGE = 100
 
 # Others could leave a task out, let it be done again, or refuse what follows (ID, NX, UNIQUE, RENEW, SEAL).
-OPTIONS = "PRIORITY", "DELAY", "AT", "TTL", "ATTEMPTS", "BACKOFF", "LEASE", "TIMEOUT", "RETAIN", "RETAINFAILED", "GROUP", "BATCH"
+TEN_YEARS = 315_360_000_000
+OPTIONS = {
+    "PRIORITY": range(256),
+    "DELAY": range(TEN_YEARS + 1),
+    "AT": range(2**48),
+    "TTL": range(1, TEN_YEARS + 1),
+    "ATTEMPTS": range(65_536),
+    "BACKOFF": range(TEN_YEARS + 1),
+    "LEASE": range(1, TEN_YEARS + 1),
+    "TIMEOUT": range(1, TEN_YEARS + 1),
+    "RETAIN": range(-1, TEN_YEARS + 1),
+    "RETAINFAILED": range(-1, TEN_YEARS + 1),
+    "GROUP": None,
+    "BATCH": None,
+}
 
 
 def check(source, target, options):
     """Ends the program if something is wrong, before anything is changed."""
-    for name in options.push[::2]:
-        if name.upper() not in OPTIONS:
+    names = [name.upper() for name in options.push[::2]]
+    for name, value in itertools.zip_longest(names, options.push[1::2]):
+        if name not in OPTIONS:
             sys.exit(f"{name} is none of the options that can be given: {', '.join(OPTIONS)}.")
+        if value is None:
+            sys.exit(f"{name} needs a value.")
+        allowed = OPTIONS[name]
+        if allowed and not (re.fullmatch("0|-?[1-9][0-9]*", value) and int(value) in allowed):
+            sys.exit(f"{name} must be an integer from {allowed[0]} to {allowed[-1]}, and is {value}.")
+    if len(set(names)) < len(names) or {"DELAY", "AT"} <= set(names):
+        sys.exit("Each option can be given once, and DELAY and AT not together.")
     keys = [(source, options.source, options.kind), (target, options.queue, "taskqueue")]
     if options.kind == "list":
         keys.append((source, f"{options.source}:moving", "list"))
@@ -46,6 +69,10 @@ def check(source, target, options):
         found = r.type(key).decode()
         if found not in (expected, "none"):
             sys.exit(f"{key} is a {found}, not a {expected}.")
+    if options.kind == "stream":
+        if not source.exists(options.source):
+            sys.exit(f"There is no stream {options.source}.")
+        source.xpending(options.source, options.group)  # an error where there is no such group
     target.execute_command("TASK.INFO", options.queue)  # an error where the module is not loaded
 
 
@@ -179,13 +206,17 @@ def main():
     options.push = extra
     source = connect(options.url or f"redis://localhost:{options.port}")
     target = connect(options.to) if options.to else source
-    check(source, target, options)
-    moved = (move_list if options.kind == "list" else move_stream)(source, target, options)
-    print(f"{moved} moved")
+    try:
+        check(source, target, options)
+    except redis.RedisError as error:
+        sys.exit(f"{error}")
+    try:
+        moved = (move_list if options.kind == "list" else move_stream)(source, target, options)
+    except redis.RedisError as error:
+        sys.exit(f"{error}\nWhat was moved is moved. Say the same again to go on.")
+    empty = f": there is no list {options.source}" if options.kind == "list" and moved == 0 else ""
+    print(f"{moved} moved{empty}")
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except redis.RedisError as error:
-        sys.exit(f"{error}\nWhat was moved is moved. Say the same again to go on.")
+    main()

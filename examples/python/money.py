@@ -23,6 +23,7 @@ import sys
 import time
 
 import redis
+from redis.exceptions import ClusterDownError, TryAgainError
 
 QUEUE, ACCOUNTS = "{bank}:transfers", "{bank}:accounts"
 NAMES = "ada", "bob", "cleo", "dan", "eve"
@@ -36,6 +37,9 @@ COMPLETE = "redis.call('TASK.COMPLETE', KEYS[1], ARGV[1], 'moved', 'ATTEMPT', AR
 
 # DONE: we have said it before. The others: another worker has the task by now, or it was canceled or is gone.
 NOT_OURS = "DONE", "STALE", "CANCELED", "NOTCLAIMED", "NOTASK"
+# A failover, or a server that takes no writes now. redis-py makes classes of some codes (LOADING and MASTERDOWN are among these).
+LATER = redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError, TryAgainError, ClusterDownError
+AGAIN = "UNBLOCKED", "NOREPLICAS", "MISCONF", "BUSY"
 
 
 def ask(r, *command):
@@ -43,10 +47,14 @@ def ask(r, *command):
     while True:
         try:
             return r.execute_command(*command)
-        except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError) as error:
+        except redis.AuthenticationError:
+            raise  # a wrong password, for redis-py a kind of ConnectionError
+        except LATER as error:
+            print(f"{command[0]}: {error}", file=sys.stderr)
+        except redis.ResponseError as error:
             if str(error).startswith(NOT_OURS):
                 return None
-            if type(error) is redis.ResponseError and not str(error).startswith(("UNBLOCKED", "NOREPLICAS", "MISCONF", "BUSY")):
+            if not str(error).startswith(AGAIN):
                 raise
             print(f"{command[0]}: {error}", file=sys.stderr)
         time.sleep(1)

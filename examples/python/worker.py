@@ -4,6 +4,8 @@
     exit code 0  TASK.COMPLETE with its standard output
     another      TASK.FAIL with the end of its standard error; tried again after the backoff, up to ATTEMPTS times
 
+A result that the server refuses, as it is too long, and a command that cannot be run are TASK.FAIL, too, with the reason.
+
 The command may take as long as it likes: the lease is extended meanwhile. If the task was canceled, or timed out, or another
 worker has it by now, the command is killed. On SIGTERM the worker claims no more, and ends when its task is done.
 
@@ -18,6 +20,7 @@ TASK_ATTEMPT in its environment, and no REDIS_URL. ../deploy/task-worker@.servic
 
 import argparse
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -44,6 +47,8 @@ def ask(r, *command):
     while True:
         try:
             return r.execute_command(*command)
+        except redis.AuthenticationError:
+            raise  # a wrong password, for redis-py a kind of ConnectionError
         except LATER as error:
             print(f"{command[0]}: {error}", file=sys.stderr)
         except redis.ResponseError as error:
@@ -79,9 +84,13 @@ def work(r, options, task):
     environment = os.environ | {"TASK_ID": id, "TASK_ATTEMPT": str(attempt)}
     pipe = subprocess.PIPE
     # A session of its own: a signal for the worker is none for the command.
-    process = subprocess.Popen(
-        options.command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment, start_new_session=True
-    )
+    try:
+        process = subprocess.Popen(
+            options.command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment, start_new_session=True
+        )
+    except OSError as error:  # it was there at the start
+        ask(r, "TASK.FAIL", options.queue, id, str(error), "ATTEMPT", attempt)
+        return
     data = payload
     while True:
         try:
@@ -98,7 +107,12 @@ def work(r, options, task):
         answer = "TASK.COMPLETE", options.queue, id, output
     else:
         answer = "TASK.FAIL", options.queue, id, f"exit code {process.returncode}: ".encode() + errors[-500:].strip()
-    ask(r, *answer, "ATTEMPT", attempt)
+    try:
+        ask(r, *answer, "ATTEMPT", attempt)
+    except redis.ResponseError as error:
+        if answer[0] == "TASK.FAIL":
+            raise
+        ask(r, "TASK.FAIL", options.queue, id, f"TASK.COMPLETE was refused: {error}", "ATTEMPT", attempt)
 
 
 def main():
@@ -114,6 +128,8 @@ def main():
     options = parser.parse_args()
     if not options.command:
         parser.error("which command?")
+    if shutil.which(options.command[0]) is None:
+        parser.error(f"there is no program {options.command[0]}")
     if bool(options.sentinel) != bool(options.master):
         parser.error("--sentinel and --master belong together")
     r = connect(options)
