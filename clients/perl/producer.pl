@@ -26,6 +26,7 @@ sub ask {
             $reply = $r->$command(@arguments); # a method whose name has a dot
             1;
         };
+        die $@ if $@ =~ /^Redis server authentication error: /; # a wrong password
         # A refusal reads "[command] CODE text"; everything else is the connection.
         die $@ if $@ =~ /^\[\Q$command\E\] [A-Z]+ / && $@ !~ /^\[\Q$command\E\] $again/;
         warn $@;
