@@ -66,6 +66,27 @@ fn options() {
     ]);
 }
 
+/// Also an option that goes with another stands where one likes, before that one or after.
+#[test]
+fn any_order() {
+    let server = Server::start();
+    assert_eq!(server.run("TASK.PUSH jobs x FOR 600000 ID a UNIQUE k"), "a");
+    assert_eq!(server.run("TASK.PUSH jobs y REPLACE ID b UNIQUE k FOR 600000"), "a");
+    assert_eq!(server.run("TASK.PUSH jobs z UNIQUE k ID c PRIORITY 1 FOR 600000 REPLACE"), "a");
+    assert_eq!(server.task("jobs", "a", "payload"), "z");
+    server.run_all(&["TASK.PUSH jobs x SEAL PRIORITY 1 BATCH one", "TASK.MPUSH jobs 2 x x BATCH two TTL 600000 SEAL"]);
+    for batch in ["one", "two"] {
+        server.run(&format!("TASK.PUSH jobs x BATCH {batch}")).assert_refused("ERR", &["sealed"]);
+    }
+    server.run_all(&["TASK.SET jobs FOR 600000 MAXLEN 5 PAUSED in", "TASK.SET other PAUSED out MAXLEN 5 FOR 600000"]);
+    for queue in ["jobs", "other"] {
+        assert!(server.run(&format!("TASK.INFO {queue} JSON")).text().contains("\"paused-until\":1"), "{queue}");
+    }
+    let before = server.run("TASK.SCHEDULE jobs n x TZ Asia/Tokyo CRON \"0 0 * * *\"");
+    let after = server.run("TASK.SCHEDULE jobs m x CRON \"0 0 * * *\" PRIORITY 1 TZ Asia/Tokyo");
+    assert_eq!((before.int(), before.int() % 86_400_000), (after.int(), 54_000_000));
+}
+
 /// A duration outside its range is refused with the argument and its range.
 #[test]
 fn durations() {

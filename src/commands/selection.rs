@@ -78,7 +78,13 @@ fn parse<'a>(args: &mut Args<'a>, verb: &Verb) -> Result<Selection<'a>, Error> {
         let name = args.batch()?;
         return match verb.batch {
             OfBatch::Some(act) => Ok(Selection::SomeOfBatch(name, parse_count(args)?, act)),
-            OfBatch::All(act) => args.option().map_or(Ok(Selection::Batch(name, act)), |word| Err(word.unknown())),
+            OfBatch::All(act) => match args.option() {
+                None => Ok(Selection::Batch(name, act)),
+                Some(word) if word.is("COUNT") => {
+                    Err(Error::new("ERR", "syntax error: COUNT goes with ALL, as a batch is forgotten whole"))
+                }
+                Some(word) => Err(word.unknown()),
+            },
         };
     }
     if args.left() > IDS_MAX {

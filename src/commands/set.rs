@@ -7,7 +7,7 @@ use crate::redis::error::Error;
 use crate::redis::string::Argv;
 use crate::transact::{Missing, transact};
 use taskqueue::flow::{EVENTS_MAX, LIMIT_MAX, RATE_MAX};
-use taskqueue::{Ms, Pause, Rate, Settings, UnixMs, op};
+use taskqueue::{Ms, Pause, Rate, Settings, op};
 
 pub(crate) const SPEC: CommandSpec = CommandSpec {
     name: "task.set",
@@ -71,15 +71,30 @@ fn set(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     let mut args = Args::new(args);
     let queue = args.key()?;
     let mut changes: [Option<Change>; OPTIONS.len()] = Default::default();
+    let (mut pause, mut time) = (None, None);
     while let Some(word) = args.option() {
-        let place = OPTIONS.iter().zip(&mut changes).find(|((name, _), _)| word.is(name));
-        let ((_, parse), change) = place.ok_or_else(|| word.unknown())?;
-        let parsed = parse(&mut args, &word)?;
-        set_once(change, &word, parsed)?;
+        if word.is("PAUSED") {
+            let given = parse_pause(&mut args, &word)?;
+            set_once(&mut pause, &word, given)?;
+        } else if word.is("FOR") {
+            args.set_duration(&mut time, &word, &POSITIVE_DURATION)?;
+        } else {
+            let place = OPTIONS.iter().zip(&mut changes).find(|((name, _), _)| word.is(name));
+            let ((_, read), change) = place.ok_or_else(|| word.unknown())?;
+            let given = read(&mut args, &word)?;
+            set_once(change, &word, given)?;
+        }
+    }
+    if time.is_some() && matches!(pause, None | Some(Pause::No)) {
+        return Err(Error::new("ERR", "syntax error: FOR goes with PAUSED in, out or all"));
     }
     transact(context, queue, Missing::Create, |txn, _| {
         let (mut settings, now) = (txn.queue().settings(), txn.now());
-        changes.into_iter().flatten().for_each(|change| change(&mut settings, now));
+        changes.into_iter().flatten().for_each(|change| change(&mut settings));
+        if let Some(pause) = pause {
+            settings.pause = pause;
+            settings.paused_until = time.map(|time| now.after(time));
+        }
         op::set(txn, &settings);
         Ok(())
     })?;
@@ -87,71 +102,64 @@ fn set(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// What an option does to the settings at an instant.
-type Change = Box<dyn FnOnce(&mut Settings, UnixMs)>;
+/// What an option does to the settings.
+type Change = Box<dyn FnOnce(&mut Settings)>;
 
-type Parse = fn(&mut Args<'_>, &Word<'_>) -> Result<Change, Error>;
+type Read = fn(&mut Args<'_>, &Word<'_>) -> Result<Change, Error>;
 
-/// What each option takes, and does.
-const OPTIONS: &[(&str, Parse)] = &[
+/// What each option takes, and does, but PAUSED and its FOR, which are two for one thing.
+const OPTIONS: &[(&str, Read)] = &[
     ("LEASE", |args, word| {
         let value = or_default(args, word, Args::positive_duration)?;
-        Ok(Box::new(move |settings, _| settings.options.lease = value))
+        Ok(Box::new(move |settings| settings.options.lease = value))
     }),
     ("ATTEMPTS", |args, word| {
         let value = or_default(args, word, Args::attempts)?;
-        Ok(Box::new(move |settings, _| settings.options.attempts = value))
+        Ok(Box::new(move |settings| settings.options.attempts = value))
     }),
     ("BACKOFF", |args, word| {
         let value = or_default(args, word, Args::duration)?;
-        Ok(Box::new(move |settings, _| settings.options.backoff = value))
+        Ok(Box::new(move |settings| settings.options.backoff = value))
     }),
     ("TIMEOUT", |args, word| {
         let value = or_default(args, word, Args::positive_duration)?;
-        Ok(Box::new(move |settings, _| settings.options.timeout = value))
+        Ok(Box::new(move |settings| settings.options.timeout = value))
     }),
     ("RETAIN", |args, word| {
         let value = or_default(args, word, Args::retention)?;
-        Ok(Box::new(move |settings, _| settings.options.retain = value))
+        Ok(Box::new(move |settings| settings.options.retain = value))
     }),
     ("RETAINFAILED", |args, word| {
         let value = or_default(args, word, Args::retention)?;
-        Ok(Box::new(move |settings, _| settings.options.retain_failed = value))
+        Ok(Box::new(move |settings| settings.options.retain_failed = value))
     }),
     ("RETAINMAX", |args, word| {
         let value = limit(args, word, LIMIT_MAX)?;
-        Ok(Box::new(move |settings, _| settings.retain_max = value))
+        Ok(Box::new(move |settings| settings.retain_max = value))
     }),
     ("FAILEDMAX", |args, word| {
         let value = limit(args, word, LIMIT_MAX)?;
-        Ok(Box::new(move |settings, _| settings.failed_max = value))
+        Ok(Box::new(move |settings| settings.failed_max = value))
     }),
     ("MAXLEN", |args, word| {
         let value = limit(args, word, LIMIT_MAX)?;
-        Ok(Box::new(move |settings, _| settings.max_len = value))
+        Ok(Box::new(move |settings| settings.max_len = value))
     }),
     ("RATE", |args, word| {
         let value = rate(args, word)?;
-        Ok(Box::new(move |settings, _| settings.rate = value))
+        Ok(Box::new(move |settings| settings.rate = value))
     }),
     ("CONCURRENCY", |args, word| {
         let value = limit(args, word, LIMIT_MAX)?;
-        Ok(Box::new(move |settings, _| settings.concurrency = value))
+        Ok(Box::new(move |settings| settings.concurrency = value))
     }),
     ("GROUPCONCURRENCY", |args, word| {
         let value = limit(args, word, LIMIT_MAX)?;
-        Ok(Box::new(move |settings, _| settings.group_concurrency = value))
+        Ok(Box::new(move |settings| settings.group_concurrency = value))
     }),
     ("EVENTS", |args, word| {
         let value = limit(args, word, EVENTS_MAX)?;
-        Ok(Box::new(move |settings, _| settings.events = value))
-    }),
-    ("PAUSED", |args, word| {
-        let (pause, time) = pause(args, word)?;
-        Ok(Box::new(move |settings, now| {
-            settings.pause = pause;
-            settings.paused_until = time.map(|time| now.after(time));
-        }))
+        Ok(Box::new(move |settings| settings.events = value))
     }),
 ];
 
@@ -179,16 +187,11 @@ fn rate(args: &mut Args<'_>, word: &Word<'_>) -> Result<Option<Rate>, Error> {
     }
 }
 
-/// `no|in|out|all [FOR ms]`
-fn pause(args: &mut Args<'_>, word: &Word<'_>) -> Result<(Pause, Option<Ms>), Error> {
+/// `no|in|out|all`
+fn parse_pause(args: &mut Args<'_>, word: &Word<'_>) -> Result<Pause, Error> {
     let value = args.value(word)?;
     let pause = [Pause::No, Pause::In, Pause::Out, Pause::All]
         .into_iter()
         .find(|pause| value.eq_ignore_ascii_case(pause.name().as_bytes()));
-    let pause = pause.ok_or(Error::new("ERR", "PAUSED takes no, in, out or all"))?;
-    let time = if args.skip("FOR") { Some(Ms(args.integer("FOR", &POSITIVE_DURATION)?.unsigned_abs())) } else { None };
-    if pause == Pause::No && time.is_some() {
-        return Err(Error::new("ERR", "syntax error: FOR goes with a pause, and PAUSED no ends one"));
-    }
-    Ok((pause, time))
+    pause.ok_or_else(|| Error::new("ERR", "PAUSED takes no, in, out or all"))
 }
