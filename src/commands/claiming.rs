@@ -60,7 +60,7 @@ impl<'a> Claiming<'a> {
             } else if word.is("BLOCK") {
                 args.set_duration(&mut block, &word, &DURATION)?;
             } else {
-                return Err(word.unknown());
+                return Err(word.unknown(OPTIONS));
             }
         }
         let worker = worker.map_or_else(|| default_worker(context).into(), Cow::Borrowed);

@@ -39,7 +39,7 @@ fn mpush(context: &Context, args: Argv<'_>) -> Result<(), Error> {
         if !pushing.take(&mut args, &word)? {
             let is_of_one = ["ID", "NX", "RENEW", "UNIQUE", "FOR", "REPLACE"].into_iter().any(|option| word.is(option));
             let error = || Error::new("ERR", format!("syntax error: {word} goes with a push of one task"));
-            return Err(if is_of_one { error() } else { word.unknown() });
+            return Err(if is_of_one { error() } else { word.unknown(SPEC.args) });
         }
     }
     let ties = payloads.len() * pushing.dependencies();

@@ -82,7 +82,7 @@ fn schedule(context: &Context, args: Argv<'_>) -> Result<(), Error> {
         {
             return Err(Error::new("ERR", format!("syntax error: {word} goes with a push of one task, not with a schedule")));
         } else if !pushing.take_unique(&mut args, &word)? && !pushing.take(&mut args, &word)? {
-            return Err(word.unknown());
+            return Err(word.unknown(SPEC.args));
         }
     }
     let recurrence = match (cron, every) {

@@ -83,14 +83,14 @@ fn parse<'a>(args: &mut Args<'a>, verb: &Verb) -> Result<Selection<'a>, Error> {
                 Some(word) if word.is("COUNT") => {
                     Err(Error::new("ERR", "syntax error: COUNT goes with ALL, as a batch is forgotten whole"))
                 }
-                Some(word) => Err(word.unknown()),
+                Some(word) => Err(word.none_of(&[])),
             },
         };
     }
     if args.left() > IDS_MAX {
         return Err(Error::new("ERR", format!("at most {IDS_MAX} ids can be given")));
     }
-    let ids = (0..args.left()).map(|_| args.id()).collect::<Result<_, _>>()?;
+    let ids = (0..args.left()).map(|_| args.id()).collect::<Result<Vec<_>, _>>()?;
     Ok(Selection::Ids(ids))
 }
 
@@ -98,7 +98,7 @@ fn parse_count(args: &mut Args<'_>) -> Result<usize, Error> {
     let mut count = None;
     while let Some(word) = args.option() {
         if !word.is("COUNT") {
-            return Err(word.unknown());
+            return Err(word.none_of(&["COUNT"]));
         }
         args.set_count(&mut count, &word)?;
     }
