@@ -143,6 +143,22 @@ fn units() {
     ]);
 }
 
+/// Who forgets ALL is not told that nothing is left. An id COUNT alone, or with others that are no numbers, is an id.
+#[test]
+fn count_without_all() {
+    assert_all_refused(&[
+        ("TASK.RETRY jobs COUNT 1000", &["syntax error: COUNT goes with ALL or BATCH"]),
+        ("TASK.CANCEL jobs count 5", &["syntax error: COUNT goes with ALL or BATCH"]),
+        ("TASK.FORGET jobs COUNT 5", &["syntax error: COUNT goes with ALL"]),
+    ]);
+    let server = Server::start();
+    for (ids, count) in [("COUNT", 1), ("COUNT a", 2), ("COUNT 5 6", 3), ("5 COUNT", 2)] {
+        ids.split(' ').for_each(|id| server.run_all(&[&format!("TASK.PUSH jobs x ID {id}")]));
+        assert_eq!(server.run(&format!("TASK.CANCEL jobs {ids}")), count, "{ids}");
+        assert_eq!(server.run(&format!("TASK.FORGET jobs {ids}")), count, "{ids}");
+    }
+}
+
 /// A duration outside its range is refused with the argument and its range.
 #[test]
 fn durations() {

@@ -46,6 +46,16 @@ pub(super) enum OfBatch {
     All(fn(&mut Txn<'_>, &str) -> usize),
 }
 
+impl OfBatch {
+    /// What COUNT goes with, beside ALL.
+    const fn or_batch(&self) -> &'static str {
+        match self {
+            Self::Some(_) => " or BATCH",
+            Self::All(_) => "",
+        }
+    }
+}
+
 enum Selection<'a> {
     Ids(Vec<TaskId<'a>>),
     All(usize),
@@ -91,6 +101,13 @@ fn parse<'a>(args: &mut Args<'a>, verb: &Verb) -> Result<Selection<'a>, Error> {
         return Err(Error::new("ERR", format!("at most {IDS_MAX} ids can be given")));
     }
     let ids = (0..args.left()).map(|_| args.id()).collect::<Result<Vec<_>, _>>()?;
+    if let [TaskId::Named(word), TaskId::Named(number)] = ids[..]
+        && word.eq_ignore_ascii_case("COUNT")
+        && number.parse::<i64>().is_ok()
+    {
+        // ALL was forgotten: as ids they would be answered 0, as if nothing were left.
+        return Err(Error::new("ERR", format!("syntax error: COUNT goes with ALL{}", verb.batch.or_batch())));
+    }
     Ok(Selection::Ids(ids))
 }
 
