@@ -97,7 +97,7 @@ fn unknown_options() {
         ("TASK.RESULT jobs claimed 1000", &["unknown option of 4 bytes; the only option is BLOCK"]),
         ("TASK.GATHER jobs 1 claimed 1000", &["the only option is BLOCK"]),
         ("TASK.COMPLETE jobs claimed done 1", &["unknown option of 1 bytes; options are ATTEMPT, RETAIN, NEXT"]),
-        ("TASK.COMPLETE jobs claimed done NEXT w1", &[next]),
+        ("TASK.COMPLETE jobs claimed done NEXT ATTEMPT 1", &["unknown option ATTEMPT", next, "BLOCK after NEXT"]),
         ("TASK.FAIL jobs claimed no 1", &["options are ATTEMPT, DELAY, DEAD, NEXT"]),
         ("TASK.RELEASE jobs claimed 1", &["options are ATTEMPT, DELAY, NEXT"]),
         ("TASK.EXTEND jobs claimed 1", &["options are ATTEMPT, LEASE, CHECKPOINT"]),
