@@ -238,16 +238,18 @@ impl<'a> Pushing<'a> {
 
     /// All of it, for this payload.
     pub(super) fn push<'s>(&'s self, payload: &'s [u8]) -> Result<Push<'s>, Error> {
-        for (is_given, option, goes, with) in [
-            (self.renew, "RENEW", self.id.is_some(), "ID"),
-            (self.seal, "SEAL", self.batch.is_some(), "BATCH"),
-            (self.hold.is_some(), "FOR", self.unique.is_some(), "UNIQUE"),
-            (self.replace, "REPLACE", self.unique.is_some(), "UNIQUE"),
-            (self.run_anyway.is_some(), "ONFAIL", self.after.is_some(), "AFTER or AFTERBATCH"),
-        ] {
-            if is_given && !goes {
-                return Err(Error::new("ERR", format!("syntax error: {option} goes with {with}")));
-            }
+        let goes_with = |option, other| Err(Error::new("ERR", format!("syntax error: {option} goes with {other}")));
+        if self.renew && self.id.is_none() {
+            return goes_with("RENEW", "ID");
+        }
+        if self.seal && self.batch.is_none() {
+            return goes_with("SEAL", "BATCH");
+        }
+        if self.unique.is_none() && (self.hold.is_some() || self.replace) {
+            return goes_with(if self.replace { "REPLACE" } else { "FOR" }, "UNIQUE");
+        }
+        if self.run_anyway.is_some() && self.after.is_none() {
+            return goes_with("ONFAIL", "AFTER or AFTERBATCH");
         }
         if self.replace {
             let other = if self.nx { Some("NX") } else { self.after.as_ref().map(|_| "AFTER or AFTERBATCH") };
