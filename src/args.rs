@@ -1,6 +1,7 @@
 //! Reading a command's arguments. Every one is checked before anything changes.
 
 use crate::config;
+use crate::redis::command::Arg;
 use crate::redis::error::Error;
 use crate::redis::string::{Argv, KeyName};
 use std::fmt::{self, Display};
@@ -13,6 +14,8 @@ pub(crate) const DURATION: RangeInclusive<i64> = 0..=Ms::MAX.0.cast_signed();
 pub(crate) const POSITIVE_DURATION: RangeInclusive<i64> = 1..=Ms::MAX.0.cast_signed();
 /// How many are on a page, if COUNT does not say.
 pub(crate) const PAGE_COUNT: usize = 10;
+/// What errors say of limits.
+pub(crate) const NO_LIMIT: &str = "; 0: no limit";
 /// Counts of tasks.
 pub(crate) const COUNT: RangeInclusive<i64> = 1..=10_000;
 
@@ -60,10 +63,25 @@ impl<'a> Args<'a> {
 
     /// The next argument as an integer in `range`; `what` names it.
     pub(crate) fn integer(&mut self, what: impl Display, range: &RangeInclusive<i64>) -> Result<i64, Error> {
+        self.integer_in(what, range, "")
+    }
+
+    /// The next argument as a duration; `what` names it.
+    pub(crate) fn milliseconds(&mut self, what: impl Display, range: &RangeInclusive<i64>) -> Result<Ms, Error> {
+        Ok(Ms(self.integer_in(what, range, ", in milliseconds")?.unsigned_abs()))
+    }
+
+    /// The next argument as an integer in `range`, of which an error says more: its unit, and what stands for something else.
+    pub(crate) fn integer_in(
+        &mut self,
+        what: impl Display,
+        range: &RangeInclusive<i64>,
+        more: &'static str,
+    ) -> Result<i64, Error> {
         let bytes = self.next_bytes().ok_or_else(|| Error::new("ERR", format!("syntax error: {what} needs a value")))?;
-        parse_integer(bytes)
-            .filter(|number| range.contains(number))
-            .ok_or_else(|| Error::new("ERR", format!("{what} must be an integer from {} to {}", range.start(), range.end())))
+        parse_integer(bytes).filter(|number| range.contains(number)).ok_or_else(|| {
+            Error::new("ERR", format!("{what} must be an integer from {} to {}{more}", range.start(), range.end()))
+        })
     }
 
     /// The next argument as the count of what follows, `each` arguments a piece; `what` names it.
@@ -134,18 +152,18 @@ impl Args<'_> {
         word: &Word<'_>,
         range: &RangeInclusive<i64>,
     ) -> Result<(), Error> {
-        let value = self.integer(word, range)?;
-        set(to, word, Ms(value.unsigned_abs()))
+        let value = self.milliseconds(word, range)?;
+        set(to, word, value)
     }
 
     /// A duration that may be zero.
     pub(crate) fn duration(&mut self, word: &Word<'_>) -> Result<Ms, Error> {
-        Ok(Ms(self.integer(word, &DURATION)?.unsigned_abs()))
+        self.milliseconds(word, &DURATION)
     }
 
     /// A duration that may not.
     pub(crate) fn positive_duration(&mut self, word: &Word<'_>) -> Result<Ms, Error> {
-        Ok(Ms(self.integer(word, &POSITIVE_DURATION)?.unsigned_abs()))
+        self.milliseconds(word, &POSITIVE_DURATION)
     }
 
     /// All that is left, where BLOCK is the only option.
@@ -153,7 +171,7 @@ impl Args<'_> {
         let mut block = None;
         while let Some(word) = self.option() {
             if !word.is("BLOCK") {
-                return Err(word.unknown());
+                return Err(word.none_of(&["BLOCK"]));
             }
             self.set_duration(&mut block, &word, &DURATION)?;
         }
@@ -165,7 +183,7 @@ impl Args<'_> {
         let mut json = false;
         while let Some(word) = self.option() {
             if !word.is("JSON") {
-                return Err(word.unknown());
+                return Err(word.none_of(&["JSON"]));
             }
             switch(&mut json, &word)?;
         }
@@ -181,7 +199,7 @@ impl Args<'_> {
             } else if word.is("BLOCK") {
                 self.set_duration(&mut block, &word, &DURATION)?;
             } else {
-                return Err(word.unknown());
+                return Err(word.none_of(&["COUNT", "BLOCK"]));
             }
         }
         Ok((count.unwrap_or(PAGE_COUNT), block))
@@ -196,7 +214,7 @@ impl Args<'_> {
             } else if word.is("JSON") {
                 switch(&mut json, &word)?;
             } else {
-                return Err(word.unknown());
+                return Err(word.none_of(&["COUNT", "JSON"]));
             }
         }
         Ok((count, json))
@@ -204,7 +222,7 @@ impl Args<'_> {
 
     /// An instant in Unix milliseconds.
     pub(crate) fn set_instant(&mut self, to: &mut Option<UnixMs>, word: &Word<'_>) -> Result<(), Error> {
-        let value = self.integer(word, &(0..=UnixMs::MAX.0.cast_signed()))?;
+        let value = self.integer_in(word, &(0..=UnixMs::MAX.0.cast_signed()), ", in Unix milliseconds")?;
         set(to, word, UnixMs(value.unsigned_abs()))
     }
 
@@ -234,12 +252,12 @@ impl Args<'_> {
 
     /// A retention: milliseconds, or -1 for ever.
     pub(crate) fn retention(&mut self, word: &Word<'_>) -> Result<Retention, Error> {
-        Ok(config::retention(self.integer(word, &(-1..=*DURATION.end()))?))
+        Ok(config::retention(self.integer_in(word, &(-1..=*DURATION.end()), ", in milliseconds; -1: for ever")?))
     }
 
     /// How many tries a task may use up.
     pub(crate) fn attempts(&mut self, word: &Word<'_>) -> Result<u16, Error> {
-        Ok(u16::try_from(self.integer(word, &(0..=i64::from(u16::MAX)))?).unwrap_or(u16::MAX))
+        Ok(u16::try_from(self.integer_in(word, &(0..=i64::from(u16::MAX)), NO_LIMIT)?).unwrap_or(u16::MAX))
     }
 
     /// An option that a task can set for itself; false if `word` is none of them.
@@ -290,13 +308,23 @@ impl Word<'_> {
         self.0.eq_ignore_ascii_case(word.as_bytes())
     }
 
-    /// The error for a word that is no option of the command. It may be a payload in the wrong place, which is not for logs, so it is named only if it
+    /// The error for a word that is no option of a command with these arguments.
+    pub(crate) fn unknown(&self, args: &'static [Arg]) -> Error {
+        self.none_of(&Arg::options(args))
+    }
+
+    /// The error for a word that is none of these options. It may be a payload in the wrong place, which is not for logs, so it is named only if it
     /// looks like an option.
-    pub(crate) fn unknown(&self) -> Error {
+    pub(crate) fn none_of(&self, options: &[&str]) -> Error {
         const LONGEST: usize = 20;
         let looks_like_one = self.0.len() <= LONGEST && self.0.iter().all(u8::is_ascii_alphabetic);
         let what = if looks_like_one { self.to_string() } else { format!("of {} bytes", self.0.len()) };
-        Error::new("ERR", format!("syntax error: unknown option {what}"))
+        let known = match options {
+            [] => "no options can be given here".to_owned(),
+            [only] => format!("the only option is {only}"),
+            options => format!("options are {}", options.join(", ")),
+        };
+        Error::new("ERR", format!("syntax error: unknown option {what}; {known}"))
     }
 }
 

@@ -152,7 +152,7 @@ fn forget() {
     assert_eq!(server.run("TASK.FORGET jobs BATCH b"), int(0), "not sealed");
     server.run("TASK.SEAL jobs b");
     // All or none of it.
-    server.run("TASK.FORGET jobs BATCH b COUNT 9").assert_refused("ERR", &["unknown option COUNT"]);
+    server.run("TASK.FORGET jobs BATCH b COUNT 9").assert_refused("ERR", &["COUNT goes with ALL"]);
     // In one unit with the pushes that follow, before time could drop any of the tasks.
     let mut client = server.client();
     let lines = [
@@ -275,10 +275,10 @@ fn errors() {
         ("TASK.BATCH jobs \"a b\"", "ERR", &["batch", "255"]),
         ("TASK.PUSH jobs x BATCH", "ERR", &["BATCH", "value"]),
         ("TASK.PUSH jobs x BATCH ALL", "ERR", &["BATCH", "255"]),
-        ("TASK.PUSH jobs x SEAL", "ERR", &["unknown option SEAL"]),
-        ("TASK.PUSH jobs x BATCH c TTL 5 SEAL", "ERR", &["unknown option SEAL"]),
+        ("TASK.PUSH jobs x SEAL", "ERR", &["SEAL goes with BATCH"]),
+        ("TASK.MPUSH jobs 1 x SEAL", "ERR", &["SEAL goes with BATCH"]),
         ("TASK.PUSH jobs x BATCH c BATCH d", "ERR", &["BATCH", "more than once"]),
-        ("TASK.PUSH jobs x BATCH c SEAL SEAL", "ERR", &["unknown option SEAL"]),
+        ("TASK.PUSH jobs x BATCH c SEAL SEAL", "ERR", &["SEAL is given more than once"]),
         ("TASK.CANCEL jobs BATCH", "ERR", &["too few"]),
         ("TASK.CANCEL jobs BATCH b c", "ERR", &["unknown option C"]),
         ("TASK.CANCEL jobs BATCH b COUNT 0", "ERR", &["COUNT"]),

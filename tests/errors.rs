@@ -66,6 +66,99 @@ fn options() {
     ]);
 }
 
+/// Also an option that goes with another stands where one likes, before that one or after.
+#[test]
+fn any_order() {
+    let server = Server::start();
+    assert_eq!(server.run("TASK.PUSH jobs x FOR 600000 ID a UNIQUE k"), "a");
+    assert_eq!(server.run("TASK.PUSH jobs y REPLACE ID b UNIQUE k FOR 600000"), "a");
+    assert_eq!(server.run("TASK.PUSH jobs z UNIQUE k ID c PRIORITY 1 FOR 600000 REPLACE"), "a");
+    assert_eq!(server.task("jobs", "a", "payload"), "z");
+    server.run_all(&["TASK.PUSH jobs x SEAL PRIORITY 1 BATCH one", "TASK.MPUSH jobs 2 x x BATCH two TTL 600000 SEAL"]);
+    for batch in ["one", "two"] {
+        server.run(&format!("TASK.PUSH jobs x BATCH {batch}")).assert_refused("ERR", &["sealed"]);
+    }
+    server.run_all(&["TASK.SET jobs FOR 600000 MAXLEN 5 PAUSED in", "TASK.SET other PAUSED out MAXLEN 5 FOR 600000"]);
+    for queue in ["jobs", "other"] {
+        assert!(server.run(&format!("TASK.INFO {queue} JSON")).text().contains("\"paused-until\":1"), "{queue}");
+    }
+    let before = server.run("TASK.SCHEDULE jobs n x TZ Asia/Tokyo CRON \"0 0 * * *\"");
+    let after = server.run("TASK.SCHEDULE jobs m x CRON \"0 0 * * *\" PRIORITY 1 TZ Asia/Tokyo");
+    assert_eq!((before.int(), before.int() % 86_400_000), (after.int(), 54_000_000));
+}
+
+/// An unknown option: what is allowed in its place, in the order of the syntax. A word that could be a payload is not shown.
+#[test]
+fn unknown_options() {
+    let next = "options are COUNT, WORKER, LEASE, SESSION, BLOCK";
+    assert_all_refused(&[
+        ("TASK.CLAIM jobs w1", &["unknown option of 2 bytes; options are COUNT, WORKER, LEASE, SESSION, BLOCK"]),
+        ("TASK.MCLAIM 1 jobs w1", &[next]),
+        ("TASK.RESULT jobs claimed 1000", &["unknown option of 4 bytes; the only option is BLOCK"]),
+        ("TASK.GATHER jobs 1 claimed 1000", &["the only option is BLOCK"]),
+        ("TASK.COMPLETE jobs claimed done 1", &["unknown option of 1 bytes; options are ATTEMPT, RETAIN, NEXT"]),
+        ("TASK.COMPLETE jobs claimed done NEXT ATTEMPT 1", &["unknown option ATTEMPT", next, "BLOCK after NEXT"]),
+        ("TASK.FAIL jobs claimed no 1", &["options are ATTEMPT, DELAY, DEAD, NEXT"]),
+        ("TASK.RELEASE jobs claimed 1", &["options are ATTEMPT, DELAY, NEXT"]),
+        ("TASK.EXTEND jobs claimed 1", &["options are ATTEMPT, LEASE, CHECKPOINT"]),
+        ("TASK.MEXTEND jobs 1 claimed 1 5000", &["the only option is LEASE"]),
+        ("TASK.MCOMPLETE jobs 1 claimed 1 done x", &["options are RETAIN, NEXT"]),
+        ("TASK.LIST jobs ready 0 10", &["unknown option of 2 bytes; options are COUNT, JSON"]),
+        ("TASK.EVENTS jobs 0 10", &["options are COUNT, BLOCK"]),
+        ("TASK.GET jobs ready payload", &["unknown option PAYLOAD; the only option is JSON"]),
+        ("TASK.CANCEL jobs ALL 5", &["the only option is COUNT"]),
+        ("TASK.FORGET jobs BATCH b now", &["unknown option NOW; no options can be given here"]),
+        (
+            "TASK.PUSH jobs x 5000",
+            &["options are ID, RENEW, NX, UNIQUE, FOR, REPLACE, PRIORITY, TTL,", "DELAY, AT, BATCH, SEAL, AFTER,"],
+        ),
+        ("TASK.CALL jobs x 5000", &["options are ID,", "AFTERBATCH, ONFAIL, BLOCK"]),
+        ("TASK.MPUSH jobs 1 x 5000", &["options are PRIORITY,"]),
+        ("TASK.SET jobs LIMIT 5", &["options are LEASE, ATTEMPTS,", "EVENTS, PAUSED, FOR"]),
+        ("TASK.SCHEDULE jobs n x EVERY 5 5", &["options are CRON, TZ, EVERY, MISFIRE, OVERLAP, DELAY, UNIQUE,"]),
+    ]);
+}
+
+/// A number of the wrong form: its unit, and what stands for something else.
+#[test]
+fn units() {
+    assert_all_refused(&[
+        ("TASK.PUSH jobs x DELAY 5s", &["DELAY must be an integer from 0 to 315360000000, in milliseconds"]),
+        ("TASK.PUSH jobs x UNIQUE k FOR 5s", &["FOR must be an integer from 0 to 315360000000, in milliseconds"]),
+        ("TASK.PUSH jobs x RETAIN ever", &["from -1 to 315360000000, in milliseconds; -1: for ever"]),
+        ("TASK.PUSH jobs x ATTEMPTS unlimited", &["from 0 to 65535; 0: no limit"]),
+        ("TASK.PUSH jobs x AT tomorrow", &["from 0 to 281474976710655, in Unix milliseconds"]),
+        ("TASK.CLAIM jobs BLOCK 5s", &["BLOCK must be", "in milliseconds"]),
+        ("TASK.SCHEDULE jobs n x EVERY 5m", &["EVERY must be", "in milliseconds"]),
+        ("TASK.SET jobs MAXLEN unlimited", &["MAXLEN must be an integer from 0 to 2147483647; 0: no limit"]),
+        ("TASK.SET jobs CONCURRENCY none", &["CONCURRENCY must be", "; 0: no limit"]),
+        ("TASK.SET jobs EVENTS none", &["; 0: none are kept"]),
+        ("TASK.SET jobs RATE none 0", &["; 0 0: no limit"]),
+        ("TASK.SET jobs RATE 5 1s", &["window of RATE must be", "in milliseconds"]),
+        ("TASK.SET jobs LEASE none", &["from 1 to 315360000000, in milliseconds; default: the server's setting"]),
+        ("TASK.SET jobs RETAIN ever", &["in milliseconds; -1: for ever; default: the server's setting"]),
+        ("TASK.SET jobs ATTEMPTS any", &["from 0 to 65535; 0: no limit; default: the server's setting"]),
+        ("TASK.SET jobs LEASE", &["LEASE needs a value"]),
+        ("TASK.SET jobs PAUSED in FOR 5m", &["FOR must be an integer from 1 to 315360000000, in milliseconds"]),
+    ]);
+}
+
+/// Who forgets ALL is not told that nothing is left. An id COUNT alone, or with others that are no numbers, is an id.
+#[test]
+fn count_without_all() {
+    assert_all_refused(&[
+        ("TASK.RETRY jobs COUNT 1000", &["syntax error: COUNT goes with ALL or BATCH"]),
+        ("TASK.CANCEL jobs count 5", &["syntax error: COUNT goes with ALL or BATCH"]),
+        ("TASK.FORGET jobs COUNT 5", &["syntax error: COUNT goes with ALL"]),
+    ]);
+    let server = Server::start();
+    for (ids, count) in [("COUNT", 1), ("COUNT a", 2), ("COUNT 5 6", 3), ("5 COUNT", 2)] {
+        ids.split(' ').for_each(|id| server.run_all(&[&format!("TASK.PUSH jobs x ID {id}")]));
+        assert_eq!(server.run(&format!("TASK.CANCEL jobs {ids}")), count, "{ids}");
+        assert_eq!(server.run(&format!("TASK.FORGET jobs {ids}")), count, "{ids}");
+    }
+}
+
 /// A duration outside its range is refused with the argument and its range.
 #[test]
 fn durations() {

@@ -82,8 +82,9 @@ fn refuses_what_it_does_not_know() {
         ("TASK.SET jobs PAUSED", "ERR", &["PAUSED", "value"]),
         ("TASK.SET jobs PAUSED yes", "ERR", &["no, in, out or all"]),
         ("TASK.SET jobs PAUSED in FOR 0", "ERR", &["FOR", "1 to"]),
-        ("TASK.SET jobs PAUSED no FOR 5", "ERR", &["FOR"]),
-        ("TASK.SET jobs FOR 5", "ERR", &["unknown option", "FOR"]),
+        ("TASK.SET jobs PAUSED no FOR 5", "ERR", &["FOR goes with PAUSED in, out or all"]),
+        ("TASK.SET jobs FOR 5", "ERR", &["FOR goes with PAUSED"]),
+        ("TASK.SET jobs PAUSED in FOR 5 FOR 5", "ERR", &["FOR", "more than once"]),
     ] {
         server.run(line).assert_refused(code, words);
     }

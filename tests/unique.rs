@@ -448,15 +448,16 @@ fn refuses_bad_arguments() {
         ("TASK.PUSH jobs x UNIQUE k FOR -1", "FOR must be an integer from 0 to 315360000000"),
         ("TASK.PUSH jobs x UNIQUE k FOR 315360000001", "FOR must"),
         ("TASK.PUSH jobs x UNIQUE k FOR soon", "FOR must"),
-        ("TASK.PUSH jobs x UNIQUE k FOR 1 FOR 1", "FOR"),
-        ("TASK.PUSH jobs x UNIQUE k REPLACE REPLACE", "REPLACE"),
+        ("TASK.PUSH jobs x UNIQUE k FOR 1 FOR 1", "FOR is given more than once"),
+        ("TASK.PUSH jobs x UNIQUE k REPLACE REPLACE", "REPLACE is given more than once"),
         ("TASK.PUSH jobs x UNIQUE k REPLACE NX", "REPLACE does not go with NX"),
         ("TASK.PUSH jobs x NX UNIQUE k FOR 5 REPLACE", "REPLACE does not go with NX"),
         ("TASK.PUSH jobs x UNIQUE k REPLACE AFTER 1 a", "AFTER"),
-        ("TASK.PUSH jobs x REPLACE", "REPLACE"),
-        ("TASK.PUSH jobs x FOR 5", "FOR"),
+        ("TASK.PUSH jobs x REPLACE", "REPLACE goes with UNIQUE"),
+        ("TASK.PUSH jobs x FOR 5", "FOR goes with UNIQUE"),
         ("TASK.CALL jobs x UNIQUE k REPLACE NX", "NX"),
         ("TASK.MPUSH jobs 2 x y UNIQUE k", "UNIQUE goes with a push of one task"),
+        ("TASK.MPUSH jobs 2 x y REPLACE", "REPLACE goes with a push of one task"),
     ] {
         server.run(line).assert_refused("ERR", &[word]);
         assert!(server.dump("jobs") == before, "{line}");

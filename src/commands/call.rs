@@ -41,7 +41,7 @@ fn call(context: &Context, args: Argv<'_>) -> Result<(), Error> {
             && !pushing.take_unique(&mut args, &word)?
             && !pushing.take(&mut args, &word)?
         {
-            return Err(word.unknown());
+            return Err(word.unknown(SPEC.args));
         }
     }
     let Some(id) = pushing.run(context, name, payload)? else {

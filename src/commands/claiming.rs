@@ -46,6 +46,11 @@ struct Claims {
 impl<'a> Claiming<'a> {
     /// Reads the options, up to the last argument.
     pub(super) fn parse(context: &Context, args: &mut Args<'a>) -> Result<Self, Error> {
+        Self::parse_at(context, args, "")
+    }
+
+    /// The error for another option says in which place it is none.
+    fn parse_at(context: &Context, args: &mut Args<'a>, place: &str) -> Result<Self, Error> {
         let (mut worker, mut count, mut lease, mut session, mut block) = (None, None, None, None, None);
         while let Some(word) = args.option() {
             if word.is("COUNT") {
@@ -60,7 +65,7 @@ impl<'a> Claiming<'a> {
             } else if word.is("BLOCK") {
                 args.set_duration(&mut block, &word, &DURATION)?;
             } else {
-                return Err(word.unknown());
+                return Err(word.unknown(OPTIONS).and(place));
             }
         }
         let worker = worker.map_or_else(|| default_worker(context).into(), Cow::Borrowed);
@@ -69,7 +74,7 @@ impl<'a> Claiming<'a> {
 
     /// NEXT and what follows it; None if `word` is something else.
     pub(super) fn parse_next(context: &Context, args: &mut Args<'a>, word: &Word<'_>) -> Result<Option<Self>, Error> {
-        if word.is("NEXT") { Self::parse(context, args).map(Some) } else { Ok(None) }
+        if word.is("NEXT") { Self::parse_at(context, args, " after NEXT").map(Some) } else { Ok(None) }
     }
 
     /// Claims, waits or answers nil.

@@ -45,7 +45,7 @@ fn extend(context: &Context, args: Argv<'_>) -> Result<(), Error> {
             }
             set(&mut checkpoint, &word, data)?;
         } else {
-            return Err(word.unknown());
+            return Err(word.unknown(SPEC.args));
         }
     }
     transact(context, queue, Missing::Leave, |txn, _| Ok(op::extend(txn, id, attempt, lease, checkpoint)?))?

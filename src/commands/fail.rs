@@ -53,7 +53,7 @@ fn fail(context: &Context, args: Argv<'_>) -> Result<(), Error> {
         } else if let Some(claiming) = Claiming::parse_next(context, &mut args, &word)? {
             next_claim = Some(claiming);
         } else {
-            return Err(word.unknown());
+            return Err(word.unknown(SPEC.args));
         }
     }
     let next = match (delay, dead) {

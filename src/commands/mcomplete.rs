@@ -45,7 +45,7 @@ fn mcomplete(context: &Context, args: Argv<'_>) -> Result<(), Error> {
         } else if let Some(claiming) = Claiming::parse_next(context, &mut args, &word)? {
             next = Some(claiming);
         } else {
-            return Err(word.unknown());
+            return Err(word.unknown(SPEC.args));
         }
     }
     if next.is_some() && context.flags().in_script() {

@@ -35,7 +35,7 @@ fn mextend(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     let mut lease = None;
     while let Some(word) = args.option() {
         if !word.is("LEASE") {
-            return Err(word.unknown());
+            return Err(word.unknown(SPEC.args));
         }
         args.set_duration(&mut lease, &word, &POSITIVE_DURATION)?;
     }

@@ -37,9 +37,9 @@ fn mpush(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     let mut pushing = Pushing::default();
     while let Some(word) = args.option() {
         if !pushing.take(&mut args, &word)? {
-            let is_of_one = ["ID", "NX", "RENEW", "UNIQUE"].into_iter().any(|option| word.is(option));
+            let is_of_one = ["ID", "NX", "RENEW", "UNIQUE", "FOR", "REPLACE"].into_iter().any(|option| word.is(option));
             let error = || Error::new("ERR", format!("syntax error: {word} goes with a push of one task"));
-            return Err(if is_of_one { error() } else { word.unknown() });
+            return Err(if is_of_one { error() } else { word.unknown(SPEC.args) });
         }
     }
     let ties = payloads.len() * pushing.dependencies();

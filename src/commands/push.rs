@@ -32,7 +32,7 @@ fn push(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     let mut pushing = Pushing::default();
     while let Some(word) = args.option() {
         if !pushing.take_id(&mut args, &word)? && !pushing.take_unique(&mut args, &word)? && !pushing.take(&mut args, &word)? {
-            return Err(word.unknown());
+            return Err(word.unknown(SPEC.args));
         }
     }
     match pushing.run(context, queue, payload)? {

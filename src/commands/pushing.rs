@@ -96,6 +96,7 @@ const PUSH_OPTIONS: &[Arg] = &[
 
 /// The options as they were given.
 #[derive(Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a word that is there or not")]
 pub(super) struct Pushing<'a> {
     id: Option<TaskId<'a>>,
     renew: bool,
@@ -105,11 +106,14 @@ pub(super) struct Pushing<'a> {
     delay: Option<Delay>,
     ttl: Option<Ms>,
     options: Options,
-    batch: Option<IntoBatch<'a>>,
+    batch: Option<&'a str>,
+    seal: bool,
     after: Option<Dependencies<'a>>,
     group: Option<&'a str>,
     run_anyway: Option<bool>,
-    unique: Option<Unique<'a>>,
+    unique: Option<&'a str>,
+    hold: Option<Ms>,
+    replace: bool,
 }
 
 /// What a task is to wait for.
@@ -134,23 +138,18 @@ impl<'a> Pushing<'a> {
         Ok(true)
     }
 
-    /// Takes UNIQUE and what follows it; false if `word` is another.
+    /// Takes UNIQUE or what goes with it; false if `word` is another.
     pub(super) fn take_unique(&mut self, args: &mut Args<'a>, word: &Word<'_>) -> Result<bool, Error> {
-        if !word.is("UNIQUE") {
+        if word.is("UNIQUE") {
+            let key = id::parse_name("UNIQUE", args.value(word)?)?;
+            set(&mut self.unique, word, key)?;
+        } else if word.is("FOR") {
+            args.set_duration(&mut self.hold, word, &DURATION)?;
+        } else if word.is("REPLACE") {
+            switch(&mut self.replace, word)?;
+        } else {
             return Ok(false);
         }
-        let key = id::parse_name("UNIQUE", args.value(word)?)?;
-        let (mut hold, mut replace) = (None, false);
-        loop {
-            if hold.is_none() && args.skip("FOR") {
-                hold = Some(Ms(args.integer("FOR", &DURATION)?.unsigned_abs()));
-            } else if !replace && args.skip("REPLACE") {
-                replace = true;
-            } else {
-                break;
-            }
-        }
-        set(&mut self.unique, word, Unique { key, hold, replace })?;
         Ok(true)
     }
 
@@ -173,8 +172,9 @@ impl<'a> Pushing<'a> {
             args.set_duration(&mut self.ttl, word, &POSITIVE_DURATION)?;
         } else if word.is("BATCH") {
             let name = id::parse_name("BATCH", args.value(word)?)?;
-            let seal = args.skip("SEAL");
-            set(&mut self.batch, word, IntoBatch { name, seal })?;
+            set(&mut self.batch, word, name)?;
+        } else if word.is("SEAL") {
+            switch(&mut self.seal, word)?;
         } else if word.is("GROUP") {
             let name = id::parse_name("GROUP", args.value(word)?)?;
             set(&mut self.group, word, name)?;
@@ -238,13 +238,20 @@ impl<'a> Pushing<'a> {
 
     /// All of it, for this payload.
     pub(super) fn push<'s>(&'s self, payload: &'s [u8]) -> Result<Push<'s>, Error> {
+        let goes_with = |option, other| Err(Error::new("ERR", format!("syntax error: {option} goes with {other}")));
         if self.renew && self.id.is_none() {
-            return Err(Error::new("ERR", "syntax error: RENEW goes with ID"));
+            return goes_with("RENEW", "ID");
+        }
+        if self.seal && self.batch.is_none() {
+            return goes_with("SEAL", "BATCH");
+        }
+        if self.unique.is_none() && (self.hold.is_some() || self.replace) {
+            return goes_with(if self.replace { "REPLACE" } else { "FOR" }, "UNIQUE");
         }
         if self.run_anyway.is_some() && self.after.is_none() {
-            return Err(Error::new("ERR", "syntax error: ONFAIL goes with AFTER or AFTERBATCH"));
+            return goes_with("ONFAIL", "AFTER or AFTERBATCH");
         }
-        if self.unique.is_some_and(|unique| unique.replace) {
+        if self.replace {
             let other = if self.nx { Some("NX") } else { self.after.as_ref().map(|_| "AFTER or AFTERBATCH") };
             if let Some(other) = other {
                 return Err(Error::new("ERR", format!("syntax error: REPLACE does not go with {other}")));
@@ -258,7 +265,7 @@ impl<'a> Pushing<'a> {
             delay: self.delay.unwrap_or(Delay::For(Ms(0))),
             ttl: self.ttl,
             options: self.options,
-            batch: self.batch,
+            batch: self.batch.map(|name| IntoBatch { name, seal: self.seal }),
             after: self.after.as_ref().map(|after| After {
                 on: match after {
                     Dependencies::Tasks(ids) => On::Tasks(ids),
@@ -266,7 +273,7 @@ impl<'a> Pushing<'a> {
                 },
                 run_anyway: self.run_anyway.unwrap_or_default(),
             }),
-            unique: self.unique,
+            unique: self.unique.map(|key| Unique { key, hold: self.hold, replace: self.replace }),
             group: self.group,
         })
     }

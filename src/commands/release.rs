@@ -44,7 +44,7 @@ fn release(context: &Context, args: Argv<'_>) -> Result<(), Error> {
         } else if let Some(claiming) = Claiming::parse_next(context, &mut args, &word)? {
             next = Some(claiming);
         } else {
-            return Err(word.unknown());
+            return Err(word.unknown(SPEC.args));
         }
     }
     let operation = |txn: &mut Txn<'_>, _: &Env| {

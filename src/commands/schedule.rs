@@ -59,26 +59,39 @@ const ARGS: &[Arg] = &[
 fn schedule(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     let mut args = Args::new(args);
     let (queue, name, payload) = (args.key()?, schedule_name(args.bytes()?)?, args.payload("payload")?);
-    let (mut recurrence, mut misfire, mut overlap, mut pushing) = (None, None, None, Pushing::default());
+    let (mut cron, mut zone, mut every) = (None, None, None);
+    let (mut misfire, mut overlap, mut pushing) = (None, None, Pushing::default());
     while let Some(word) = args.option() {
-        if word.is("CRON") || word.is("EVERY") {
-            let given = if word.is("CRON") { cron(&mut args, &word)? } else { every(&mut args, &word)? };
-            if recurrence.replace(given).is_some() {
-                return Err(Error::new("ERR", "syntax error: CRON and EVERY can be given once, and not together"));
-            }
+        if word.is("CRON") {
+            let expression = text(&mut args, &word)?;
+            set(&mut cron, &word, expression)?;
+        } else if word.is("TZ") {
+            let name = text(&mut args, &word)?;
+            set(&mut zone, &word, name)?;
+        } else if word.is("EVERY") {
+            args.set_duration(&mut every, &word, &POSITIVE_DURATION)?;
         } else if word.is("MISFIRE") {
             let given = one_of(&mut args, &word, [Misfire::Skip, Misfire::Once, Misfire::All].map(|it| (it.name(), it)))?;
             set(&mut misfire, &word, given)?;
         } else if word.is("OVERLAP") {
             let given = one_of(&mut args, &word, [Overlap::Allow, Overlap::Skip].map(|it| (it.name(), it)))?;
             set(&mut overlap, &word, given)?;
-        } else if ["ID", "NX", "RENEW", "AT", "AFTER", "AFTERBATCH", "BATCH"].into_iter().any(|option| word.is(option)) {
+        } else if ["ID", "NX", "RENEW", "AT", "AFTER", "AFTERBATCH", "ONFAIL", "BATCH", "SEAL"]
+            .into_iter()
+            .any(|option| word.is(option))
+        {
             return Err(Error::new("ERR", format!("syntax error: {word} goes with a push of one task, not with a schedule")));
         } else if !pushing.take_unique(&mut args, &word)? && !pushing.take(&mut args, &word)? {
-            return Err(word.unknown());
+            return Err(word.unknown(SPEC.args));
         }
     }
-    let recurrence = recurrence.ok_or(Error::new("ERR", "syntax error: a schedule needs CRON or EVERY"))?;
+    let recurrence = match (cron, every) {
+        (Some(expression), None) => Recurrence::Cron { expression, zone: zone.unwrap_or("UTC") },
+        (None, Some(every)) if zone.is_none() => Recurrence::Every(every),
+        (None, Some(_)) => return Err(Error::new("ERR", "syntax error: TZ goes with CRON")),
+        (Some(_), Some(_)) => return Err(Error::new("ERR", "syntax error: CRON and EVERY do not go together")),
+        (None, None) => return Err(Error::new("ERR", "syntax error: a schedule needs CRON or EVERY")),
+    };
     let push = pushing.push(payload)?;
     let definition = Definition {
         recurrence,
@@ -97,17 +110,9 @@ fn schedule(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// `CRON expr [TZ zone]`
-fn cron<'a>(args: &mut Args<'a>, word: &Word<'_>) -> Result<Recurrence<'a>, Error> {
-    let text = |bytes, what| std::str::from_utf8(bytes).map_err(|_| Error::new("ERR", format!("{what} must be UTF-8")));
-    let expression = text(args.value(word)?, "CRON")?;
-    let zone = if args.skip("TZ") { text(args.bytes()?, "TZ")? } else { "UTC" };
-    Ok(Recurrence::Cron { expression, zone })
-}
-
-/// `EVERY ms`
-fn every<'a>(args: &mut Args<'a>, word: &Word<'_>) -> Result<Recurrence<'a>, Error> {
-    Ok(Recurrence::Every(Ms(args.integer(word, &POSITIVE_DURATION)?.unsigned_abs())))
+/// The value of an option that takes text.
+fn text<'a>(args: &mut Args<'a>, word: &Word<'_>) -> Result<&'a str, Error> {
+    std::str::from_utf8(args.value(word)?).map_err(|_| Error::new("ERR", format!("{word} must be UTF-8")))
 }
 
 /// The value of an option that takes one of some words.

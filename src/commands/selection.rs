@@ -46,6 +46,16 @@ pub(super) enum OfBatch {
     All(fn(&mut Txn<'_>, &str) -> usize),
 }
 
+impl OfBatch {
+    /// What COUNT goes with, beside ALL.
+    const fn or_batch(&self) -> &'static str {
+        match self {
+            Self::Some(_) => " or BATCH",
+            Self::All(_) => "",
+        }
+    }
+}
+
 enum Selection<'a> {
     Ids(Vec<TaskId<'a>>),
     All(usize),
@@ -78,13 +88,26 @@ fn parse<'a>(args: &mut Args<'a>, verb: &Verb) -> Result<Selection<'a>, Error> {
         let name = args.batch()?;
         return match verb.batch {
             OfBatch::Some(act) => Ok(Selection::SomeOfBatch(name, parse_count(args)?, act)),
-            OfBatch::All(act) => args.option().map_or(Ok(Selection::Batch(name, act)), |word| Err(word.unknown())),
+            OfBatch::All(act) => match args.option() {
+                None => Ok(Selection::Batch(name, act)),
+                Some(word) if word.is("COUNT") => {
+                    Err(Error::new("ERR", "syntax error: COUNT goes with ALL, as a batch is forgotten whole"))
+                }
+                Some(word) => Err(word.none_of(&[])),
+            },
         };
     }
     if args.left() > IDS_MAX {
         return Err(Error::new("ERR", format!("at most {IDS_MAX} ids can be given")));
     }
-    let ids = (0..args.left()).map(|_| args.id()).collect::<Result<_, _>>()?;
+    let ids = (0..args.left()).map(|_| args.id()).collect::<Result<Vec<_>, _>>()?;
+    if let [TaskId::Named(word), TaskId::Named(number)] = ids[..]
+        && word.eq_ignore_ascii_case("COUNT")
+        && number.parse::<i64>().is_ok()
+    {
+        // ALL was forgotten: as ids they would be answered 0, as if nothing were left.
+        return Err(Error::new("ERR", format!("syntax error: COUNT goes with ALL{}", verb.batch.or_batch())));
+    }
     Ok(Selection::Ids(ids))
 }
 
@@ -92,7 +115,7 @@ fn parse_count(args: &mut Args<'_>) -> Result<usize, Error> {
     let mut count = None;
     while let Some(word) = args.option() {
         if !word.is("COUNT") {
-            return Err(word.unknown());
+            return Err(word.none_of(&["COUNT"]));
         }
         args.set_count(&mut count, &word)?;
     }

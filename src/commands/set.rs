@@ -1,13 +1,21 @@
 //! `TASK.SET queue [option value …]`
 
-use crate::args::{Args, DURATION, POSITIVE_DURATION, Word, set as set_once};
+use crate::args::{Args, DURATION, NO_LIMIT, POSITIVE_DURATION, Word, set as set_once};
 use crate::redis::command::{Access, Arg, CommandSpec, handler};
 use crate::redis::context::Context;
 use crate::redis::error::Error;
 use crate::redis::string::Argv;
 use crate::transact::{Missing, transact};
 use taskqueue::flow::{EVENTS_MAX, LIMIT_MAX, RATE_MAX};
-use taskqueue::{Ms, Pause, Rate, Settings, UnixMs, op};
+use taskqueue::{Ms, Pause, Rate, Settings, op};
+
+/// The word for the server's setting.
+const DEFAULT: Arg = Arg::word("default", "DEFAULT").summary("The server's setting.");
+
+/// An option that takes a number or [`DEFAULT`].
+const fn or_server(name: &'static str, token: &'static str, parts: &'static [Arg]) -> Arg {
+    Arg::one_of(name, parts).token(token).optional()
+}
 
 pub(crate) const SPEC: CommandSpec = CommandSpec {
     name: "task.set",
@@ -20,18 +28,15 @@ pub(crate) const SPEC: CommandSpec = CommandSpec {
     tips: "",
     args: &[
         Arg::key("queue"),
-        Arg::string("lease")
-            .token("LEASE")
-            .optional()
-            .summary("How long a claim holds without a heartbeat; default: the server's."),
-        Arg::string("attempts").token("ATTEMPTS").optional().summary("Tries a task may use up, or default."),
-        Arg::string("backoff").token("BACKOFF").optional().summary("Delay before the first retry, or default."),
-        Arg::string("timeout").token("TIMEOUT").optional().summary("How long a claim holds with heartbeats, or default."),
-        Arg::string("retain")
-            .token("RETAIN")
-            .optional()
-            .summary("How long completed, canceled and expired tasks are kept, or default."),
-        Arg::string("retain-failed").token("RETAINFAILED").optional().summary("How long failed tasks are kept, or default."),
+        or_server("lease", "LEASE", &[Arg::integer("lease-ms"), DEFAULT]).summary("How long a claim holds without a heartbeat."),
+        or_server("attempts", "ATTEMPTS", &[Arg::integer("attempts"), DEFAULT]).summary("Tries a task may use up; 0: no limit."),
+        or_server("backoff", "BACKOFF", &[Arg::integer("backoff-ms"), DEFAULT]).summary("Delay before the first retry."),
+        or_server("timeout", "TIMEOUT", &[Arg::integer("timeout-ms"), DEFAULT])
+            .summary("How long a claim holds with heartbeats."),
+        or_server("retain", "RETAIN", &[Arg::integer("retain-ms"), DEFAULT])
+            .summary("How long completed, canceled and expired tasks are kept; -1: for ever."),
+        or_server("retain-failed", "RETAINFAILED", &[Arg::integer("retain-failed-ms"), DEFAULT])
+            .summary("How long failed tasks are kept; -1: for ever."),
         Arg::integer("retain-max").token("RETAINMAX").optional().summary("Most completed tasks that are kept; 0: no limit."),
         Arg::integer("failed-max").token("FAILEDMAX").optional().summary("Most failed tasks that are kept; 0: no limit."),
         Arg::integer("max-len").token("MAXLEN").optional().summary("Most tasks that have not ended; 0: no limit."),
@@ -71,15 +76,30 @@ fn set(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     let mut args = Args::new(args);
     let queue = args.key()?;
     let mut changes: [Option<Change>; OPTIONS.len()] = Default::default();
+    let (mut pause, mut time) = (None, None);
     while let Some(word) = args.option() {
-        let place = OPTIONS.iter().zip(&mut changes).find(|((name, _), _)| word.is(name));
-        let ((_, parse), change) = place.ok_or_else(|| word.unknown())?;
-        let parsed = parse(&mut args, &word)?;
-        set_once(change, &word, parsed)?;
+        if word.is("PAUSED") {
+            let given = parse_pause(&mut args, &word)?;
+            set_once(&mut pause, &word, given)?;
+        } else if word.is("FOR") {
+            args.set_duration(&mut time, &word, &POSITIVE_DURATION)?;
+        } else {
+            let place = OPTIONS.iter().zip(&mut changes).find(|((name, _), _)| word.is(name));
+            let ((_, read), change) = place.ok_or_else(|| word.unknown(SPEC.args))?;
+            let given = read(&mut args, &word)?;
+            set_once(change, &word, given)?;
+        }
+    }
+    if time.is_some() && matches!(pause, None | Some(Pause::No)) {
+        return Err(Error::new("ERR", "syntax error: FOR goes with PAUSED in, out or all"));
     }
     transact(context, queue, Missing::Create, |txn, _| {
         let (mut settings, now) = (txn.queue().settings(), txn.now());
-        changes.into_iter().flatten().for_each(|change| change(&mut settings, now));
+        changes.into_iter().flatten().for_each(|change| change(&mut settings));
+        if let Some(pause) = pause {
+            settings.pause = pause;
+            settings.paused_until = time.map(|time| now.after(time));
+        }
         op::set(txn, &settings);
         Ok(())
     })?;
@@ -87,71 +107,65 @@ fn set(context: &Context, args: Argv<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// What an option does to the settings at an instant.
-type Change = Box<dyn FnOnce(&mut Settings, UnixMs)>;
+/// What an option does to the settings.
+type Change = Box<dyn FnOnce(&mut Settings)>;
 
-type Parse = fn(&mut Args<'_>, &Word<'_>) -> Result<Change, Error>;
+type Read = fn(&mut Args<'_>, &Word<'_>) -> Result<Change, Error>;
 
-/// What each option takes, and does.
-const OPTIONS: &[(&str, Parse)] = &[
+/// What each option takes, and does, but PAUSED and its FOR, which are two for one thing.
+const OPTIONS: &[(&str, Read)] = &[
     ("LEASE", |args, word| {
         let value = or_default(args, word, Args::positive_duration)?;
-        Ok(Box::new(move |settings, _| settings.options.lease = value))
+        Ok(Box::new(move |settings| settings.options.lease = value))
     }),
     ("ATTEMPTS", |args, word| {
         let value = or_default(args, word, Args::attempts)?;
-        Ok(Box::new(move |settings, _| settings.options.attempts = value))
+        Ok(Box::new(move |settings| settings.options.attempts = value))
     }),
     ("BACKOFF", |args, word| {
         let value = or_default(args, word, Args::duration)?;
-        Ok(Box::new(move |settings, _| settings.options.backoff = value))
+        Ok(Box::new(move |settings| settings.options.backoff = value))
     }),
     ("TIMEOUT", |args, word| {
         let value = or_default(args, word, Args::positive_duration)?;
-        Ok(Box::new(move |settings, _| settings.options.timeout = value))
+        Ok(Box::new(move |settings| settings.options.timeout = value))
     }),
     ("RETAIN", |args, word| {
         let value = or_default(args, word, Args::retention)?;
-        Ok(Box::new(move |settings, _| settings.options.retain = value))
+        Ok(Box::new(move |settings| settings.options.retain = value))
     }),
     ("RETAINFAILED", |args, word| {
         let value = or_default(args, word, Args::retention)?;
-        Ok(Box::new(move |settings, _| settings.options.retain_failed = value))
+        Ok(Box::new(move |settings| settings.options.retain_failed = value))
     }),
     ("RETAINMAX", |args, word| {
-        let value = limit(args, word, LIMIT_MAX)?;
-        Ok(Box::new(move |settings, _| settings.retain_max = value))
+        let value = limit(args, word)?;
+        Ok(Box::new(move |settings| settings.retain_max = value))
     }),
     ("FAILEDMAX", |args, word| {
-        let value = limit(args, word, LIMIT_MAX)?;
-        Ok(Box::new(move |settings, _| settings.failed_max = value))
+        let value = limit(args, word)?;
+        Ok(Box::new(move |settings| settings.failed_max = value))
     }),
     ("MAXLEN", |args, word| {
-        let value = limit(args, word, LIMIT_MAX)?;
-        Ok(Box::new(move |settings, _| settings.max_len = value))
+        let value = limit(args, word)?;
+        Ok(Box::new(move |settings| settings.max_len = value))
     }),
     ("RATE", |args, word| {
         let value = rate(args, word)?;
-        Ok(Box::new(move |settings, _| settings.rate = value))
+        Ok(Box::new(move |settings| settings.rate = value))
     }),
     ("CONCURRENCY", |args, word| {
-        let value = limit(args, word, LIMIT_MAX)?;
-        Ok(Box::new(move |settings, _| settings.concurrency = value))
+        let value = limit(args, word)?;
+        Ok(Box::new(move |settings| settings.concurrency = value))
     }),
     ("GROUPCONCURRENCY", |args, word| {
-        let value = limit(args, word, LIMIT_MAX)?;
-        Ok(Box::new(move |settings, _| settings.group_concurrency = value))
+        let value = limit(args, word)?;
+        Ok(Box::new(move |settings| settings.group_concurrency = value))
     }),
     ("EVENTS", |args, word| {
-        let value = limit(args, word, EVENTS_MAX)?;
-        Ok(Box::new(move |settings, _| settings.events = value))
-    }),
-    ("PAUSED", |args, word| {
-        let (pause, time) = pause(args, word)?;
-        Ok(Box::new(move |settings, now| {
-            settings.pause = pause;
-            settings.paused_until = time.map(|time| now.after(time));
-        }))
+        let value = args.integer_in(word, &(0..=i64::from(EVENTS_MAX)), "; 0: none are kept")?;
+        let value = u32::try_from(value).unwrap_or(EVENTS_MAX);
+        Ok(Box::new(move |settings| settings.events = value))
     }),
 ];
 
@@ -161,17 +175,23 @@ fn or_default<'a, T>(
     word: &Word<'_>,
     parse: impl FnOnce(&mut Args<'a>, &Word<'_>) -> Result<T, Error>,
 ) -> Result<Option<T>, Error> {
-    if args.skip("default") { Ok(None) } else { parse(args, word).map(Some) }
+    if args.skip("default") {
+        return Ok(None);
+    }
+    let is_given = args.left() > 0;
+    let or_default = |error: Error| if is_given { error.and("; default: the server's setting") } else { error };
+    parse(args, word).map(Some).map_err(or_default)
 }
 
-fn limit(args: &mut Args<'_>, word: &Word<'_>, max: u32) -> Result<u32, Error> {
-    Ok(u32::try_from(args.integer(word, &(0..=i64::from(max)))?).unwrap_or(max))
+fn limit(args: &mut Args<'_>, word: &Word<'_>) -> Result<u32, Error> {
+    Ok(u32::try_from(args.integer_in(word, &(0..=i64::from(LIMIT_MAX)), NO_LIMIT)?).unwrap_or(LIMIT_MAX))
 }
 
 /// `n ms`, or `0 0` for none.
 fn rate(args: &mut Args<'_>, word: &Word<'_>) -> Result<Option<Rate>, Error> {
-    let claims = limit(args, word, RATE_MAX)?;
-    let window = Ms(args.integer("the window of RATE", &DURATION)?.unsigned_abs());
+    let claims = args.integer_in(word, &(0..=i64::from(RATE_MAX)), "; 0 0: no limit")?;
+    let claims = u32::try_from(claims).unwrap_or(RATE_MAX);
+    let window = args.milliseconds("the window of RATE", &DURATION)?;
     match (claims, window) {
         (0, Ms(0)) => Ok(None),
         (1.., Ms(1..)) => Ok(Some(Rate { claims, window })),
@@ -179,16 +199,11 @@ fn rate(args: &mut Args<'_>, word: &Word<'_>) -> Result<Option<Rate>, Error> {
     }
 }
 
-/// `no|in|out|all [FOR ms]`
-fn pause(args: &mut Args<'_>, word: &Word<'_>) -> Result<(Pause, Option<Ms>), Error> {
+/// `no|in|out|all`
+fn parse_pause(args: &mut Args<'_>, word: &Word<'_>) -> Result<Pause, Error> {
     let value = args.value(word)?;
     let pause = [Pause::No, Pause::In, Pause::Out, Pause::All]
         .into_iter()
         .find(|pause| value.eq_ignore_ascii_case(pause.name().as_bytes()));
-    let pause = pause.ok_or(Error::new("ERR", "PAUSED takes no, in, out or all"))?;
-    let time = if args.skip("FOR") { Some(Ms(args.integer("FOR", &POSITIVE_DURATION)?.unsigned_abs())) } else { None };
-    if pause == Pause::No && time.is_some() {
-        return Err(Error::new("ERR", "syntax error: FOR goes with a pause, and PAUSED no ends one"));
-    }
-    Ok((pause, time))
+    pause.ok_or_else(|| Error::new("ERR", "PAUSED takes no, in, out or all"))
 }

@@ -92,6 +92,11 @@ impl Arg {
         if self.is(raw::REDISMODULE_CMD_ARG_OPTIONAL) { format!("[{text}]") } else { text }
     }
 
+    /// The words of options among them and their parts. What stands after a word, as its value or as options of its own, has none.
+    pub(crate) fn options(args: &'static [Self]) -> Vec<&'static str> {
+        args.iter().flat_map(|arg| arg.token.map_or_else(|| Self::options(arg.parts), |token| vec![token])).collect()
+    }
+
     const fn is(&self, flag: u32) -> bool {
         self.flags & flag != 0
     }

@@ -19,6 +19,12 @@ impl Error {
     pub(crate) fn new(code: &'static str, sentence: impl Into<Cow<'static, str>>) -> Self {
         Self { code, sentence: sentence.into() }
     }
+
+    /// It with more at the end of its sentence.
+    pub(crate) fn and(mut self, more: &str) -> Self {
+        self.sentence.to_mut().push_str(more);
+        self
+    }
 }
 
 impl fmt::Display for Error {
