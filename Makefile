@@ -76,9 +76,11 @@ soak: need-server build ## Run the long tests, the simulator and the fuzzer (MIN
 	$(MAKE) fuzz SECONDS=$$(($(MINUTES) * 20))
 
 # Tests that see most of the module's memory, and no times that valgrind would break. Everything is waited for twenty times as long.
-MEMCHECK_TESTS = batches:: call:: cancel:: claim:: collect:: complete:: dependencies:: event_log:: events:: extend:: fail:: forget:: gather:: hostile::dumps key_commands:: mcomplete:: mpush:: \
-	next:: persistence:: push:: release:: result:: retry:: waiting_for --skip is_woken_by_expiry_in_a_claim --skip a_pause_hands_nothing_out \
-	--skip long_chains_and_wide_fans --skip is_kept_for_its_worker
+MEMCHECK_TESTS = batches:: call:: cancel:: claim:: collect:: complete:: dependencies:: event_log:: events:: explain:: extend:: fail:: forget:: gather:: groups:: \
+	hostile::dumps json:: key_commands:: mcomplete:: mpush:: next:: persistence:: publish:: push:: release:: result:: retry:: schedules:: set:: unique:: waiting_for workers:: \
+	--skip long_chains_and_wide_fans --skip is_woken_by_expiry --skip a_pause_h --skip is_kept_for_its_worker --skip event_log::block \
+	--skip beside_other_limits --skip groups_cost_nothing --skip schedules::many --skip summer_time --skip a_free_place_wakes --skip claims_of_the_future \
+	--skip who_waited_for_the_window --skip a_follow_up_outlasts_tries --skip unique::for_ends --skip unique::retry_takes_it_again
 
 memcheck: need-server servers build ## Run tests on Valkey under valgrind: invalid accesses and leaks are errors
 	@scripts/need valgrind
