@@ -184,7 +184,7 @@ impl Context {
         !self.flags().is_cluster() || self.error_of_call(c"EXISTS", c"Es", key).is_none()
     }
 
-    /// What a command refuses with; nothing, if the server says no more than that it does.
+    /// What a command refuses with, if it does: no text, if the server says no more than that.
     fn error_of_call(&self, command: &CStr, format: &CStr, key: KeyName<'_>) -> Option<String> {
         // SAFETY: the context is live; all formats take one string, which follows; the text of the reply is copied before that is freed, once.
         unsafe {
